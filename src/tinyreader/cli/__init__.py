@@ -1,0 +1,42 @@
+"""The `tinyreader` command: one sub-command per verb, each in a module of this package.
+
+Exit codes: 0 done; 1 done, and the outcome is a failure (findings, a gate not met, an interrupted run); 2 could not be
+done (wrong usage, wrong input). Progress and errors go to stderr; stdout ends with one JSON document where a program may
+read it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from tinyreader.cli import data as data_commands
+from tinyreader.cli import distil as distil_commands
+from tinyreader.cli import predict as predict_commands
+from tinyreader.cli import score as score_commands
+from tinyreader.errors import Interrupted, TinyreaderError
+
+app = typer.Typer(
+    name="tinyreader",
+    help="Make small extractive question-answering readers, and use them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data_commands.app, name="data")
+distil_commands.register(app)
+predict_commands.register(app)
+score_commands.register(app)
+
+
+def main() -> None:
+    """Run the command line; errors raised on purpose become one line and an exit code."""
+    try:
+        app()
+    except Interrupted as stop:
+        sys.stderr.write(f"tinyreader: {stop}\n")
+        sys.exit(1)
+    except TinyreaderError as error:
+        sys.stderr.write(f"tinyreader: {error}\n")
+        sys.exit(2)

@@ -1,0 +1,91 @@
+"""`tinyreader predict`: a reader's answers to a data set, in the official prediction format."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinyreader.errors import MissingExtraError, SettingsError
+from tinyreader.files import atomic_text
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="Reader: a directory or a Hub id.")],
+    data: Annotated[str, typer.Argument(help="Questions: SQuAD JSON, JSONL or a Hub id.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the predictions go; id to answer, as JSON.")],
+    split: Annotated[str | None, typer.Option(help="Split of a Hub data set.")] = None,
+    null_threshold: Annotated[
+        str, typer.Option(help='Answer "" where the null odds exceed this; "off": always the best span.')
+    ] = "0",
+    null_odds: Annotated[
+        Path | None, typer.Option(help="Where the null odds go [default: beside OUT, as NAME.null_odds.json].")
+    ] = None,
+    max_seq_len: Annotated[int, typer.Option(help="Tokens a window.")] = 384,
+    doc_stride: Annotated[int, typer.Option(help="Tokens neighbouring windows share.")] = 128,
+    max_answer_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 30,
+    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
+    truncate_questions: Annotated[bool, typer.Option(help="Cut questions that do not fit, and count them.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+) -> None:
+    """Answer every question of a data set; writes predictions and null odds for `tinyreader score`."""
+    threshold = _threshold(null_threshold)
+    if precision not in ("auto", "bf16", "fp32"):
+        raise SettingsError(f"--precision {precision!r} is not known; choose auto, bf16 or fp32.")
+    try:
+        from tinyreader.distil.evaluate import open_runtime
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("predicting", "train") from error
+    from tinyreader.data import load_examples
+    from tinyreader.distil.runlog import Progress
+    from tinyreader.predict import predict as predictions_of
+    from tinyreader.windows import Windower, WindowSettings
+
+    settings = WindowSettings(max_seq_len, doc_stride, None, "truncate" if truncate_questions else "error")
+    examples = load_examples(data, split=split)
+    tokenizer, runtime = open_runtime(model, precision, max_seq_len)
+    windower, progress, done = Windower(tokenizer, settings), Progress(quiet=quiet), 0
+    for example in examples:  # before work is spent: too long a question is an error now, not in an hour
+        if len(example.question) > windower.max_question_tokens and not truncate_questions:
+            windower.check_question(example)
+
+    def tell(n: int) -> None:
+        nonlocal done
+        done += n
+        progress.show(f"{done:,}/{len(examples):,} questions", force=done == len(examples))
+
+    found = list(predictions_of(examples, windower, runtime, max_answer_tokens=max_answer_tokens, on_progress=tell))
+    odds_path = null_odds or out.with_name(f"{out.name.removesuffix('.json')}.null_odds.json")
+    _write(out, {p.id: p.answer(threshold) for p in found})
+    _write(odds_path, {p.id: p.null_odds for p in found})
+    summary = {
+        "predictions": str(out), "null_odds": str(odds_path), "questions": len(found),
+        "unanswered": sum(not p.answer(threshold) for p in found),
+        "truncated_questions": windower.counts.truncated_questions,
+    }  # fmt: skip
+    typer.echo(json.dumps(summary))
+
+
+def _threshold(text: str) -> float:
+    if text == "off":
+        return math.inf
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise SettingsError(f'--null-threshold {text!r} is no number; give one, or "off" for always an answer.')
+    return value
+
+
+def _write(path: Path, content: dict[str, str] | dict[str, float]) -> None:
+    with atomic_text(path) as file:
+        json.dump(content, file, ensure_ascii=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to `app`."""
+    app.command()(predict)

@@ -1,0 +1,34 @@
+"""Question-answering data: examples in, with reasons for what is wrong; splits, fingerprints, and out again."""
+
+from __future__ import annotations
+
+from tinyreader.data.describe import DataStats, Quantiles, stats
+from tinyreader.data.example import Answer, Example
+from tinyreader.data.findings import KINDS, CheckReport, Finding, OnBad, ReadReport
+from tinyreader.data.hashing import Fingerprint, fingerprint
+from tinyreader.data.read import Source, check, iter_examples, load_examples
+from tinyreader.data.split import split_by_article
+from tinyreader.data.write import write_jsonl, write_squad, writer_for
+
+__all__ = [
+    "KINDS",
+    "Answer",
+    "CheckReport",
+    "DataStats",
+    "Example",
+    "Finding",
+    "Fingerprint",
+    "OnBad",
+    "Quantiles",
+    "ReadReport",
+    "Source",
+    "check",
+    "fingerprint",
+    "iter_examples",
+    "load_examples",
+    "split_by_article",
+    "stats",
+    "write_jsonl",
+    "write_squad",
+    "writer_for",
+]

@@ -1,0 +1,176 @@
+"""Examples from wherever they are, and what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tinyreader.data.example import Example
+from tinyreader.data.findings import CheckReport, Finding, OnBad, ReadReport, bad_data
+from tinyreader.data.hub import load_rows, looks_like_hub_id, pick_split
+from tinyreader.data.parse import parse_document, parse_lines
+from tinyreader.data.rows import row_examples
+from tinyreader.data.squad import squad_examples
+from tinyreader.data.validate import Flawed
+from tinyreader.errors import DataError, SettingsError
+
+Source = str | os.PathLike[str] | Iterable[Mapping[str, Any] | Example]
+"""A SQuAD JSON file, a JSON Lines file (either gzip-compressed or not), a Hub id, or rows or examples in memory."""
+
+LOOK_AHEAD = 200_000
+"""So many examples after the first bad one are looked at before the error is raised, to count what else is wrong."""
+
+EXPECTED = (
+    "A data set is a SQuAD JSON file, a JSON Lines file (.jsonl), either of them .gz, "
+    "or a Hub id such as rajpurkar/squad_v2"
+)
+LINES_SUFFIXES = (".jsonl", ".ndjson")
+REMEDIES = {
+    "error": "Look at everything with: tinyreader data check FILE. To mend or leave out what is wrong: on_bad='repair' "
+    "or 'skip' (--on-bad)",
+    "repair": "Nothing of it can be read, so there is nothing to repair or skip",
+    "skip": "Nothing of it can be read, so there is nothing to skip to",
+}
+
+
+def iter_examples(
+    source: Source, *, split: str | None = None, on_bad: OnBad = "error", rejected: ReadReport | None = None
+) -> Iterator[Example]:
+    """Yield the examples of `source` in their order.
+
+    `on_bad` says what happens to findings (see `KINDS`):
+    - "error": DataError with the counts by kind and the first findings. What stands before the first is yielded first.
+    - "repair": an offset that is wrong is put right where the answer's text stands exactly once in the context. What
+      cannot be mended is left out, as with "skip".
+    - "skip": an example with a finding is left out, the others are yielded.
+    A file of which nothing can be read is a DataError whatever `on_bad` says. `rejected` is filled with what was kept,
+    mended and left out, and why.
+
+    `split` belongs to Hub data sets. JSON Lines and rows in memory are read one at a time; a SQuAD document is parsed
+    as a whole.
+    """
+    if on_bad not in REMEDIES:
+        raise SettingsError(f"on_bad is {on_bad!r}; choose one of: {', '.join(REMEDIES)}")
+    name, outcomes = _open(source, split)
+    return _keep_good(name, outcomes, on_bad, ReadReport() if rejected is None else rejected)
+
+
+def load_examples(
+    source: Source, *, split: str | None = None, on_bad: OnBad = "error", rejected: ReadReport | None = None
+) -> list[Example]:
+    """Return the examples of `source`, with each context and title held once; arguments as for `iter_examples`."""
+    shared: dict[str, str] = {}
+    examples = []
+    for example in iter_examples(source, split=split, on_bad=on_bad, rejected=rejected):
+        context = shared.setdefault(example.context, example.context)
+        title = shared.setdefault(example.title, example.title)
+        is_shared = context is example.context and title is example.title
+        examples.append(example if is_shared else replace(example, context=context, title=title))
+    return examples
+
+
+def check(source: Source, *, split: str | None = None) -> CheckReport:
+    """Return everything that is wrong with `source`. DataError only where there is no such file or data set."""
+    _, outcomes = _open(source, split)
+    findings: list[Finding] = []
+    n_questions = n_good = 0
+    for outcome in outcomes:
+        if isinstance(outcome, Flawed):
+            findings += outcome.findings
+            n_questions += outcome.n_questions or 0
+        else:
+            n_questions += 1
+            n_good += 1
+    if not n_questions and not findings:
+        findings.append(Finding("no-questions", "there is no question in it"))
+    return CheckReport(tuple(findings), n_questions, n_good)
+
+
+def _keep_good(
+    name: str, outcomes: Iterator[Example | Flawed], on_bad: OnBad, report: ReadReport
+) -> Iterator[Example]:
+    """Yield what may be used under `on_bad` and note the rest in `report`."""
+    for outcome in outcomes:
+        if not isinstance(outcome, Flawed):
+            report.n_kept += 1
+            yield outcome
+        elif on_bad == "error":
+            raise bad_data(name, _rest(outcome, outcomes), REMEDIES[on_bad])
+        elif outcome.fatal:
+            raise bad_data(name, outcome.findings, REMEDIES[on_bad])
+        elif on_bad == "repair" and outcome.mended is not None:
+            report.n_kept += 1
+            report.n_repaired += 1
+            report.repaired += outcome.findings
+            yield outcome.mended
+        else:
+            report.skipped += outcome.findings
+            report.n_skipped += outcome.n_questions or 0
+            report.n_unread += outcome.n_questions is None
+
+
+def _rest(first: Flawed, outcomes: Iterator[Example | Flawed]) -> list[Finding]:
+    """Return the findings of `first` and of what follows, so that an error can count them; a stream may be endless."""
+    findings = list(first.findings)
+    for outcome in islice(outcomes, LOOK_AHEAD):
+        if isinstance(outcome, Flawed):
+            findings += outcome.findings
+    return findings
+
+
+def _open(source: Source, split: str | None) -> tuple[str, Iterator[Example | Flawed]]:
+    """Return a name for messages and the outcomes; fails at once where there is nothing to open."""
+    if not isinstance(source, str | os.PathLike):
+        return "the rows", _from_memory(source, split)
+    name = os.fspath(source)
+    path = Path(name)
+    try:
+        is_directory, is_there = bool(name) and path.is_dir(), bool(name) and path.exists()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name}: cannot be read: {error}") from error
+    if is_directory or (not is_there and looks_like_hub_id(name)):
+        return name, _number_rows(load_rows(name, split))
+    if not is_there:
+        raise DataError(f"{name}: no such file. {EXPECTED}")
+    if split is not None:
+        raise SettingsError(f"split {split!r} is for data sets of the Hub, and {name} is a file")
+    return name, _from_file(path)
+
+
+def _from_file(path: Path) -> Iterator[Example | Flawed]:
+    """Yield the outcomes of a file, and one finding for a file without any."""
+    is_lines = any(suffix.lower() in LINES_SUFFIXES for suffix in path.suffixes[-2:])
+    n_outcomes = 0
+    try:
+        for outcome in row_examples(parse_lines(path)) if is_lines else _from_document(path):
+            n_outcomes += 1
+            yield outcome
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not n_outcomes:
+        yield Flawed((Finding("no-questions", "there is no question in it"),), n_questions=None, fatal=True)
+
+
+def _from_document(path: Path) -> Iterator[Example | Flawed]:
+    document = parse_document(path)
+    if isinstance(document, Flawed):
+        return iter([document])
+    return squad_examples(document)
+
+
+def _from_memory(source: Iterable[Mapping[str, Any] | Example], split: str | None) -> Iterator[Example | Flawed]:
+    if isinstance(source, Mapping):
+        if "data" in source and split is None:
+            return squad_examples(source)
+        return _number_rows(source[pick_split(list(source), "the dictionary of data sets", split)])
+    if split is not None:
+        raise SettingsError(f"split {split!r} is for data sets of the Hub, and rows in memory were given")
+    return _number_rows(source)
+
+
+def _number_rows(rows: Iterable[object]) -> Iterator[Example | Flawed]:
+    return row_examples((f"row {n}", row) for n, row in enumerate(rows))

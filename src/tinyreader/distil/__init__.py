@@ -1,0 +1,1 @@
+"""Teaching a small student to read as its teacher does: recipes, students, losses, the training loop."""

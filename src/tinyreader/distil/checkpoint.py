@@ -1,0 +1,102 @@
+"""Checkpoints: one safetensors file and one JSON file each, written atomically and verified when loaded.
+
+A checkpoint is a folder that appears by one rename after everything in it is on disk, so a kill, a full disk or a power cut
+leaves the one before whole. Its JSON holds the position and the digest of the tensors; a damaged checkpoint is named and
+the one before it used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tinyreader.errors import CheckpointError
+
+_TENSORS, _STATE = "state.safetensors", "state.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A point of a stage to go on from: the tensors by name and the rest as JSON values."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+class CheckpointFolder:
+    """The checkpoints of one stage, the newest `keep` of them."""
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def save(self, checkpoint: Checkpoint) -> Path:
+        """Writes a checkpoint and removes those it makes superfluous; on failure the earlier ones stay."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self.folder.glob("*.partial"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        final = self.folder / f"step-{checkpoint.step:08d}"
+        partial = final.with_name(f"{final.name}.partial")
+        try:
+            partial.mkdir()
+            save_file({n: t.contiguous() for n, t in checkpoint.tensors.items()}, partial / _TENSORS)
+            state = {"step": checkpoint.step, "digest": digest(partial / _TENSORS), "state": checkpoint.state}
+            (partial / _STATE).write_text(json.dumps(state))
+            sync(partial / _TENSORS, partial / _STATE, partial)
+            shutil.rmtree(final, ignore_errors=True)
+            partial.rename(final)
+            sync(self.folder)
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise CheckpointError(
+                f"the checkpoint at step {checkpoint.step} could not be written to {self.folder} ({error.strerror or error}). "
+                "The checkpoint before it is whole: make room and run the same command to go on from there."
+            ) from None
+        for old in self._steps()[self.keep :]:
+            shutil.rmtree(old, ignore_errors=True)
+        return final
+
+    def newest(self, on_damage: Callable[[str], None]) -> Checkpoint | None:
+        """The newest whole checkpoint, or None; `on_damage` gets a sentence for each damaged one passed over."""
+        for folder in self._steps():
+            try:
+                return _load(folder)
+            except (OSError, ValueError, KeyError, CheckpointError) as error:
+                on_damage(f"checkpoint {folder} is damaged ({error}); going back to the one before it")
+        return None
+
+    def _steps(self) -> list[Path]:
+        return sorted((p for p in self.folder.glob("step-*") if p.suffix != ".partial"), reverse=True)
+
+
+def _load(folder: Path) -> Checkpoint:
+    state = json.loads((folder / _STATE).read_text())
+    if digest(folder / _TENSORS) != state["digest"]:
+        raise CheckpointError(f"{_TENSORS} does not match its digest")
+    return Checkpoint(int(state["step"]), load_file(folder / _TENSORS), state["state"])
+
+
+def digest(path: Path) -> str:
+    """The blake2b digest, 32 hexadecimal digits, of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def sync(*paths: Path) -> None:
+    """Waits until the files and folders are on disk."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,158 @@
+"""`FeatureStore`: a data set's windows on disk, memory-mapped and ragged, so that memory does not grow with their number.
+
+A window costs its token ids (2 bytes each, 4 where the vocabulary exceeds 65,536) and 28 bytes of index. SQuAD 2.0
+augmented twenty-fold, 2.6 million windows of about 170 tokens, takes 2.6e6 * (170 * 2 + 28) = 0.96 GB of disk, of which the
+operating system keeps in memory what is in use; padded to 384 int64 tensors of four kinds it would be 32 GB.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tinyreader.distil.network import Batch
+from tinyreader.errors import RunError
+from tinyreader.files import atomic_path
+from tinyreader.windows import Window, WindowCounts
+
+_INDEX = np.dtype(
+    [("offset", "<i8"), ("example", "<i4"), ("length", "<u2"), ("segment", "<u2"), ("first", "<u2"), ("stop", "<u2"),
+     ("start", "<u2"), ("end", "<u2"), ("reserved", "<u4")]
+)  # fmt: skip
+_META, _IDS, _ROWS = "features.json", "ids.bin", "index.bin"
+_FLUSH = 4096
+
+
+class FeatureStore:
+    """Windows by row number; `write` makes one, the constructor opens it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            self.meta = json.loads((folder / _META).read_text())
+            self.index: npt.NDArray[np.void] = np.memmap(folder / _ROWS, dtype=_INDEX, mode="r")
+            self.ids = np.memmap(folder / _IDS, dtype=self.meta["dtype"], mode="r")
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(f"the feature store {folder} cannot be read ({error}). Delete it to have it made again.") from None
+        if len(self.index) != self.meta["windows"] or len(self.ids) != self.meta["tokens"]:
+            raise RunError(f"the feature store {folder} is damaged. Delete it to have it made again.")
+        self.lengths: npt.NDArray[np.int32] = np.asarray(self.index["length"], dtype=np.int32)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.meta["fingerprint"])
+
+    def batch(self, rows: npt.NDArray[np.int64], pad_id: int) -> Batch:
+        """The windows `rows` padded to the longest of them."""
+        records = self.index[rows]
+        lengths = records["length"].astype(np.int64)
+        longest = int(lengths.max())
+        columns = np.arange(longest)
+        ids = np.full((len(rows), longest), pad_id, dtype=np.int64)
+        for line, (offset, length) in enumerate(zip(records["offset"].tolist(), lengths.tolist(), strict=True)):
+            ids[line, :length] = self.ids[offset : offset + length]
+        mask = columns < lengths[:, None]
+        segments = (columns >= records["segment"][:, None]) & mask
+        allowed = (columns >= records["first"][:, None]) & (columns < records["stop"][:, None])
+        allowed[:, 0] = True
+        return Batch(
+            input_ids=torch.from_numpy(ids),
+            segment_ids=torch.from_numpy(segments.astype(np.int64)),
+            mask=torch.from_numpy(mask.astype(np.int64)),
+            allowed=torch.from_numpy(allowed),
+            start=torch.from_numpy(records["start"].astype(np.int64)),
+            end=torch.from_numpy(records["end"].astype(np.int64)),
+            rows=torch.from_numpy(np.asarray(rows, dtype=np.int64)),
+            lengths=torch.from_numpy(lengths),
+            padded=bool((lengths != longest).any()),
+        )
+
+
+def write_features(windows: Iterable[Window], folder: Path, *, vocab_size: int, fingerprint: str) -> None:
+    """Writes a feature store of `windows` to `folder`, which appears only when it is whole; streams."""
+    dtype = "<u2" if vocab_size <= 2**16 else "<u4"
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    n_windows = n_tokens = 0
+    with (partial / _IDS).open("wb") as ids_file, (partial / _ROWS).open("wb") as rows_file:
+        rows: list[tuple[int, ...]] = []
+        for window in windows:
+            ids_file.write(window.input_ids.astype(dtype).tobytes())
+            rows.append((n_tokens, window.example, len(window), _segment_start(window), window.first, window.stop,
+                         window.start, window.end, 0))  # fmt: skip
+            n_tokens += len(window)
+            n_windows += 1
+            if len(rows) == _FLUSH:
+                rows_file.write(np.array(rows, dtype=_INDEX).tobytes())
+                rows = []
+        rows_file.write(np.array(rows, dtype=_INDEX).tobytes())
+    if not n_windows:
+        shutil.rmtree(partial)
+        raise RunError("there is no window to train on: the data set has no usable example.")
+    meta = {"windows": n_windows, "tokens": n_tokens, "dtype": dtype, "fingerprint": fingerprint}
+    (partial / _META).write_text(json.dumps(meta))
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
+
+
+def write_counts(counts: WindowCounts, folder: Path) -> None:
+    """Keeps beside the store what became of the examples."""
+    with atomic_path(folder / "counts.json") as path:
+        path.write_text(json.dumps(asdict(counts), indent=2))
+
+
+def _segment_start(window: Window) -> int:
+    """Where segment 1 begins; the length where there is none. Segments are 0 then 1 in every supported template."""
+    ones = np.flatnonzero(window.segment_ids)
+    return int(ones[0]) if len(ones) else len(window)
+
+
+def choose_rows(n_windows: int, limit: int | None, seed: int) -> npt.NDArray[np.int64]:
+    """All rows, or the first `limit` of a seeded shuffle, in ascending order."""
+    if limit is None or limit >= n_windows:
+        return np.arange(n_windows, dtype=np.int64)
+    chosen = np.random.default_rng([seed, 1]).permutation(n_windows)[:limit]
+    return np.sort(chosen).astype(np.int64)
+
+
+def training_batches(
+    rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32], batch_size: int, key: Sequence[int], pool: int = 64
+) -> list[npt.NDArray[np.int64]]:
+    """The batches of one epoch: a seeded order in which windows of like length share a batch.
+
+    Rows are shuffled, sorted by length within pools of `pool` batches, cut into batches, and the batches shuffled; `key`
+    (seed, stage, epoch) fixes it all. The last batch of the epoch may be smaller.
+    """
+    rng = np.random.default_rng(list(key))
+    shuffled = rows[rng.permutation(len(rows))]
+    batches = []
+    for begin in range(0, len(shuffled), pool * batch_size):
+        part = shuffled[begin : begin + pool * batch_size]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def sorted_batches(
+    rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32], max_tokens: int
+) -> list[npt.NDArray[np.int64]]:
+    """Batches for passes without learning: longest first, each of at most `max_tokens` tokens with its padding."""
+    order = rows[np.argsort(-lengths[rows], kind="stable")]
+    batches = []
+    begin = 0
+    while begin < len(order):
+        size = max(1, max_tokens // int(lengths[order[begin]]))
+        batches.append(order[begin : begin + size])
+        begin += size
+    return batches

@@ -1,0 +1,167 @@
+"""`Network`: a Transformers reader made ready to teach or to learn, at one precision, with its inside observable.
+
+Under bf16 the encoder's layers hold bf16 weights; embeddings and the question-answering head stay in fp32, where sums over
+thousands of tokens (the embeddings' gradients) and small differences (the logits) need it. fp32 master weights are the
+optimiser's (`optimiser.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from tinyreader.distil.attention import AttentionKind, recording, use_our_attention
+from tinyreader.distil.dropout import Dropout, StepRandom, replace_dropout
+from tinyreader.errors import ModelError
+from tinyreader.distil.anatomy import encoder_layers, qa_head
+
+Precision = Literal["bf16", "fp32"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Padded windows on a device: ids, segments and mask int64 [B, L]; mask is 1 on real tokens.
+
+    `allowed` bool [B, L] marks what a span distribution covers: the null position and the context tokens. `start` and
+    `end` int64 [B] are the labels; `rows` are the windows' numbers in their feature store.
+    """
+
+    input_ids: Tensor
+    segment_ids: Tensor
+    mask: Tensor
+    allowed: Tensor
+    start: Tensor
+    end: Tensor
+    rows: Tensor
+    lengths: Tensor
+    padded: bool
+
+    def to(self, device: torch.device) -> Batch:
+        """This batch on `device`."""
+        moved = {n: v.to(device) if isinstance(v := getattr(self, n), Tensor) else v for n in self.__slots__}
+        return Batch(**moved)
+
+
+@dataclass(slots=True)
+class Outputs:
+    """What a forward pass gave: logits fp32 [B, L], hidden states [B, L, width] and attention [B, heads, L, L] by layer.
+
+    Layer 0 is the embedding output (what the first layer takes in); layer m is the output of the m-th layer.
+    """
+
+    start_logits: Tensor
+    end_logits: Tensor
+    hidden: dict[int, Tensor] = field(default_factory=dict)
+    attention: dict[int, Tensor] = field(default_factory=dict)
+
+
+class Network:
+    """A question-answering model with its precision, its dropout and its observation hooks set up; works in place."""
+
+    def __init__(
+        self, model: Any, *, precision: Precision, device: torch.device,
+        random: StepRandom | None = None, embeds_dropout: float = 0.0, dropout: float | None = None,
+    ) -> None:  # fmt: skip
+        self.model = model.to(device)
+        self.random = random
+        self.layers = encoder_layers(model)
+        self.config = model.config
+        self.takes_segments = getattr(model.config, "type_vocab_size", 0) > 1
+        if random is not None:
+            replace_dropout(model, random, dropout)
+        self.shows_attention = use_our_attention(model, random)
+        self._cast(precision)
+        if embeds_dropout > 0.0 and random is not None:
+            drop = Dropout(embeds_dropout, random)
+            qa_head(model).register_forward_pre_hook(
+                lambda head, args: (drop.train(head.training)(args[0]), *args[1:])
+            )
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.layers)
+
+    @property
+    def width(self) -> int:
+        return int(self.config.hidden_size)
+
+    @property
+    def n_heads(self) -> int:
+        return int(self.config.num_attention_heads)
+
+    def forward(
+        self, batch: Batch, *, hidden: Iterable[int] = (), attention: Iterable[int] = (), kind: AttentionKind = "none"
+    ) -> Outputs:
+        """The logits, and hidden states and attention of the layers asked for."""
+        wanted = frozenset(attention) if kind != "none" else frozenset()
+        if wanted and not self.shows_attention:
+            raise ModelError(
+                f"the attention of a {self.config.model_type} model cannot be observed (its code computes it apart from "
+                'Transformers\' attention interface). Set attention = "none" in this stage.'
+            )
+        inputs: dict[str, Tensor] = {"input_ids": batch.input_ids}
+        if batch.padded or not self.shows_attention:
+            inputs["attention_mask"] = batch.mask
+        if self.takes_segments:
+            inputs["token_type_ids"] = batch.segment_ids
+        kept: dict[int, Tensor] = {}
+        with self._observing(frozenset(hidden), kept), recording(kind, wanted) if wanted else nullcontext() as recorder:
+            out = self.model(**inputs)
+        return Outputs(
+            out.start_logits.float(), out.end_logits.float(), kept, recorder.kept if recorder is not None else {}
+        )
+
+    def _cast(self, precision: Precision) -> None:
+        """Weights to the precision; the first layer and the head are told to convert what they are given."""
+        if precision == "fp32":
+            return
+        low = torch.bfloat16
+        if self.shows_attention:
+            self.layers.to(low)
+            self.layers[0].register_forward_pre_hook(lambda _, args: (args[0].to(low), *args[1:]))
+        else:
+            self.model.to(low)
+        head = qa_head(self.model).float()
+        head.register_forward_pre_hook(lambda _, args: (args[0].float(), *args[1:]))
+
+    @contextmanager
+    def _observing(self, wanted: frozenset[int], kept: dict[int, Tensor]) -> Iterator[None]:
+        handles = []
+        for number, layer in enumerate(self.layers, start=1):
+            if number in wanted:
+                handles.append(layer.register_forward_hook(_keeper(kept, number)))
+        if 0 in wanted:
+            handles.append(self.layers[0].register_forward_pre_hook(_first_keeper(kept)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _keeper(kept: dict[int, Tensor], number: int) -> Any:
+    def keep(_: nn.Module, __: Any, output: Any) -> None:
+        kept[number] = output[0] if isinstance(output, tuple) else output
+
+    return keep
+
+
+def _first_keeper(kept: dict[int, Tensor]) -> Any:
+    def keep(_: nn.Module, args: Any) -> None:
+        kept[0] = args[0]
+
+    return keep
+
+
+def best_precision(device: torch.device) -> Precision:
+    """bf16 where the device multiplies bf16 matrices in hardware, else fp32."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
+        return "bf16"
+    return "fp32"

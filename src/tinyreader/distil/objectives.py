@@ -1,0 +1,170 @@
+"""What a stage minimises: terms of a loss, each logged by itself, computed from a batch of windows.
+
+A term's value is its share of the whole optimiser step (its sum divided by the step's count), so the values of the parts a
+step is computed in add up to the step's loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tinyreader.distil.attention import AttentionKind
+from tinyreader.distil.labels import TeacherLabels
+from tinyreader.distil.losses import attention_loss, hidden_loss, label_loss, prediction_loss
+from tinyreader.distil.network import Batch, Network
+from tinyreader.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counts over a whole optimiser step, all its parts and processes: windows, real tokens, pairs of real tokens."""
+
+    windows: int
+    tokens: int
+    pairs: int
+
+    @classmethod
+    def of(cls, lengths: Sequence[int]) -> Totals:
+        """The counts of windows of these lengths."""
+        return cls(len(lengths), sum(lengths), sum(n * n for n in lengths))
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One term of a loss: its share of the step's mean, fp32 scalar, and its weight in the sum."""
+
+    value: Tensor
+    weight: float
+
+
+class Objective(Protocol):
+    """Something a student can be trained to minimise."""
+
+    def terms(self, batch: Batch, totals: Totals) -> dict[str, Term]:
+        """The named terms of the loss on `batch`, a part of a step with these totals."""
+        ...
+
+    def learned(self) -> dict[str, nn.Parameter]:
+        """Parameters of the objective's own that are trained with the student's."""
+        ...
+
+
+class Labels:
+    """Gold answers alone: what `finetune` does."""
+
+    def __init__(self, student: Network) -> None:
+        self.student = student
+
+    def learned(self) -> dict[str, nn.Parameter]:
+        return {}
+
+    def terms(self, batch: Batch, totals: Totals) -> dict[str, Term]:
+        out = self.student.forward(batch)
+        loss = label_loss(out.start_logits, out.end_logits, batch.start, batch.end, batch.allowed)
+        return {"labels": Term(loss / totals.windows, 1.0)}
+
+
+class Prediction:
+    """The teacher's span distributions, by choice mixed with gold answers: w·distillation + (1-w)·labels."""
+
+    def __init__(self, student: Network, teacher: TeacherLabels, *, temperature: float, weight: float) -> None:
+        self.student = student
+        self.teacher = teacher
+        self.temperature = temperature
+        self.weight = weight
+
+    def learned(self) -> dict[str, nn.Parameter]:
+        return {}
+
+    def terms(self, batch: Batch, totals: Totals) -> dict[str, Term]:
+        out = self.student.forward(batch)
+        start, end = self.teacher.logits(batch)
+        distance = prediction_loss(out.start_logits, out.end_logits, start, end, batch.allowed, self.temperature)
+        terms = {"prediction": Term(distance / totals.windows, self.weight)}
+        if self.weight < 1.0:
+            labels = label_loss(out.start_logits, out.end_logits, batch.start, batch.end, batch.allowed)
+            terms["labels"] = Term(labels / totals.windows, 1.0 - self.weight)
+        return terms
+
+
+class Intermediate:
+    """The teacher's embeddings, hidden states and attention, layer by layer (TinyBERT, arXiv 1909.10351).
+
+    Student layer m learns from teacher layer `layer_map[m - 1]`. Where widths differ each layer, and the embedding, has a
+    learned projection of the student's states (equation 8), trained and saved with the run.
+    """
+
+    def __init__(
+        self, student: Network, teacher: Network, layer_map: Sequence[int], *, attention: AttentionKind = "scores",
+        embedding_weight: float = 1.0, hidden_weight: float = 1.0, attention_weight: float = 1.0, seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.student, self.teacher = student, teacher
+        self.map = {m: g for m, g in enumerate(layer_map, start=1)}
+        self.attention: AttentionKind = attention if attention_weight > 0 else "none"
+        self.weights = {"hidden": hidden_weight, "attention": attention_weight, "embedding": embedding_weight}
+        if self.attention != "none":
+            _check_attention(student, teacher, self.attention)
+        self.projections = self._make_projections(seed)
+
+    def learned(self) -> dict[str, nn.Parameter]:
+        return {f"projection.{name}": p for name, p in self.projections.named_parameters()}
+
+    def terms(self, batch: Batch, totals: Totals) -> dict[str, Term]:
+        states = dict(self.map) if self.weights["hidden"] > 0 else {}
+        if self.weights["embedding"] > 0:
+            states[0] = 0
+        pairs = self.map if self.attention != "none" else {}
+        with torch.no_grad():
+            taught = self.teacher.forward(
+                batch, hidden=states.values(), attention=pairs.values(), kind=self.attention
+            )
+        out = self.student.forward(batch, hidden=states, attention=pairs, kind=self.attention)
+        mask = batch.mask if batch.padded else None
+        terms = {}
+        for m, g in states.items():
+            kind = "hidden" if m else "embedding"
+            loss = hidden_loss(self._project(m, out.hidden[m]), taught.hidden[g], mask)
+            terms[f"hidden.{m}" if m else kind] = Term(loss / totals.tokens, self.weights[kind])
+        for m, g in pairs.items():
+            loss = attention_loss(out.attention[m], taught.attention[g], mask)
+            terms[f"attention.{m}"] = Term(loss / totals.pairs, self.weights["attention"])
+        return terms
+
+    def _project(self, layer: int, states: Tensor) -> Tensor:
+        name = str(layer)
+        if name not in self.projections:
+            return states
+        projection = self.projections[name]
+        projected: Tensor = projection(states.to(projection.weight.dtype))
+        return projected
+
+    def _make_projections(self, seed: int) -> nn.ModuleDict:
+        if self.student.width == self.teacher.width:
+            return nn.ModuleDict()
+        generator = torch.Generator().manual_seed(seed)
+        projections = {}
+        for layer in [0, *self.map]:
+            linear = nn.Linear(self.student.width, self.teacher.width, bias=False)
+            with torch.no_grad():
+                linear.weight.normal_(0.0, self.student.width**-0.5, generator=generator)
+            projections[str(layer)] = linear
+        return nn.ModuleDict(projections).to(next(self.student.model.parameters()).device)
+
+
+def _check_attention(student: Network, teacher: Network, kind: AttentionKind) -> None:
+    for who, network in (("teacher", teacher), ("student", student)):
+        if not network.shows_attention:
+            raise SettingsError(
+                f"attention = {kind!r}: the attention of the {who}, a {network.config.model_type} model, cannot be "
+                'observed. Set attention = "none" in this stage; hidden states can still be learned from.'
+            )
+    if student.n_heads != teacher.n_heads:
+        raise SettingsError(
+            f"attention = {kind!r} compares head with head, but the teacher has {teacher.n_heads} heads and the student "
+            f"{student.n_heads}. Give the student as many heads (shape = '...-{teacher.n_heads}h') or set attention = \"none\"."
+        )

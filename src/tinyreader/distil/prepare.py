@@ -1,0 +1,123 @@
+"""What a run needs before its first step: windows on disk, a teacher, a student, each checked before work is spent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from tinyreader.data import Example, Fingerprint, ReadReport, iter_examples, load_examples
+from tinyreader.distil.features import FeatureStore, write_counts, write_features
+from tinyreader.distil.recipe import DataSettings, EvaluationSettings, StageSettings
+from tinyreader.distil.runlog import Progress
+from tinyreader.errors import SettingsError
+from tinyreader.windows import Windower, WindowSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A data set by name: a file or a Hub id, and its split."""
+
+    name: str
+    split: str | None = None
+
+    @classmethod
+    def of_stage(cls, stage: StageSettings, data: DataSettings) -> Source:
+        """The stage's own data, or the recipe's training data."""
+        return cls(data.train, data.train_split) if stage.data is None else cls(stage.data, stage.data_split)
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A data set that has been read once from end to end: nothing in it will stop the run later."""
+
+    source: Source
+    fingerprint: str
+    report: ReadReport
+
+
+def window_settings(data: DataSettings) -> WindowSettings:
+    """How the recipe cuts texts into windows."""
+    return WindowSettings(data.max_seq_len, data.doc_stride, data.max_question_tokens, data.on_long_question)
+
+
+def scan(source: Source, data: DataSettings, rejects: Path, progress: Progress) -> Scanned:
+    """Reads the whole of `source`; what was left out or mended is said, and written to `rejects` with its reasons."""
+    report, running = ReadReport(), Fingerprint()
+    for example in iter_examples(source.name, split=source.split, on_bad=data.on_bad, rejected=report):
+        running.update(example)
+    if report.skipped or report.repaired:
+        report.write(rejects)
+        progress.say(f"{source.name}: {report}; the reasons are in {rejects}")
+    if not report.n_kept:
+        raise SettingsError(f"{source.name} has no usable example to train on.")
+    return Scanned(source, running.hexdigest(), report)
+
+
+def features(
+    scanned: Scanned, data: DataSettings, tokenizer: Tokenizer, folder: Path, progress: Progress
+) -> FeatureStore:
+    """The data set's windows under `folder`, made on the first call with these texts, tokenizer and settings."""
+    settings = window_settings(data)
+    key = {"data": scanned.fingerprint, "tokenizer": _text_hash(tokenizer.to_str()), "windows": asdict(settings)}
+    fingerprint = _text_hash(json.dumps(key, sort_keys=True))
+    target = folder / fingerprint
+    if not (target / "counts.json").exists():
+        progress.say(f"{scanned.source.name}: {scanned.report.n_kept:,} questions; cutting them into windows")
+        windower = Windower(tokenizer, settings)
+        examples = iter_examples(scanned.source.name, split=scanned.source.split, on_bad=data.on_bad)
+        write_features(
+            windower.windows(examples), target, vocab_size=tokenizer.get_vocab_size(), fingerprint=fingerprint
+        )
+        write_counts(windower.counts, target)
+    store = FeatureStore(target)
+    _tell_losses(json.loads((target / "counts.json").read_text()), progress)
+    return store
+
+
+def development_examples(data: DataSettings, evaluation: EvaluationSettings, seed: int) -> list[Example]:
+    """The examples to measure on: all, or a seeded choice of `max_questions`, in their order; none without data.dev."""
+    if data.dev is None:
+        return []
+    examples = load_examples(data.dev, split=data.dev_split, on_bad=data.on_bad)
+    limit = evaluation.max_questions
+    if limit is None or limit >= len(examples):
+        return examples
+    chosen = np.random.default_rng([seed, 2]).permutation(len(examples))[:limit]
+    return [examples[i] for i in sorted(chosen.tolist())]
+
+
+def refuse_augmentation(stages: tuple[StageSettings, ...]) -> None:
+    """Raises where a stage asks for augmented data, which this version cannot make yet."""
+    for stage in stages:
+        if stage.augment is not None:
+            raise SettingsError(
+                f"stage {stage.name!r} wants its data augmented {stage.augment.times}-fold, and augmentation is not part "
+                "of this version yet. To train on data you augmented yourself: "
+                f"--set stages.{stage.name}.augment= --set stages.{stage.name}.data=FILE; on the plain data: "
+                f"--set stages.{stage.name}.augment="
+            )
+
+
+def _tell_losses(counts: dict[str, Any], progress: Progress) -> None:
+    progress.say(
+        f"{counts['windows']:,} windows of {counts['examples']:,} questions, "
+        f"{counts['answerable_windows']:,} with their answer inside"
+    )
+    reasons = {
+        "truncated_questions": "questions were cut to fit",
+        "answers_outside_every_window": "answers lie whole in no window and count as no answer",
+        "answers_without_tokens": "answers have no token and count as no answer",
+    }
+    for name, reason in reasons.items():
+        if counts[name]:
+            progress.say(f"  {counts[name]:,} {reason}")
+
+
+def _text_hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,242 @@
+"""Recipes: read from TOML by name or path, changed by `key=value` overrides, checked, written out as resolved.
+
+Paths inside a recipe are relative to the working directory, as on the command line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Sequence
+from copy import deepcopy
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from tinyreader.distil.settings import (
+    AugmentSettings,
+    DataSettings,
+    EvaluationSettings,
+    Settings,
+    Shape,
+    StageSettings,
+    StudentSettings,
+    TeacherSettings,
+    TrainingSettings,
+    as_tuple,
+    parse_shape,
+)
+from tinyreader.distil.settings_errors import explain
+from tinyreader.errors import SettingsError
+
+__all__ = [
+    "AugmentSettings",
+    "DataSettings",
+    "EvaluationSettings",
+    "Recipe",
+    "Shape",
+    "StageSettings",
+    "StudentSettings",
+    "TeacherSettings",
+    "TrainingSettings",
+    "load_recipe",
+    "make_recipe",
+    "parse_shape",
+    "recipe_names",
+    "recipe_schema",
+]
+
+# What a run may change between two starts without its weights becoming others.
+BOOKKEEPING = {
+    "log_every_steps",
+    "trackers",
+    "checkpoint_every_steps",
+    "checkpoint_every_minutes",
+    "keep_checkpoints",
+    "max_bad_steps",
+}
+
+
+class Recipe(Settings):
+    """Everything that determines a student: teacher, first weights, data and the stages of training."""
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    teacher: TeacherSettings | None = None
+    student: StudentSettings
+    data: DataSettings
+    evaluation: EvaluationSettings = EvaluationSettings()
+    training: TrainingSettings = TrainingSettings()
+    stages: Annotated[tuple[StageSettings, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _teacher_is_there(self) -> Recipe:
+        if self.teacher is not None:
+            return self
+        for stage in self.stages:
+            if stage.kind != "labels":
+                raise ValueError(f"stages.{stage.name}.kind = {stage.kind!r} needs a teacher: set teacher.model")
+        if self.student.init == "teacher":
+            raise ValueError("student.init = 'teacher' needs a teacher: set teacher.model")
+        if self.student.init == "random" and self.student.model is None:
+            raise ValueError("student.init = 'random' needs a configuration: set teacher.model or student.model")
+        return self
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> Recipe:
+        names = [stage.name for stage in self.stages]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"stage names must differ; more than one stage is called {repeated[0]!r}")
+        n_layers = parse_shape(self.student.shape).layers if self.student.shape else None
+        for stage in self.stages:
+            if n_layers and stage.layer_map != "uniform" and len(stage.layer_map) != n_layers:
+                raise ValueError(
+                    f"stages.{stage.name}.layer_map has {len(stage.layer_map)} entries, "
+                    f"but student.shape = {self.student.shape!r} has {n_layers} layers"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _evaluation_is_possible(self) -> Recipe:
+        if self.evaluation.every_steps is not None and self.data.dev is None:
+            raise ValueError("evaluation.every_steps needs data to measure on: set data.dev")
+        if self.evaluation.choose_best != "none" and self.evaluation.every_steps is None:
+            raise ValueError("evaluation.choose_best needs evaluation.every_steps: one measurement is no choice")
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """All settings that have an effect, defaults included, as plain JSON data that `make_recipe` takes back."""
+        content = self.model_dump(mode="json", exclude={"stages", "student", "data"})
+        for section in ("student", "data"):
+            content[section] = _effective(getattr(self, section))
+        content["stages"] = [_effective(stage) for stage in self.stages]
+        return content
+
+    def fingerprint(self) -> str:
+        """Hash of what determines the weights: not names, logging, checkpointing, nor an evaluation that only looks."""
+        content = self.resolved()
+        for key in ("name", "description"):
+            del content[key]
+        content["training"] = {k: v for k, v in content["training"].items() if k not in BOOKKEEPING}
+        if self.evaluation.choose_best == "none":
+            del content["evaluation"]
+            content["data"] = {k: v for k, v in content["data"].items() if not k.startswith("dev")}
+        text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def stage(self, name: str) -> StageSettings:
+        """The stage of that name."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise SettingsError(f"no stage is called {name!r}; there are: {', '.join(s.name for s in self.stages)}")
+
+
+def _effective(section: Settings) -> dict[str, Any]:
+    """A section's settings without those that have no effect beside the others."""
+    return section.model_dump(mode="json", exclude=set(section.idle_fields()))
+
+
+def make_recipe(content: dict[str, Any], *, source: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
+    """The `Recipe` that plain data stands for, after the overrides; `source` names it in errors.
+
+    An override is `dotted.key=value`, where a stage goes by its number or name: `stages.0.epochs=2`,
+    `stages.prediction.learning_rate=1e-5`. `key=` takes the key out.
+    """
+    content = deepcopy(content)
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise SettingsError(f"{source}: {explain(error, Recipe, content)}") from None
+
+
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of that name in the package, or in that .toml file, after the overrides."""
+    source, text = _read(str(name_or_path))
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{source} is not valid TOML: {error}") from error
+    content.setdefault("name", Path(source).stem)
+    return make_recipe(content, source=source, overrides=overrides)
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names of the recipes in the package, sorted."""
+    entries = files("tinyreader.recipes").iterdir()
+    return tuple(sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml")))
+
+
+def recipe_schema() -> dict[str, Any]:
+    """JSON schema of a recipe file."""
+    return Recipe.model_json_schema()
+
+
+def _read(name_or_path: str) -> tuple[str, str]:
+    """What to call the recipe in messages, and its text."""
+    path = Path(name_or_path)
+    if path.suffix != ".toml" and path.name == name_or_path and not path.is_file():
+        return name_or_path, _packaged(name_or_path)
+    try:
+        return str(path), path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read the recipe {name_or_path}: {error}") from error
+
+
+def _packaged(name: str) -> str:
+    names = recipe_names()
+    if name not in names:
+        near = get_close_matches(name, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise SettingsError(
+            f"no recipe is called {name!r}.{hint} There are: {', '.join(names)}; or give the path of a .toml file"
+        )
+    return files("tinyreader.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    """Change `content` as `dotted.key=value` says; without a value the key goes."""
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise SettingsError(f"override {override!r} is not of the form key=value, such as data.train=my.json")
+    place: Any = content
+    for depth, part in enumerate(parts[:-1]):
+        place = _enter(place, part, ".".join(parts[: depth + 1]), override)
+    if not isinstance(place, dict):
+        raise SettingsError(f"override {override!r}: {'.'.join(parts[:-1])} has no keys of its own")
+    if text.strip():
+        place[parts[-1]] = _value(text.strip())
+    else:
+        place.pop(parts[-1], None)
+
+
+def _enter(place: Any, part: str, so_far: str, override: str) -> Any:
+    """What stands under `part`; a missing table is made, a stage is found by its place or its name."""
+    if isinstance(place, dict):
+        return place.setdefault(part, {})
+    if isinstance(place, list):
+        names = [entry.get("name") for entry in place if isinstance(entry, dict)]
+        if part in names:
+            return place[names.index(part)]
+        if part.isdecimal() and int(part) < len(place):
+            return place[int(part)]
+        known = ", ".join(f"{n} ({name})" for n, name in enumerate(names))
+        raise SettingsError(f"override {override!r}: there is no {so_far}; there are: {known}")
+    raise SettingsError(f"override {override!r}: {so_far.rpartition('.')[0]} has no keys of its own")
+
+
+def _value(text: str) -> Any:
+    """The TOML value a text stands for, or the text itself where it is none: `my.json` needs no quotes."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    plain = set(parsed) == {"value"} and isinstance(parsed["value"], str | int | float | bool | list | dict)
+    return parsed["value"] if plain else text

@@ -1,0 +1,263 @@
+"""A whole run: data, teacher and student made ready, the stages in order, the student saved and measured.
+
+Everything lies under the run's directory, and each part appears there only when it is whole; the same command after a kill
+finds what is done and goes on with the rest.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+
+from tinyreader.data import Example, fingerprint
+from tinyreader.distil.checkpoint import digest
+from tinyreader.distil.dropout import StepRandom
+from tinyreader.distil.evaluate import Evaluation, evaluate
+from tinyreader.distil.features import FeatureStore, choose_rows
+from tinyreader.distil.labels import label_windows
+from tinyreader.distil.loop import StageJob, StageTrainer
+from tinyreader.distil.models import LoadedReader, load_reader, model_fingerprint, save_reader
+from tinyreader.distil.network import Network, Precision, best_precision
+from tinyreader.distil.objectives import Intermediate, Labels, Objective, Prediction
+from tinyreader.distil.prepare import (
+    Source,
+    development_examples,
+    features,
+    refuse_augmentation,
+    scan,
+    window_settings,
+)
+from tinyreader.distil.provenance import Identity, environment, exclusive, require_same_run
+from tinyreader.distil.recipe import Recipe, StageSettings
+from tinyreader.distil.runlog import Progress, RunLog, StopSwitch, duration, stop_signals
+from tinyreader.distil.students import Student, build_student, resolve_layer_map
+from tinyreader.errors import RunError
+from tinyreader.files import atomic_path
+from tinyreader.windows import Windower
+
+_AGAIN = "The same command goes on from there."
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Where the student is, what it scores on data.dev (empty without), and what the run says of itself."""
+
+    student: Path
+    scores: dict[str, float]
+    record: dict[str, Any]
+
+
+def run_recipe(recipe: Recipe, out: Path, progress: Progress | None = None) -> RunResult:
+    """Carries out `recipe` in the directory `out`, going on where an earlier call stopped.
+
+    Raises `SettingsError`, `DataError` or `ModelError` before work is spent, `RunError` where training cannot go on, and
+    `Interrupted` after Ctrl-C or SIGTERM, with everything saved.
+    """
+    refuse_augmentation(recipe.stages)
+    progress = progress or Progress()
+    stop = StopSwitch()
+    advice = "finishing this step, then saving (Ctrl-C again: stop at once, back to the last checkpoint)"
+    with exclusive(out), stop_signals(stop, lambda reason: progress.say(f"{reason}: {advice}")):
+        return _Run(recipe, out, progress, stop).carry_out()
+
+
+class _Run:
+    def __init__(self, recipe: Recipe, out: Path, progress: Progress, stop: StopSwitch) -> None:
+        self.recipe, self.out, self.progress, self.stop = recipe, out, progress, stop
+        self.started = time.time()
+        if recipe.training.threads is not None:
+            torch.set_num_threads(recipe.training.threads)
+        trackers: Any = list(recipe.training.trackers)
+        self.accelerator = Accelerator(log_with=trackers or None, project_dir=str(out))
+        self.device = self.accelerator.device
+        self.random = StepRandom()
+        self.log = RunLog(out / "log.jsonl" if self.accelerator.is_main_process else None)
+
+    def carry_out(self) -> RunResult:
+        """The run from its first check to its last measurement."""
+        self._prepare()
+        self.accelerator.init_trackers("tracking")
+        weights = None
+        outcomes = []
+        for number, stage in enumerate(self.recipe.stages, start=1):
+            self.stop.check(_AGAIN)
+            weights, outcome = self._stage(number, stage, weights)
+            outcomes.append(outcome)
+        self.accelerator.end_training()
+        return self._finish(weights, outcomes)
+
+    def _prepare(self) -> None:
+        """Reads and checks everything the stages will need."""
+        r = self.recipe
+        sources = list(dict.fromkeys(Source.of_stage(s, r.data) for s in r.stages))
+        scanned = {
+            s: scan(s, r.data, self.out / f"rejected-{n}.jsonl", self.progress) for n, s in enumerate(sources, start=1)
+        }
+        self.dev = development_examples(r.data, r.evaluation, r.training.seed)
+        self.teacher = load_reader(r.teacher.model, revision=r.teacher.revision) if r.teacher else None
+        self.student = build_student(r.student, self.teacher, r.training.seed)
+        self.identity = Identity(
+            recipe=r.fingerprint(),
+            data={s.name: scanned[s].fingerprint for s in sources},
+            dev=fingerprint(self.dev) if self.dev else None,
+            teacher=model_fingerprint(self.teacher.source) if self.teacher else None,
+            precision=self._precision(),
+            processes=self.accelerator.num_processes,
+        )
+        require_same_run(self.identity, self.out)
+        for stage in r.stages:
+            if stage.kind == "intermediate":
+                self._layer_map(stage)
+        self.windower = Windower(self.student.tokenizer, window_settings(r.data))
+        with self.accelerator.main_process_first():
+            self.stores = {
+                s: features(scanned[s], r.data, self.student.tokenizer, self.out / "features", self.progress)
+                for s in sources
+            }
+        self._teacher_network: Network | None = None
+
+    def _precision(self) -> Precision:
+        wanted = self.recipe.training.precision
+        return best_precision(self.device) if wanted == "auto" else wanted
+
+    def _layer_map(self, stage: StageSettings) -> tuple[int, ...]:
+        assert self.teacher is not None  # the recipe's own check
+        n_student, n_teacher = self.student.model.config.num_hidden_layers, self.teacher.config.num_hidden_layers
+        return resolve_layer_map(stage.layer_map, n_student, n_teacher)
+
+    def _stage(
+        self, number: int, stage: StageSettings, weights: Path | None
+    ) -> tuple[Path, dict[str, Any]]:  # fmt: skip
+        """The file of weights after stage `number`, which starts from the file `weights`, and what the stage took."""
+        folder = self.out / "stages" / f"{number}-{stage.name}"
+        folder.mkdir(parents=True, exist_ok=True)
+        final, done = folder / "weights.safetensors", folder / "done.json"
+        if done.exists():
+            outcome = json.loads(done.read_text())
+            if final.exists() and digest(final) == outcome["digest"]:
+                self.progress.say(f"stage {stage.name!r} is done already ({outcome['steps']:,} steps)")
+                return final, outcome
+            raise RunError(f"{final} is missing or damaged. Delete {folder} to have stage {stage.name!r} done again.")
+        trainer = self._trainer(number, stage, weights, folder)
+        outcome = {"name": stage.name, "kind": stage.kind, **trainer.run()}
+        if self.accelerator.is_main_process:
+            with atomic_path(final) as path:
+                save_file(trainer.weights(), path)
+            with atomic_path(done) as path:
+                path.write_text(json.dumps({**outcome, "digest": digest(final)}, indent=2))
+        self.accelerator.wait_for_everyone()
+        self.progress.say(f"stage {stage.name!r}: {outcome['steps']:,} steps in {duration(outcome['seconds'])}")
+        self.log.write("stage", stage=stage.name, step=outcome["steps"], outcome=outcome)
+        return final, {**outcome, "digest": digest(final)}
+
+    def _trainer(self, number: int, stage: StageSettings, weights: Path | None, folder: Path) -> StageTrainer:
+        r, store = self.recipe, self.stores[Source.of_stage(stage, self.recipe.data)]
+        rows = choose_rows(len(store), stage.max_windows or r.data.max_windows, r.training.seed)
+        model = copy.deepcopy(self.student.model)
+        if weights is not None:
+            _load_student(model, weights)
+        student = Network(
+            model, precision=self.identity.precision, device=self.device, random=self.random,
+            embeds_dropout=stage.embeds_dropout, dropout=stage.dropout,
+        )  # fmt: skip
+        objective = self._objective(number, stage, student, store, rows)
+        if stage.kind == "prediction":
+            self._teacher_network = None  # its outputs are on disk now
+        return StageTrainer(
+            StageJob(
+                number=number, settings=stage, training=r.training, student=student, objective=objective, store=store,
+                rows=rows, pad_id=self.student.pad_id, random=self.random, folder=folder,
+                evaluate=(lambda: self._evaluate(student).scores) if self.dev else None,
+                evaluate_every=r.evaluation.every_steps, choose_best=r.evaluation.choose_best,
+            ),
+            self.accelerator, self.log, self.progress, self.stop,
+        )  # fmt: skip
+
+    def _objective(
+        self, number: int, stage: StageSettings, student: Network, store: FeatureStore, rows: Any
+    ) -> Objective:
+        if stage.kind == "labels":
+            return Labels(student)
+        if stage.kind == "prediction":
+            labels = self._label(store, rows)
+            return Prediction(student, labels, temperature=stage.temperature, weight=stage.distillation_weight)
+        return Intermediate(
+            student, self._teaching(), self._layer_map(stage), attention=stage.attention,
+            embedding_weight=stage.embedding_weight, hidden_weight=stage.hidden_weight,
+            attention_weight=stage.attention_weight, seed=self.recipe.training.seed + number,
+        )  # fmt: skip
+
+    def _teaching(self) -> Network:
+        """The teacher as a network, in evaluation mode; made once, and again after it was let go."""
+        assert self.teacher is not None
+        if self._teacher_network is None:
+            model = copy.deepcopy(self.teacher.model).eval()
+            self._teacher_network = Network(model, precision=self.identity.precision, device=self.device)
+        return self._teacher_network
+
+    def _label(self, store: FeatureStore, rows: Any) -> Any:
+        """The teacher's outputs for the rows, from disk where an earlier stage or start computed them."""
+        identity = json.dumps([self.identity.teacher, store.fingerprint, self.identity.precision, len(rows),
+                               self.recipe.training.seed])  # fmt: skip
+        began, first = time.perf_counter(), {"n": -1}
+
+        def tell(done: int, of: int) -> None:
+            first["n"] = done if first["n"] < 0 else first["n"]
+            self.progress.show(f"teacher {done:,}/{of:,} windows", force=done == of)
+            self.stop.check(f"The teacher's outputs are kept up to window {done:,} of {of:,}. {_AGAIN}")
+
+        with self.accelerator.main_process_first():
+            labels = label_windows(
+                self._teaching(), store, rows, self.out / "labels" / f"{store.fingerprint}-{len(rows)}",
+                pad_id=self.student.pad_id, device=self.device, identity=identity, on_batch=tell,
+            )  # fmt: skip
+        seconds = time.perf_counter() - began
+        if first["n"] >= 0:
+            self.log.write("teacher", windows=len(rows), seconds=round(seconds, 3))
+        return labels
+
+    def _evaluate(self, network: Network) -> Evaluation:
+        return evaluate(
+            network, self.dev, self.windower, self.student.pad_id, self.device,
+            max_answer_tokens=self.recipe.evaluation.max_answer_tokens,
+        )  # fmt: skip
+
+    def _finish(self, weights: Path | None, outcomes: list[dict[str, Any]]) -> RunResult:
+        """Saves the student with its record, measured once more as it will be read from disk."""
+        target = self.out / "student"
+        model = copy.deepcopy(self.student.model)
+        if weights is not None:
+            _load_student(model, weights)
+        scores: dict[str, float] = {}
+        if self.dev and self.recipe.evaluation.at_end:
+            self.progress.say(f"measuring the student on {len(self.dev):,} questions")
+            network = Network(copy.deepcopy(model), precision=self.identity.precision, device=self.device)
+            scores = self._evaluate(network).scores
+        teacher_seconds = sum(x["seconds"] for x in self.log.read() if x["event"] == "teacher")
+        record = {
+            "recipe": self.recipe.resolved(), "identity": asdict(self.identity), "environment": environment(self.device),
+            "student": {"parameters": sum(p.numel() for p in model.parameters())},
+            "stages": outcomes, "teacher_pass_seconds": round(teacher_seconds, 3), "scores": scores,
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }  # fmt: skip
+        if self.accelerator.is_main_process:
+            save_reader(model, self.student.tokenizer, target, {"run.json": json.dumps(record, indent=2)})
+            self.log.write("done", scores=scores)
+        self.accelerator.wait_for_everyone()
+        return RunResult(target, scores, record)
+
+
+def _load_student(model: Any, weights: Path) -> None:
+    """Puts the student's part of a stage's weights into `model`."""
+    tensors = load_file(weights)
+    model.load_state_dict(
+        {n.removeprefix("student."): t for n, t in tensors.items() if n.startswith("student.")}, strict=False
+    )

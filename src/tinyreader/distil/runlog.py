@@ -1,0 +1,133 @@
+"""What a run leaves for people and programs to follow it by: a JSONL log, a progress line, and its stop switch."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tinyreader.errors import Interrupted
+from tinyreader.files import atomic_path
+
+
+class RunLog:
+    """One JSON object a line, appended; `rewind` takes back what a run that went on from a checkpoint will write again."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+
+    def write(self, event: str, **values: Any) -> None:
+        """Appends one line with the event's name, the time and the values."""
+        if self.path is None:
+            return
+        line = json.dumps({"event": event, "time": round(time.time(), 3), **values})
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def read(self) -> list[dict[str, Any]]:
+        """The lines written so far; a last line cut off by a kill is left out."""
+        if self.path is None or not self.path.exists():
+            return []
+        lines = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                continue
+        return lines
+
+    def rewind(self, stage: str, step: int) -> None:
+        """Removes lines of `stage` after `step`."""
+        if self.path is None or not self.path.exists():
+            return
+        kept = [x for x in self.read() if not (x.get("stage") == stage and x.get("step", 0) > step)]
+        with atomic_path(self.path) as path:
+            path.write_text("".join(json.dumps(x) + "\n" for x in kept), encoding="utf-8")
+
+
+class Progress:
+    """A progress line on stderr: rewritten in place on a terminal, else a new line now and then."""
+
+    def __init__(self, *, quiet: bool = False, every_seconds: float = 15.0) -> None:
+        self.quiet = quiet
+        self._live = sys.stderr.isatty()
+        self._pause = 0.5 if self._live else every_seconds
+        self._last = 0.0
+        self._open = False
+
+    def show(self, text: str, *, force: bool = False) -> None:
+        """Shows `text` if the last one is old enough, or in any case with `force`."""
+        now = time.monotonic()
+        if self.quiet or (not force and now - self._last < self._pause):
+            return
+        self._last = now
+        if self._live:
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns
+            sys.stderr.write("\r\x1b[K" + text[: columns - 1])
+            self._open = True
+        else:
+            sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        if self.quiet:
+            return
+        if self._open:
+            sys.stderr.write("\n")
+            self._open = False
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+        self._last = 0.0
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: 45s, 12m05s, 3h07m."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+class StopSwitch:
+    """Set by Ctrl-C or SIGTERM while `stop_signals` is active; a second Ctrl-C interrupts at once."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def check(self, advice: str) -> None:
+        """Raises `Interrupted` when a stop was asked for; `advice` says how to go on."""
+        if self.reason:
+            raise Interrupted(f"stopped by {self.reason}. {advice}")
+
+
+@contextmanager
+def stop_signals(switch: StopSwitch, on_signal: Callable[[str], None]) -> Iterator[None]:
+    """Turns SIGINT and SIGTERM into a request on `switch` while the block runs, and restores what was there before."""
+
+    def ask(number: int, _: FrameType | None) -> None:
+        if switch.reason and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        switch.reason = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+        on_signal(switch.reason)
+
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            before[number] = signal.signal(number, ask)
+        except ValueError:  # not in the main thread: whoever runs us there handles signals
+            break
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,98 @@
+"""Files that are whole or absent, and files that may be gzip-compressed."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its place when the block ends well.
+
+    A reader sees the old file or the whole new one, also after a crash or a power cut (the file is synced before it is
+    renamed, its directory after). When the block raises, the temporary file goes and the old one stays. Directories
+    above `path` are made. A symbolic link is followed; a device or a pipe cannot be replaced and is written directly.
+
+    The temporary name starts with `.tmp-` and ends like `path`, so that writers which look at suffixes behave.
+    """
+    target = Path(path).resolve()
+    if target.is_dir():
+        raise IsADirectoryError(f"{path} is a directory; give the name of a file")
+    if target.exists() and not target.is_file():
+        yield target
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".tmp-{secrets.token_hex(4)}-{target.name[-60:]}")
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    """Make what `path` holds survive a power cut; directories cannot be synced on every system and are then left."""
+    is_directory = path.is_dir()
+    if is_directory and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY if is_directory else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def atomic_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
+    """Yield a UTF-8 text file that appears as `path` when the block ends well; gzip-compressed where the name says .gz.
+
+    The compressed bytes depend on the text alone (no time, no name in the header). Line ends are written as given.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as raw:
+        binary: BinaryIO = raw
+        if Path(path).suffix == ".gz":
+            binary = cast(BinaryIO, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6))
+        with io.TextIOWrapper(binary, encoding="utf-8", newline="") as text:
+            yield text
+
+
+def open_binary(path: str | os.PathLike[str]) -> BinaryIO:
+    """Return the bytes of `path` for reading, decompressed when the file starts as gzip does, whatever its name."""
+    raw = Path(path).open("rb")  # noqa: SIM115 - the caller closes what is returned
+    try:
+        is_gzip = raw.peek(2)[:2] == GZIP_MAGIC
+    except BaseException:
+        raw.close()
+        raise
+    return cast(BinaryIO, _OwningGzip(raw)) if is_gzip else raw
+
+
+def open_text(path: str | os.PathLike[str]) -> IO[str]:
+    """Return the text of `path` for reading: UTF-8 with or without a byte order mark, gzip-compressed or not."""
+    return io.TextIOWrapper(open_binary(path), encoding="utf-8-sig", newline="")
+
+
+class _OwningGzip(gzip.GzipFile):
+    """A gzip reader that closes the file it reads from."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        super().__init__(fileobj=raw, mode="rb")
+        self._raw_file = raw
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._raw_file.close()

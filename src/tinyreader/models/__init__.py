@@ -1,0 +1,23 @@
+"""Models from and to disk: found, loaded without trusting them, looked into, saved as Transformers directories."""
+
+from __future__ import annotations
+
+from tinyreader.models.parts import encoder_layers, max_tokens, qa_head, takes_segments
+from tinyreader.models.reader import LoadedReader, load_configuration, load_encoder_as_reader, load_reader
+from tinyreader.models.save import atomic_directory, model_fingerprint, save_reader
+from tinyreader.models.source import model_directory
+
+__all__ = [
+    "LoadedReader",
+    "atomic_directory",
+    "encoder_layers",
+    "load_configuration",
+    "load_encoder_as_reader",
+    "load_reader",
+    "max_tokens",
+    "model_directory",
+    "model_fingerprint",
+    "qa_head",
+    "save_reader",
+    "takes_segments",
+]

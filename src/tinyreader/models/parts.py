@@ -1,0 +1,44 @@
+"""The parts of a reader that training needs to reach, found without naming each architecture."""
+
+from __future__ import annotations
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from tinyreader.errors import ModelError
+
+
+def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
+    """The encoder's layers, from the one next to the embeddings up."""
+    wanted = model.config.num_hidden_layers
+    for name, module in model.base_model.named_modules():
+        if isinstance(module, nn.ModuleList) and name.split(".")[-1] in ("layer", "layers") and len(module) == wanted:
+            return module
+    raise ModelError(
+        f"a {model.config.model_type} model does not keep its {wanted} layers in one list; they cannot be compared or "
+        "copied one by one. Known to work: BERT, RoBERTa, ELECTRA, DistilBERT, MPNet, DeBERTa-v2, ModernBERT"
+    )
+
+
+def qa_head(model: PreTrainedModel) -> nn.Linear:
+    """The last layer, which gives each token its start and end logit."""
+    for name in ("qa_outputs", "classifier"):
+        head = getattr(model, name, None)
+        if isinstance(head, nn.Linear) and head.out_features == 2:
+            return head
+    raise ModelError(f"no question-answering head was found in a {type(model).__name__}")
+
+
+def takes_segments(model: PreTrainedModel) -> bool:
+    """Whether the model tells question and context apart by segment ids."""
+    return int(getattr(model.config, "type_vocab_size", 0) or 0) > 1
+
+
+def max_tokens(model: PreTrainedModel) -> int | None:
+    """The longest input in tokens, or None where positions have no table that ends."""
+    for name, module in model.base_model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            # RoBERTa and its like count positions from the padding id up.
+            first = 0 if module.padding_idx is None else module.padding_idx + 1
+            return int(module.num_embeddings) - first
+    return None

@@ -1,0 +1,114 @@
+"""Readers written as directories that Transformers loads, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import PretrainedConfig, PreTrainedModel
+
+from tinyreader.errors import ModelError
+from tinyreader.files import _sync as sync
+from tinyreader.models.parts import max_tokens, takes_segments
+from tinyreader.models.weights import hash_of, weight_files
+from tinyreader.tokenizer import tokenizer_files
+
+
+def save_reader(
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    directory: str | Path,
+    *,
+    weights: Mapping[str, Tensor] | None = None,
+    extra: Mapping[str, str] | None = None,
+) -> Path:
+    """The directory, holding the reader: fp32 safetensors, configuration, tokenizer, and `extra` files (name to text).
+
+    `weights` replaces the model's own tensors of the same names: masters in fp32 of weights that train in bf16. A model
+    directory that is there already is replaced as a whole.
+    """
+    own = model.state_dict()
+    if unknown := sorted((weights or {}).keys() - own.keys()):
+        raise ModelError(f"the model has no weights called {', '.join(unknown[:3])}")
+    tensors = {name: _plain(tensor) for name, tensor in {**own, **(weights or {})}.items()}
+    files = tokenizer_files(
+        tokenizer,
+        takes_segments=takes_segments(model),
+        max_tokens=max_tokens(model),
+        pad_id=getattr(model.config, "pad_token_id", None),
+    )
+    files["config.json"] = _configuration(model.config, type(model).__name__)
+    with atomic_directory(directory) as temporary:
+        save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
+        for name, text in {**files, **(extra or {})}.items():
+            (temporary / name).write_text(text, encoding="utf-8", newline="\n")
+    return Path(directory)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """The tensor as a file holds it: on the CPU, contiguous, floating point numbers in fp32."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
+
+
+def _configuration(config: PretrainedConfig, architecture: str) -> str:
+    """The text of config.json, without traces of where the model came from or how it was being run."""
+    content = deepcopy(config).to_diff_dict()
+    for key in ("_name_or_path", "auto_map", "torch_dtype"):
+        content.pop(key, None)
+    content |= {"architectures": [architecture], "dtype": "float32"}
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+@contextmanager
+def atomic_directory(path: str | Path) -> Iterator[Path]:
+    """Yield an empty directory beside `path` that takes its place when the block ends well.
+
+    Only an empty directory or one that holds a model (plain files, config.json among them) is replaced. A kill between
+    the two renames leaves the old directory beside the new one, under a name that starts with `.old-`.
+    """
+    target = Path(path).resolve()
+    _check_replaceable(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mark = secrets.token_hex(4)
+    temporary, old = (target.with_name(f".{kind}-{mark}-{target.name}") for kind in ("tmp", "old"))
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.iterdir():
+            sync(file)
+        sync(temporary)
+        if target.exists():
+            target.rename(old)
+        temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise
+    sync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_replaceable(target: Path) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise ModelError(f"{target} is a file; a reader is written to a directory")
+    entries = list(target.iterdir())
+    if entries and not ((target / "config.json").is_file() and all(entry.is_file() for entry in entries)):
+        raise ModelError(f"{target} holds other things than a model and is not replaced; give another directory")
+
+
+def model_fingerprint(directory: str | Path) -> str:
+    """Hash of a model directory's configuration and weights."""
+    directory = Path(directory)
+    return hash_of([directory / "config.json", *weight_files(directory)])

@@ -1,0 +1,134 @@
+"""Tensors of a checkpoint, read without running anything that came with it.
+
+Safetensors files are plain data. A `pytorch_model.bin` is a pickle: it is read once by `torch.load(weights_only=True)`,
+which builds tensors and nothing else, and kept as safetensors in the user's cache directory under its content's hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tinyreader.errors import ModelError
+from tinyreader.files import atomic_path
+from tinyreader.models.source import PICKLE_FILE
+from tinyreader.tokenizer import read_json
+
+log = logging.getLogger(__name__)
+
+OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.h5", "*.msgpack", "*.bin.index.json")
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """The files that hold a directory's weights: safetensors, whole or in parts, else the pickle."""
+    whole, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
+    if whole.is_file():
+        return [whole]
+    if index.is_file():
+        return [directory / name for name in _parts(index)]
+    if (directory / PICKLE_FILE).is_file():
+        return [directory / PICKLE_FILE]
+    others = sorted({path.name for pattern in OTHER_FORMATS for path in directory.glob(pattern)})
+    found = f" ({', '.join(others)} cannot be used)" if others else ""
+    raise ModelError(f"{directory} has neither model.safetensors nor {PICKLE_FILE}{found}")
+
+
+def _parts(index: Path) -> list[str]:
+    """The names of the files an index refers to, each once and all beside it."""
+    entries = read_json(index).get("weight_map")
+    if not isinstance(entries, dict) or not entries:
+        raise ModelError(f"{index} has no weight_map")
+    names = sorted({str(name) for name in entries.values()})
+    for name in names:
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise ModelError(f"{index} refers to {name!r}, which is no safetensors file beside it")
+    return names
+
+
+def read_weights(directory: Path) -> dict[str, Tensor]:
+    """A checkpoint's tensors by the names they have in it."""
+    weights: dict[str, Tensor] = {}
+    for path in weight_files(directory):
+        weights |= _read_pickle(path) if path.name == PICKLE_FILE else _read_safetensors(path)
+    return weights
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return dict(load_file(path))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} is missing: fetch the model again") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path} is damaged or no safetensors file: {error}. Fetch the model again") from error
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    """The pickle's tensors, from the cache where it was converted before."""
+    cached = cache_directory() / "converted" / f"{hash_of([path])}.safetensors"
+    if cached.is_file():
+        try:
+            return dict(load_file(cached))
+        except (SafetensorError, OSError) as error:
+            log.warning("%s is damaged (%s); converting %s again", cached, error, path)
+    weights = _unpickle(path)
+    try:
+        with atomic_path(cached) as temporary:
+            save_file(weights, temporary, metadata={"format": "pt", "origin": path.name})
+    except OSError as error:
+        log.warning("%s was converted but cannot be kept in %s: %s", path, cached.parent, error)
+    return weights
+
+
+def _unpickle(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling errors, zip errors and torch's own
+        raise ModelError(
+            f"{path} is refused: it is damaged, or holds more than tensors, and loading that could run any code "
+            f"({type(error).__name__})"
+        ) from error
+    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()) or not content:
+        raise ModelError(f"{path} should hold a dictionary of tensors by name and nothing else")
+    # Storage that tensors share is written out once for each; safetensors knows no sharing.
+    return {str(name): tensor.detach().clone().contiguous() for name, tensor in content.items()}
+
+
+def cache_directory() -> Path:
+    """Where this user's converted files are kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
+    return Path(base) / "tinyreader"
+
+
+def hash_of(paths: Iterable[Path]) -> str:
+    """Hash (BLAKE2b, 128 bits) of the files' contents, in order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def fit_names(weights: Mapping[str, Tensor], expected: Iterable[str], prefix: str) -> dict[str, Tensor]:
+    """The tensors under the names a model expects where they differ only by custom.
+
+    Old checkpoints call the parts of a LayerNorm gamma and beta; an encoder saved by itself leaves out the `prefix`
+    that it has inside a reader; one saved from several GPUs starts with `module.`.
+    """
+    known = set(expected)
+    fitted = {}
+    for name, tensor in weights.items():
+        name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name.removeprefix("module."))
+        name = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
+        inside = f"{prefix}.{name}"
+        fitted[inside if name not in known and inside in known else name] = tensor
+    return fitted

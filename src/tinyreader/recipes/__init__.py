@@ -1,0 +1,1 @@
+"""Recipes as TOML files, found by name; `tinyreader.distil.recipe` reads them."""

@@ -1,0 +1,78 @@
+"""Invented names: two pools that share none, one for training articles and one for held-out ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from random import Random
+
+_ROOTS = (
+    "Tal Or Mar Ven Kel Bris Dor Fen Gal Hal Ist Jor Lor Mel Nor Os Pel Quil Ras Sel Tor Ul Var Wen Yar Zel Ald Bran Cor Dun "
+    "Eld Far Gren Hes Il Kest Lun Mor Ned Ost Pras Rill Sor Tam Und Ves Wil Yel"
+).split()  # fmt: skip
+_LINKS = ("", "a", "en", "is", "o")
+_PLACE_ENDS = (
+    "mere ford wick holm dale stead mouth combe haven ness thorpe field worth bourne minster leigh strand fell moor brook "
+    "barrow hythe stow wold gard"
+).split()  # fmt: skip
+_SURNAME_ENDS = "hart low vane sen quist mond ric lund bell rane dell nell wright lock bury man shaw kin gast ley".split()
+_RIVER_ENDS = "eth ane ula issa ow een ard olle ima uth erre ax".split()
+_INSTRUMENT_ENDS = "orne elle ette ime ophon ina ulet amba iol asta".split()
+_GIVEN_ROOTS = "An El Mir Or Sel Tam Ish Lav Ros Cel Dor Em Fen Il Jun Kat Lis Nor Per Ril Sib Tess Ver Win Yl Hal Ben Gor".split()
+_FEMALE_ENDS = ("a", "ine", "ia", "enna", "ild", "ette", "isa")
+_MALE_ENDS = ("an", "or", "ic", "el", "ard", "us", "on")
+_SHIP_QUALITIES = (
+    "Grey Patient Merry Silver Restless Northern Golden Humble Brave Quiet Crimson Wandering Lucky Proud Old Faithful Gentle "
+    "Midnight Green Hasty Noble Amber Jolly Sullen White Swift Rosy Steady Ragged Bold"
+).split()  # fmt: skip
+_SHIP_THINGS = (
+    "Heron Lantern Widow Dolphin Thistle Falcon Pilgrim Duchess Acorn Comet Sparrow Anchor Mermaid Badger Star Otter Rose "
+    "Beacon Drummer Gull Maiden Arrow Juniper Squire Bell Swallow Traveller Crown Fiddler Petrel"
+).split()  # fmt: skip
+_TITLE_QUALITIES = "Broken Hidden Empty Winter Paper Distant Sleeping Burning Forgotten Hollow Velvet Seventh Last Lame".split()
+_TITLE_THINGS = "Orchard Mirror Staircase Garden Letter Harbour Violin Kingdom Candle Window Bridge Shadow Clock Feather".split()
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names one side of the encyclopaedia may use."""
+
+    places: tuple[str, ...]
+    rivers: tuple[str, ...]
+    surnames: tuple[str, ...]
+    women: tuple[str, ...]
+    men: tuple[str, ...]
+    instruments: tuple[str, ...]
+    ships: tuple[str, ...]
+    titles: tuple[str, ...]
+
+    def person(self, rng: Random) -> str:
+        """A given name and a surname."""
+        return f"{rng.choice(rng.choice((self.women, self.men)))} {rng.choice(self.surnames)}"
+
+
+def divided_names(rng: Random, held_out_share: float) -> tuple[Names, Names]:
+    """The pools for training and for held-out articles; no word of a name is in both, for one-word names."""
+    pools = {
+        "places": _joined(_ROOTS, _LINKS, _PLACE_ENDS),
+        "rivers": _joined(_ROOTS, _LINKS, _RIVER_ENDS),
+        "surnames": _joined(_ROOTS, _LINKS, _SURNAME_ENDS),
+        "women": _joined(_GIVEN_ROOTS, _FEMALE_ENDS),
+        "men": _joined(_GIVEN_ROOTS, _MALE_ENDS),
+        "instruments": [name.lower() for name in _joined(_ROOTS, _LINKS, _INSTRUMENT_ENDS)],
+        "ships": _joined(_SHIP_QUALITIES, (" ",), _SHIP_THINGS),
+        "titles": _joined(("The ",), _TITLE_QUALITIES, (" ",), _TITLE_THINGS),
+    }
+    train, held_out = {}, {}
+    for pool, names in pools.items():
+        unique = sorted(set(names))
+        rng.shuffle(unique)
+        n_held_out = max(1, round(len(unique) * held_out_share))
+        held_out[pool], train[pool] = tuple(unique[:n_held_out]), tuple(unique[n_held_out:])
+    return Names(**train), Names(**held_out)
+
+
+def _joined(*parts: Sequence[str] | Iterable[str]) -> list[str]:
+    """Every concatenation of one piece from each part."""
+    return ["".join(pieces) for pieces in product(*parts)]

@@ -1,0 +1,261 @@
+"""A question and its context become overlapping `Window`s of tokens, each token knowing its place in the text.
+
+Question and context are tokenised apart, without truncation, and put together by the tokenizer's own pair template, so a
+context shared by many questions is tokenised once and no setting that came with a tokenizer file can cut a text short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from tinyreader.data import Example
+from tinyreader.errors import DataError, ModelError, SettingsError
+
+IntArray = npt.NDArray[np.int32]
+
+MIN_STEP = 16
+"""Context tokens by which each window must at least move on from the one before; fewer would multiply windows."""
+
+_CHUNK = 512  # examples tokenised together
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSettings:
+    """How texts are cut: lengths are in tokens; `doc_stride` is the overlap of neighbouring windows."""
+
+    max_seq_len: int = 384
+    doc_stride: int = 128
+    max_question_tokens: int | None = None
+    on_long_question: Literal["error", "truncate"] = "error"
+
+    def __post_init__(self) -> None:
+        if self.doc_stride < 0 or self.max_seq_len < self.doc_stride + MIN_STEP + 4:
+            raise SettingsError(
+                f"max_seq_len {self.max_seq_len} with doc_stride {self.doc_stride} leaves no room for a question: "
+                f"max_seq_len must be at least doc_stride + {MIN_STEP + 4}, and doc_stride at least 0."
+            )
+        if self.max_question_tokens is not None and self.max_question_tokens < 1:
+            raise SettingsError(f"max_question_tokens is {self.max_question_tokens}; it must be at least 1.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """One model input of n tokens: special tokens, the question, and context tokens [first, stop).
+
+    `offsets` int32 [n, 2] are code points of the context (zeros elsewhere). `start` and `end` are the label's first and
+    last token; both 0, the null position, where the window holds no whole answer.
+    """
+
+    example: int
+    input_ids: IntArray
+    segment_ids: IntArray
+    offsets: IntArray
+    first: int
+    stop: int
+    start: int = 0
+    end: int = 0
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+@dataclass(slots=True)
+class WindowCounts:
+    """What became of the examples, so that nothing is lost in silence."""
+
+    examples: int = 0
+    windows: int = 0
+    answerable_windows: int = 0
+    truncated_questions: int = 0
+    answers_outside_every_window: int = 0
+    answers_without_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """The special tokens of the tokenizer's pair form: before the question, between, after the context."""
+
+    before: tuple[tuple[int, int], ...]
+    between: tuple[tuple[int, int], ...]
+    after: tuple[tuple[int, int], ...]
+    question_segment: int
+    context_segment: int
+
+    @property
+    def n_special(self) -> int:
+        return len(self.before) + len(self.between) + len(self.after)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Context:
+    ids: IntArray
+    offsets: IntArray
+
+
+class Windower:
+    """Cuts examples into windows with one tokenizer; `counts` tells what happened so far."""
+
+    def __init__(self, tokenizer: Tokenizer, settings: WindowSettings | None = None) -> None:
+        self.settings = settings or WindowSettings()
+        self.tokenizer = _unbounded(tokenizer)
+        self.counts = WindowCounts()
+        self._template = _pair_template(self.tokenizer)
+        self._trims = _offsets_hold_spaces(self.tokenizer)
+        room = self.settings.max_seq_len - self._template.n_special - self.settings.doc_stride - MIN_STEP
+        self.max_question_tokens = min(room, self.settings.max_question_tokens or room)
+        if self.max_question_tokens < 1:
+            raise SettingsError(
+                f"max_seq_len {self.settings.max_seq_len} leaves no room for a question beside "
+                f"{self._template.n_special} special tokens and doc_stride {self.settings.doc_stride}; "
+                "raise max_seq_len or lower doc_stride."
+            )
+
+    def windows(self, examples: Iterable[Example]) -> Iterator[Window]:
+        """The windows of each example, in order; `Window.example` counts the examples of this call from 0."""
+        index = 0
+        for chunk in _chunks(examples):
+            questions = self.tokenizer.encode_batch([e.question for e in chunk], add_special_tokens=False)
+            contexts = self._encode_contexts(chunk)
+            for example, question in zip(chunk, questions, strict=True):
+                ids = self._question_ids(example, question.ids)
+                yield from self._cut(index, example, ids, contexts[example.context])
+                index += 1
+
+    def check_question(self, example: Example) -> None:
+        """Raises `DataError` where the question is longer than the settings allow."""
+        self._question_ids(example, self.tokenizer.encode(example.question, add_special_tokens=False).ids)
+
+    def _encode_contexts(self, chunk: list[Example]) -> dict[str, _Context]:
+        texts = list(dict.fromkeys(e.context for e in chunk))
+        encoded = self.tokenizer.encode_batch(texts, add_special_tokens=False)
+        contexts = {}
+        for text, encoding in zip(texts, encoded, strict=True):
+            offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
+            if self._trims:
+                _trim_spaces(text, offsets)
+            contexts[text] = _Context(np.array(encoding.ids, dtype=np.int32), offsets)
+        return contexts
+
+    def _question_ids(self, example: Example, ids: list[int]) -> list[int]:
+        if len(ids) <= self.max_question_tokens:
+            return ids
+        if self.settings.on_long_question == "error":
+            raise DataError(
+                f"question {example.id!r} has {len(ids)} tokens; at most {self.max_question_tokens} fit beside the "
+                f"context with max_seq_len {self.settings.max_seq_len} and doc_stride {self.settings.doc_stride}. "
+                'Shorten it, raise max_seq_len, or set on_long_question = "truncate".'
+            )
+        self.counts.truncated_questions += 1
+        return ids[: self.max_question_tokens]
+
+    def _cut(self, index: int, example: Example, question: list[int], context: _Context) -> Iterator[Window]:
+        t, counts = self._template, self.counts
+        head = [i for i, _ in t.before] + question + [i for i, _ in t.between]
+        head_segments = [s for _, s in t.before] + [t.question_segment] * len(question) + [s for _, s in t.between]
+        tail, tail_segments = [i for i, _ in t.after], [s for _, s in t.after]
+        room = self.settings.max_seq_len - len(head) - len(tail)
+        label = self._label(example, context)
+        counts.examples += 1
+        labelled = False
+        for a, b in _pieces(len(context.ids), room, room - self.settings.doc_stride):
+            first, stop = len(head), len(head) + b - a
+            offsets = np.zeros((stop + len(tail), 2), dtype=np.int32)
+            offsets[first:stop] = context.offsets[a:b]
+            inside = label is not None and a <= label[0] and label[1] < b
+            start, end = (label[0] - a + first, label[1] - a + first) if label is not None and inside else (0, 0)
+            counts.windows += 1
+            counts.answerable_windows += inside
+            labelled |= inside
+            yield Window(
+                example=index,
+                input_ids=np.concatenate([head, context.ids[a:b], tail]).astype(np.int32),
+                segment_ids=np.array(head_segments + [t.context_segment] * (b - a) + tail_segments, dtype=np.int32),
+                offsets=offsets, first=first, stop=stop, start=start, end=end,
+            )  # fmt: skip
+        if label is not None and not labelled:
+            counts.answers_outside_every_window += 1
+
+    def _label(self, example: Example, context: _Context) -> tuple[int, int] | None:
+        """First and last context token of the first gold answer, or None where there is no answer or no token."""
+        if not example.answers:
+            return None
+        answer = example.answers[0]
+        starts, ends = context.offsets[:, 0], context.offsets[:, 1]
+        covers = np.flatnonzero((ends > answer.start) & (starts < answer.end) & (ends > starts))
+        if not len(covers):
+            self.counts.answers_without_tokens += 1
+            return None
+        return int(covers[0]), int(covers[-1])
+
+
+def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
+    chunk: list[Example] = []
+    for example in examples:
+        chunk.append(example)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _pieces(n_tokens: int, room: int, step: int) -> Iterator[tuple[int, int]]:
+    """Token ranges that cover `n_tokens`, each at most `room` long, each `step` after the one before."""
+    start = 0
+    while start + room < n_tokens:
+        yield start, start + room
+        start += step
+    yield start, n_tokens
+
+
+def _unbounded(tokenizer: Tokenizer) -> Tokenizer:
+    """A copy that neither truncates nor pads, whatever its file says; the caller's own object is left alone."""
+    copy = Tokenizer.from_str(tokenizer.to_str())
+    copy.no_truncation()
+    copy.no_padding()
+    return copy
+
+
+def _pair_template(tokenizer: Tokenizer) -> _Template:
+    """The template of a (question, context) pair, read off an encoded pair."""
+    pair = tokenizer.encode("a", "a")
+    ids, segments, sequence = pair.ids, pair.type_ids, pair.sequence_ids
+    question = [i for i, s in enumerate(sequence) if s == 0]
+    context = [i for i, s in enumerate(sequence) if s == 1]
+    if not question or not context or question[-1] > context[0]:
+        raise ModelError("this tokenizer does not put a question before its context; such readers are not supported.")
+    special = list(zip(ids, segments, strict=True))
+    template = _Template(
+        before=tuple(special[: question[0]]),
+        between=tuple(special[question[-1] + 1 : context[0]]),
+        after=tuple(special[context[-1] + 1 :]),
+        question_segment=segments[question[0]],
+        context_segment=segments[context[0]],
+    )
+    if not template.before:
+        raise ModelError(
+            "this tokenizer puts no special token before the question, so there is no null position to say "
+            '"no answer" with. Give it a post-processor such as [CLS] question [SEP] context [SEP].'
+        )
+    return template
+
+
+def _offsets_hold_spaces(tokenizer: Tokenizer) -> bool:
+    text = "one two  three\nfour"
+    offsets = tokenizer.encode(text, add_special_tokens=False).offsets
+    return any(text[a:b] != text[a:b].strip() for a, b in offsets)
+
+
+def _trim_spaces(text: str, offsets: IntArray) -> None:
+    """Shrinks, in place, offsets that begin or end with white space, as SentencePiece's do."""
+    for row, (a, b) in enumerate(offsets.tolist()):
+        piece = text[a:b]
+        if piece and (piece[0].isspace() or piece[-1].isspace()):
+            left = len(piece) - len(piece.lstrip())
+            offsets[row] = (a + left, a + max(left, len(piece.rstrip())))
