@@ -20,7 +20,7 @@ def test_counts() -> None:
     assert (facts.n_articles, facts.n_paragraphs, facts.n_with_plausible) == (2, 2, 1)
     assert facts.fingerprint == fingerprint(EXAMPLES)
     assert (facts.context_chars.least, facts.context_chars.most) == (len(FERRY), len(MILL))
-    assert facts.context_words.most == 20
+    assert facts.context_words.most == 19
     assert facts.answers_per_question == Quantiles(1.5, 1, 1, 1, 2, 2)
     assert facts.answer_words == Quantiles(1.67, 1, 1, 2, 2, 2)
     assert json.loads(json.dumps(facts.as_dict()))["question_words"]["median"] == 4

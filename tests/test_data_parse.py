@@ -40,6 +40,7 @@ def test_an_empty_file(tmp_path: Path, name: str, content: bytes) -> None:
 def test_every_cut_of_a_document_is_called_truncated(tmp_path: Path) -> None:
     """Wherever a SQuAD file ends early (inside a character, a literal, an escape) it is said to be cut off."""
     data = document()
+    del data["data"][0]
     data["data"][0]["title"] = "Örrin \U0001f98a"
     data["data"][0]["width"] = -12.5e3
     for ensure_ascii in (True, False):
@@ -63,6 +64,8 @@ def test_a_cut_line_in_the_middle_is_not_json(tmp_path: Path) -> None:
     content = json.dumps(row("a")).encode()[:-9] + b"\n" + json.dumps(row("b")).encode()
     finding = only_finding(tmp_path / "a.jsonl", content)
     assert (finding.kind, finding.place) == ("not-json", "line 1")
+    finding = only_finding(tmp_path / "a.jsonl", b'{"id": "a\n' + json.dumps(row("b")).encode())
+    assert finding.message == "Unterminated string starting, at column 8"
 
 
 def test_no_newline_at_the_end_is_fine(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def titles(examples: Sequence[Example]) -> set[str]:
 
 
 @given(examples=example_lists(min_size=2), share=st.floats(0.01, 0.99), seed=st.integers(0, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_nothing_is_on_both_sides(examples: list[Example], share: float, seed: int) -> None:
     """No context and no title is on both sides, nothing is lost, neither side is empty, the order stays."""
     assume(len(set(group_articles(examples))) > 1)
@@ -51,7 +51,7 @@ def test_nothing_is_on_both_sides(examples: list[Example], share: float, seed: i
 
 
 @given(examples=example_lists(min_size=2), seed=st.integers(0, 3), order=st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_the_order_of_the_data_plays_no_part(examples: list[Example], seed: int, order: random.Random) -> None:
     """The same articles are held out however the examples are shuffled."""
     assume(len(set(group_articles(examples))) > 1)

@@ -43,7 +43,7 @@ def test_json_lines_as_the_hub_has_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(examples=example_lists(min_size=1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_round_trip(directory: Path, name: str, examples: list[Example]) -> None:
     """Whatever examples are written, in whatever order, the same ones in the same order are read."""
     path = directory / name

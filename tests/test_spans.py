@@ -72,7 +72,7 @@ def test_decode_equals_brute_force(windows: list[WindowLogits], max_answer_token
     assert decoding.null_score == min(float(w.start[0]) + float(w.end[0]) for w in windows)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(windows_of_one_context(), st.integers(1, 8), st.integers(1, 12))
 def test_spans_tell_where_they_were_read(windows: list[WindowLogits], max_answer_tokens: int, n_best: int) -> None:
     """Each span's window and tokens give its place and its score, and lie in the context."""

@@ -136,7 +136,7 @@ def bootstrap_interval(
 def paired_bootstrap(
     ours: npt.ArrayLike, theirs: npt.ArrayLike, *, samples: int = 1000, confidence: float = 0.95, seed: int = 0
 ) -> Difference:
-    """The mean of `ours` [n] minus that of `theirs` [n], with its bootstrap interval; value i of both is question i's."""
+    """The mean of `ours` [n] minus that of `theirs` [n], value by value the same questions, and its interval."""
     a, b = _finite(ours), _finite(theirs)
     if len(a) != len(b):
         raise DataError(f"a paired comparison needs the same questions on both sides, not {len(a)} and {len(b)}.")
@@ -196,7 +196,7 @@ def _f1(gold: list[str], predicted: list[str]) -> float:
 
 
 def _scores_v2(gold: Gold, prediction: str) -> tuple[float, float]:
-    """Exact match and F1, ints where the script has ints: from Python 3.12 on, `sum` rounds ints and floats differently."""
+    """Exact match and F1, ints where the script has them: from Python 3.12 on, `sum` rounds ints and floats unlike."""
     predicted = _tokens(prediction)
     answers = [tokens for tokens in map(_tokens, gold.answers) if tokens] or [[]]
     f1 = max(_f1(answer, predicted) if answer and predicted else int(answer == predicted) for answer in answers)

@@ -6,6 +6,7 @@ context shared by many questions is tokenised once and no setting that came with
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
+from tokenizers.models import BPE
 
 from tinyreader.data import Example
 from tinyreader.errors import DataError, ModelError, SettingsError
@@ -42,6 +44,8 @@ class WindowSettings:
             )
         if self.max_question_tokens is not None and self.max_question_tokens < 1:
             raise SettingsError(f"max_question_tokens is {self.max_question_tokens}; it must be at least 1.")
+        if self.on_long_question not in ("error", "truncate"):
+            raise SettingsError(f'on_long_question is {self.on_long_question!r}; it must be "error" or "truncate".')
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,8 +132,10 @@ class Windower:
                 index += 1
 
     def check_question(self, example: Example) -> None:
-        """Raises `DataError` where the question is longer than the settings allow."""
-        self._question_ids(example, self.tokenizer.encode(example.question, add_special_tokens=False).ids)
+        """Raises `DataError` where the question is longer than the settings allow; counts nothing."""
+        ids = self.tokenizer.encode(example.question, add_special_tokens=False).ids
+        if len(ids) > self.max_question_tokens and self.settings.on_long_question == "error":
+            raise self._too_long(example, len(ids))
 
     def _encode_contexts(self, chunk: list[Example]) -> dict[str, _Context]:
         texts = list(dict.fromkeys(e.context for e in chunk))
@@ -139,6 +145,8 @@ class Windower:
             offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
             if self._trims:
                 _trim_spaces(text, offsets)
+            if not text.isascii():
+                _take_in_marks(text, offsets)
             contexts[text] = _Context(np.array(encoding.ids, dtype=np.int32), offsets)
         return contexts
 
@@ -146,13 +154,21 @@ class Windower:
         if len(ids) <= self.max_question_tokens:
             return ids
         if self.settings.on_long_question == "error":
-            raise DataError(
-                f"question {example.id!r} has {len(ids)} tokens; at most {self.max_question_tokens} fit beside the "
-                f"context with max_seq_len {self.settings.max_seq_len} and doc_stride {self.settings.doc_stride}. "
-                'Shorten it, raise max_seq_len, or set on_long_question = "truncate".'
-            )
+            raise self._too_long(example, len(ids))
         self.counts.truncated_questions += 1
         return ids[: self.max_question_tokens]
+
+    def _too_long(self, example: Example, n_tokens: int) -> DataError:
+        s, limit = self.settings, self.max_question_tokens
+        if limit == s.max_question_tokens:
+            reason, remedy = f"max_question_tokens allows {limit}", "raise max_question_tokens"
+        else:
+            reason = f"at most {limit} fit beside the context with max_seq_len {s.max_seq_len} and doc_stride {s.doc_stride}"
+            remedy = "raise max_seq_len, lower doc_stride"
+        return DataError(
+            f"question {example.id!r} has {n_tokens} tokens; {reason}. "
+            f'Shorten it, {remedy}, or set on_long_question = "truncate".'
+        )
 
     def _cut(self, index: int, example: Example, question: list[int], context: _Context) -> Iterator[Window]:
         t, counts = self._template, self.counts
@@ -215,10 +231,17 @@ def _pieces(n_tokens: int, room: int, step: int) -> Iterator[tuple[int, int]]:
 
 
 def _unbounded(tokenizer: Tokenizer) -> Tokenizer:
-    """A copy that neither truncates nor pads, whatever its file says; the caller's own object is left alone."""
-    copy = Tokenizer.from_str(tokenizer.to_str())
+    """A copy that neither truncates nor pads nor draws lots, whatever its file says; the caller's own is left alone."""
+    try:
+        copy = Tokenizer.from_str(tokenizer.to_str())
+    except Exception as error:  # the tokenizers package raises nothing more special
+        raise ModelError(
+            f"this tokenizer cannot be copied ({error}). Use one whose parts all stand in a tokenizer.json."
+        ) from None
     copy.no_truncation()
     copy.no_padding()
+    if isinstance(copy.model, BPE):
+        copy.model.dropout = None
     return copy
 
 
@@ -259,3 +282,17 @@ def _trim_spaces(text: str, offsets: IntArray) -> None:
         if piece and (piece[0].isspace() or piece[-1].isspace()):
             left = len(piece) - len(piece.lstrip())
             offsets[row] = (a + left, a + max(left, len(piece.rstrip())))
+
+
+def _take_in_marks(text: str, offsets: IntArray) -> None:
+    """Lengthens, in place, offsets that stop short of combining marks: normalisers drop these, an answer must not."""
+    change = np.zeros(len(text) + 1, dtype=np.int32)
+    np.add.at(change, offsets[:, 0], 1)
+    np.add.at(change, offsets[:, 1], -1)
+    in_a_token = np.cumsum(change) > 0
+    reach = np.arange(len(text) + 1, dtype=np.int32)  # for each end of a token, the end after the marks dropped there
+    for place in range(len(text) - 1, -1, -1):
+        if text[place] >= "\u0300" and not in_a_token[place] and unicodedata.category(text[place]) == "Mn":
+            reach[place] = reach[place + 1]
+    wide = offsets[:, 0] < offsets[:, 1]
+    offsets[wide, 1] = reach[offsets[wide, 1]]

@@ -14,6 +14,7 @@ import typer
 from tinyreader.cli import data as data_commands
 from tinyreader.cli import distil as distil_commands
 from tinyreader.cli import predict as predict_commands
+from tinyreader.cli import quickstart as quickstart_commands
 from tinyreader.cli import score as score_commands
 from tinyreader.errors import Interrupted, TinyreaderError
 
@@ -28,6 +29,7 @@ app.add_typer(data_commands.app, name="data")
 distil_commands.register(app)
 predict_commands.register(app)
 score_commands.register(app)
+quickstart_commands.register(app)
 
 
 def main() -> None:

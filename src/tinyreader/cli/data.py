@@ -113,7 +113,7 @@ def split_command(
     on_bad: OnBadOption = BadExamples.error,
     rejects: RejectsOption = None,
 ) -> None:
-    """Write DIR/train and DIR/held-out, named and formatted as FILE is; no article and no context is in both."""
+    """Write DIR/train.json and DIR/held-out.json (.jsonl, .gz as FILE is), with no article and no context in both."""
     amount = _share_or_number(held_out)
     examples, report = _load(file, split, on_bad, rejects)
     train, aside = split_by_article(examples, amount, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import math
 from pathlib import Path
@@ -11,6 +12,14 @@ import typer
 
 from tinyreader.errors import MissingExtraError, SettingsError
 from tinyreader.files import atomic_text
+
+
+class PrecisionChoice(str, enum.Enum):
+    """What `--precision` can be."""
+
+    auto = "auto"
+    bf16 = "bf16"
+    fp32 = "fp32"
 
 
 def predict(
@@ -27,14 +36,12 @@ def predict(
     max_seq_len: Annotated[int, typer.Option(help="Tokens a window.")] = 384,
     doc_stride: Annotated[int, typer.Option(help="Tokens neighbouring windows share.")] = 128,
     max_answer_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 30,
-    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
+    precision: Annotated[PrecisionChoice, typer.Option(help="Number format of the arithmetic.")] = PrecisionChoice.auto,
     truncate_questions: Annotated[bool, typer.Option(help="Cut questions that do not fit, and count them.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Answer every question of a data set; writes predictions and null odds for `tinyreader score`."""
     threshold = _threshold(null_threshold)
-    if precision not in ("auto", "bf16", "fp32"):
-        raise SettingsError(f"--precision {precision!r} is not known; choose auto, bf16 or fp32.")
     try:
         from tinyreader.distil.evaluate import open_runtime
     except ModuleNotFoundError as error:
@@ -46,7 +53,7 @@ def predict(
 
     settings = WindowSettings(max_seq_len, doc_stride, None, "truncate" if truncate_questions else "error")
     examples = load_examples(data, split=split)
-    tokenizer, runtime = open_runtime(model, precision, max_seq_len)
+    tokenizer, runtime = open_runtime(model, precision.value, max_seq_len)
     windower, progress, done = Windower(tokenizer, settings), Progress(quiet=quiet), 0
     for example in examples:  # before work is spent: too long a question is an error now, not in an hour
         if len(example.question) > windower.max_question_tokens and not truncate_questions:

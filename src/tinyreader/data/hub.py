@@ -39,7 +39,8 @@ def load_rows(name: str, split: str | None) -> Iterable[object]:
     except Exception as error:  # whatever the library, the network or the file system may raise ends here
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         wanted = f"{name!r}, split {split!r}" if split else repr(name)
-        raise DataError(f"cannot load the data set {wanted}: {reason}") from error
+        origin = "" if Path(name).is_dir() else " from the Hub (and there is no file of that name)"
+        raise DataError(f"cannot load the data set {wanted}{origin}: {reason}") from error
     if isinstance(loaded, Mapping):
         return cast(Iterable[object], loaded[pick_split(list(loaded), name, split)])
     return cast(Iterable[object], loaded)

@@ -80,7 +80,7 @@ def _parse(raw: bytes, place: str, offset: int, *, is_last: bool) -> object | Fi
         message = f"byte {position} (0x{body[error.start]:02x}) is not UTF-8; convert the file, as with iconv -t UTF-8"
         return Finding("not-utf8", message, place=place)
     try:
-        value: object = json.loads(text)
+        value: object = json.loads(text.rstrip("\r\n"))
     except json.JSONDecodeError as error:
         return _json_finding(error, text, place, is_last=is_last)
     except RecursionError:
@@ -91,12 +91,13 @@ def _parse(raw: bytes, place: str, offset: int, *, is_last: bool) -> object | Fi
 
 
 def _json_finding(error: json.JSONDecodeError, text: str, place: str, *, is_last: bool) -> Finding:
+    problem = error.msg.removesuffix(" at")
     where = f"line {error.lineno}, column {error.colno}" if "\n" in text.rstrip() else f"column {error.colno}"
     if is_last and _ends_early(error, text):
-        return Finding("truncated", f"the JSON is cut off after {len(text)} code points ({error.msg})", place=place)
+        return Finding("truncated", f"the JSON is cut off after {len(text)} code points ({problem})", place=place)
     if error.msg == "Extra data" and not place and text[: error.pos].lstrip().startswith("{"):
         return Finding("not-json", f"more follows the first value, at {where}; name JSON Lines .jsonl", place=place)
-    return Finding("not-json", f"{error.msg}, at {where}", place=place)
+    return Finding("not-json", f"{problem}, at {where}", place=place)
 
 
 def _ends_early(error: json.JSONDecodeError, text: str) -> bool:

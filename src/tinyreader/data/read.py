@@ -50,8 +50,8 @@ def iter_examples(
     A file of which nothing can be read is a DataError whatever `on_bad` says. `rejected` is filled with what was kept,
     mended and left out, and why.
 
-    `split` belongs to Hub data sets. JSON Lines and rows in memory are read one at a time; a SQuAD document is parsed
-    as a whole.
+    `split` belongs to Hub data sets. JSON Lines and rows in memory are read one at a time, and only the ids are
+    remembered; a SQuAD document is parsed as a whole.
     """
     if on_bad not in REMEDIES:
         raise SettingsError(f"on_bad is {on_bad!r}; choose one of: {', '.join(REMEDIES)}")

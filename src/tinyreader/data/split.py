@@ -54,19 +54,25 @@ def group_articles(examples: Sequence[Example]) -> list[str]:
 
 
 def _choose(article_of: Sequence[str], target: float, seed: int) -> set[str]:
-    """Return the articles to hold out: in an order drawn from `seed`, each that brings the count nearer to `target`."""
+    """Return the articles to hold out, in an order drawn from `seed`.
+
+    First each that does not exceed `target`, then the one more that comes nearest to it, where that is nearer.
+    """
     sizes = Counter(article_of)
     if len(sizes) < 2:
         raise DataError(f"cannot be split by article: all {len(article_of)} questions belong to one article")
     drawn = sorted(sizes, key=lambda article: _draw(article, seed))
     chosen: set[str] = set()
-    n_chosen = 0
+    missing = target
     for article in drawn:
-        is_nearer = abs(n_chosen + sizes[article] - target) < abs(n_chosen - target)
-        if is_nearer and len(chosen) < len(sizes) - 1:
+        if sizes[article] <= missing:
             chosen.add(article)
-            n_chosen += sizes[article]
-    return chosen or {min(drawn, key=lambda article: sizes[article])}
+            missing -= sizes[article]
+    others = [article for article in drawn if article not in chosen]
+    nearest = min(others, key=lambda article: abs(missing - sizes[article]))
+    if not chosen or (abs(missing - sizes[nearest]) < missing and len(others) > 1):
+        chosen.add(nearest)
+    return chosen
 
 
 def _draw(article: str, seed: int) -> bytes:

@@ -1,8 +1,8 @@
 """Checkpoints: one safetensors file and one JSON file each, written atomically and verified when loaded.
 
 A checkpoint is a folder that appears by one rename after everything in it is on disk, so a kill, a full disk or a power cut
-leaves the one before whole. Its JSON holds the position and the digest of the tensors; a damaged checkpoint is named and
-the one before it used.
+leaves the one before whole. Its JSON holds the position, the digest of the tensors and its own; a damaged checkpoint is
+named and the one before it used.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -41,38 +42,47 @@ class CheckpointFolder:
         self.keep = keep
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Writes a checkpoint and removes those it makes superfluous; on failure the earlier ones stay."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self.folder.glob("*.partial"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        """Writes a checkpoint and removes those it makes superfluous; on failure the earlier ones stay.
+
+        Superfluous are all but the newest `keep`, and those of later steps: what goes on from an earlier checkpoint has
+        passed them over as damaged.
+        """
         final = self.folder / f"step-{checkpoint.step:08d}"
         partial = final.with_name(f"{final.name}.partial")
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for leftover in self.folder.glob("*.partial"):
+                shutil.rmtree(leftover, ignore_errors=True)
             partial.mkdir()
             save_file({n: t.contiguous() for n, t in checkpoint.tensors.items()}, partial / _TENSORS)
-            state = {"step": checkpoint.step, "digest": digest(partial / _TENSORS), "state": checkpoint.state}
-            (partial / _STATE).write_text(json.dumps(state))
+            record = {"step": checkpoint.step, "tensors": digest(partial / _TENSORS), "state": checkpoint.state}
+            (partial / _STATE).write_text(json.dumps({**record, "digest": _record_digest(record)}))
             sync(partial / _TENSORS, partial / _STATE, partial)
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
             sync(self.folder)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:  # a full disk is either, by who finds out
             shutil.rmtree(partial, ignore_errors=True)
             raise CheckpointError(
-                f"the checkpoint at step {checkpoint.step} could not be written to {self.folder} ({error.strerror or error}). "
+                f"the checkpoint at step {checkpoint.step} could not be written to {self.folder} ({error}). "
                 "The checkpoint before it is whole: make room and run the same command to go on from there."
             ) from None
-        for old in self._steps()[self.keep :]:
-            shutil.rmtree(old, ignore_errors=True)
+        self._tidy(final)
         return final
+
+    def _tidy(self, newest: Path) -> None:
+        steps = self._steps()
+        place = steps.index(newest)
+        for superfluous in (*steps[:place], *steps[max(place + self.keep, place + 1) :]):
+            shutil.rmtree(superfluous, ignore_errors=True)
 
     def newest(self, on_damage: Callable[[str], None]) -> Checkpoint | None:
         """The newest whole checkpoint, or None; `on_damage` gets a sentence for each damaged one passed over."""
         for folder in self._steps():
             try:
                 return _load(folder)
-            except (OSError, ValueError, KeyError, CheckpointError) as error:
-                on_damage(f"checkpoint {folder} is damaged ({error}); going back to the one before it")
+            except (OSError, ValueError, SafetensorError, CheckpointError) as error:
+                on_damage(f"checkpoint {folder} is damaged ({error}); going back to what was saved before it")
         return None
 
     def _steps(self) -> list[Path]:
@@ -80,10 +90,16 @@ class CheckpointFolder:
 
 
 def _load(folder: Path) -> Checkpoint:
-    state = json.loads((folder / _STATE).read_text())
-    if digest(folder / _TENSORS) != state["digest"]:
+    record = json.loads((folder / _STATE).read_text())
+    if not isinstance(record, dict) or record.pop("digest", None) != _record_digest(record):
+        raise CheckpointError(f"{_STATE} does not match its digest")
+    if digest(folder / _TENSORS) != record["tensors"]:
         raise CheckpointError(f"{_TENSORS} does not match its digest")
-    return Checkpoint(int(state["step"]), load_file(folder / _TENSORS), state["state"])
+    return Checkpoint(record["step"], load_file(folder / _TENSORS), record["state"])
+
+
+def _record_digest(record: dict[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def digest(path: Path) -> str:

@@ -65,7 +65,7 @@ def drop(x: Tensor, rate: float, random: StepRandom) -> Tensor:
         return nn.functional.dropout(x, rate, training=True)
     threshold = min(255, max(1, round(rate * 256)))
     keep = random.keep(x.shape, threshold)
-    scaled: Tensor = _MaskedScale.apply(x.contiguous(), keep, 256 / (256 - threshold))
+    scaled: Tensor = _MaskedScale.apply(x.contiguous(), keep, 256 / (256 - threshold))  # type: ignore[no-untyped-call]
     return scaled
 
 
@@ -76,12 +76,14 @@ class Dropout(nn.Dropout):
         super().__init__(p)
         self.random = random
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name of nn.Module's own
+    def forward(self, input: Tensor) -> Tensor:
         return drop(input, self.p, self.random) if self.training else input
 
 
 def replace_dropout(module: nn.Module, random: StepRandom, rate: float | None = None) -> None:
     """Replaces every `nn.Dropout` under `module` by ours, in place; `rate` overrides the model's own rates."""
+    if rate is not None and isinstance(getattr(module, "attention_dropout", None), float):
+        setattr(module, "attention_dropout", rate)  # noqa: B010 - ModernBERT keeps a number where others keep a module
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Dropout):
             setattr(module, name, Dropout(child.p if rate is None else rate, random))

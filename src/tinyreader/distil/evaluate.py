@@ -13,10 +13,10 @@ from accelerate import Accelerator
 from tokenizers import Tokenizer
 
 from tinyreader.data import Example
-from tinyreader.distil.models import load_reader
 from tinyreader.distil.network import Batch, Network, best_precision
 from tinyreader.errors import SettingsError
 from tinyreader.metrics import question_scores, score_v2
+from tinyreader.models import load_reader, max_tokens
 from tinyreader.predict import Prediction, predict
 from tinyreader.windows import Windower
 
@@ -88,8 +88,8 @@ def open_runtime(
     """The tokenizer and runtime of the reader `name`, a directory or a Hub id, on the best device there is."""
     device = Accelerator().device
     reader = load_reader(name)
-    limit = getattr(reader.config, "max_position_embeddings", max_seq_len)
-    if max_seq_len > limit:
+    limit = max_tokens(reader.model)
+    if limit is not None and max_seq_len > limit:
         raise SettingsError(f"max_seq_len is {max_seq_len}, but {name} takes at most {limit} tokens at once.")
     chosen = best_precision(device) if precision == "auto" else precision
     network = Network(reader.model.eval(), precision=chosen, device=device)

@@ -12,22 +12,25 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from tinyreader.distil.checkpoint import sync
 from tinyreader.distil.network import Batch
-from tinyreader.errors import RunError
+from tinyreader.errors import ModelError, RunError
 from tinyreader.files import atomic_path
 from tinyreader.windows import Window, WindowCounts
 
 _INDEX = np.dtype(
     [("offset", "<i8"), ("example", "<i4"), ("length", "<u2"), ("segment", "<u2"), ("first", "<u2"), ("stop", "<u2"),
-     ("start", "<u2"), ("end", "<u2"), ("reserved", "<u4")]
+     ("start", "<u2"), ("end", "<u2"), ("segment_stop", "<u2"), ("reserved", "<u2")]
 )  # fmt: skip
 _META, _IDS, _ROWS = "features.json", "ids.bin", "index.bin"
-_FLUSH = 4096
+_FORMAT = 2
+_FLUSH, _LONGEST = 4096, 2**16 - 1
 
 
 class FeatureStore:
@@ -39,8 +42,10 @@ class FeatureStore:
             self.meta = json.loads((folder / _META).read_text())
             self.index: npt.NDArray[np.void] = np.memmap(folder / _ROWS, dtype=_INDEX, mode="r")
             self.ids = np.memmap(folder / _IDS, dtype=self.meta["dtype"], mode="r")
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"the feature store {folder} cannot be read ({error}). Delete it to have it made again.") from None
+        if self.meta.get("format") != _FORMAT:
+            raise RunError(f"the feature store {folder} is of another version. Delete it to have it made again.")
         if len(self.index) != self.meta["windows"] or len(self.ids) != self.meta["tokens"]:
             raise RunError(f"the feature store {folder} is damaged. Delete it to have it made again.")
         self.lengths: npt.NDArray[np.int32] = np.asarray(self.index["length"], dtype=np.int32)
@@ -62,7 +67,7 @@ class FeatureStore:
         for line, (offset, length) in enumerate(zip(records["offset"].tolist(), lengths.tolist(), strict=True)):
             ids[line, :length] = self.ids[offset : offset + length]
         mask = columns < lengths[:, None]
-        segments = (columns >= records["segment"][:, None]) & mask
+        segments = (columns >= records["segment"][:, None]) & (columns < records["segment_stop"][:, None])
         allowed = (columns >= records["first"][:, None]) & (columns < records["stop"][:, None])
         allowed[:, 0] = True
         return Batch(
@@ -79,31 +84,50 @@ class FeatureStore:
 
 
 def write_features(windows: Iterable[Window], folder: Path, *, vocab_size: int, fingerprint: str) -> None:
-    """Writes a feature store of `windows` to `folder`, which appears only when it is whole; streams."""
-    dtype = "<u2" if vocab_size <= 2**16 else "<u4"
+    """Writes a feature store of `windows` to `folder`, which appears only when it is whole; streams.
+
+    Raises `RunError` where there is no window or no room on the disk, and `ModelError` for windows that it cannot hold.
+    """
+    dtype = np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    try:
+        partial.mkdir(parents=True)
+        n_windows, n_tokens = _stream(windows, partial, dtype)
+        if not n_windows:
+            raise RunError("there is no window to train on: the data set has no usable example.")
+        meta = {"format": _FORMAT, "windows": n_windows, "tokens": n_tokens, "dtype": dtype.str, "fingerprint": fingerprint}
+        (partial / _META).write_text(json.dumps(meta))
+        sync(partial / _IDS, partial / _ROWS, partial / _META, partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
+        sync(folder.parent)
+    except OSError as error:
+        raise RunError(
+            f"the windows could not be written to {folder} ({error}). Make room and run the same command again."
+        ) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _stream(windows: Iterable[Window], folder: Path, dtype: np.dtype[Any]) -> tuple[int, int]:
+    """How many windows, and how many tokens of theirs, were written."""
     n_windows = n_tokens = 0
-    with (partial / _IDS).open("wb") as ids_file, (partial / _ROWS).open("wb") as rows_file:
+    with (folder / _IDS).open("wb") as ids_file, (folder / _ROWS).open("wb") as rows_file:
         rows: list[tuple[int, ...]] = []
         for window in windows:
+            _require_room(window, dtype)
             ids_file.write(window.input_ids.astype(dtype).tobytes())
-            rows.append((n_tokens, window.example, len(window), _segment_start(window), window.first, window.stop,
-                         window.start, window.end, 0))  # fmt: skip
+            segment, segment_stop = _second_segment(window)
+            rows.append((n_tokens, window.example, len(window), segment, window.first, window.stop,
+                         window.start, window.end, segment_stop, 0))  # fmt: skip
             n_tokens += len(window)
             n_windows += 1
             if len(rows) == _FLUSH:
                 rows_file.write(np.array(rows, dtype=_INDEX).tobytes())
                 rows = []
         rows_file.write(np.array(rows, dtype=_INDEX).tobytes())
-    if not n_windows:
-        shutil.rmtree(partial)
-        raise RunError("there is no window to train on: the data set has no usable example.")
-    meta = {"windows": n_windows, "tokens": n_tokens, "dtype": dtype, "fingerprint": fingerprint}
-    (partial / _META).write_text(json.dumps(meta))
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
+    return n_windows, n_tokens
 
 
 def write_counts(counts: WindowCounts, folder: Path) -> None:
@@ -112,10 +136,27 @@ def write_counts(counts: WindowCounts, folder: Path) -> None:
         path.write_text(json.dumps(asdict(counts), indent=2))
 
 
-def _segment_start(window: Window) -> int:
-    """Where segment 1 begins; the length where there is none. Segments are 0 then 1 in every supported template."""
+def _require_room(window: Window, dtype: np.dtype[Any]) -> None:
+    """Raises where a number would be cut to fit the store's types, as only an odd tokenizer can make it."""
+    if len(window) > _LONGEST:
+        raise ModelError(f"a window has {len(window):,} tokens; at most {_LONGEST:,} can be kept. Lower max_seq_len.")
+    if window.input_ids.max() > np.iinfo(dtype).max:
+        raise ModelError(
+            f"token id {window.input_ids.max()} does not fit the store: vocab_size must be the largest id + 1."
+        )
+
+
+def _second_segment(window: Window) -> tuple[int, int]:
+    """Where the run of tokens in segment 1 begins and stops; twice the length where there is none."""
     ones = np.flatnonzero(window.segment_ids)
-    return int(ones[0]) if len(ones) else len(window)
+    if not len(ones):
+        return len(window), len(window)
+    begin, stop = int(ones[0]), int(ones[-1]) + 1
+    if len(ones) != stop - begin or window.segment_ids.max() > 1:
+        raise ModelError(
+            "this tokenizer's segment ids are not a single run of ones among zeros; such readers cannot be trained here."
+        )
+    return begin, stop
 
 
 def choose_rows(n_windows: int, limit: int | None, seed: int) -> npt.NDArray[np.int64]:

@@ -6,9 +6,13 @@ bytes a token. The batches of the pass are fixed by the rows alone, so a pass th
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -49,58 +53,87 @@ def label_windows(
 ) -> TeacherLabels:  # fmt: skip
     """Runs the teacher over `rows`, going on where an earlier pass with the same `identity` stopped.
 
-    `on_batch` is called with the number of windows done and of all windows; it may raise to stop the pass.
+    `on_batch` is called with the number of windows done and of all windows; it may raise to stop the pass. Raises
+    `RunError` where the teacher's logits are not finite, or the disk has no room for them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     batches = sorted_batches(rows, store.lengths, max_batch_tokens)
-    done = _progress(folder, identity)
-    if done < len(batches):
-        _prepare(folder, len(store.ids), fresh=done == 0)
-        logits = np.memmap(folder / _LOGITS, dtype=np.float16, mode="r+", shape=(len(store.ids), 2))
-        seen = sum(len(b) for b in batches[:done])
-        try:
-            for number in range(done, len(batches)):
-                seen += _label(teacher, store.batch(batches[number], pad_id).to(device), store, logits)
-                done = number + 1
-                if done % _SAVE_EVERY == 0:
-                    _note(folder, identity, done, logits)
-                if on_batch is not None:
-                    on_batch(seen, len(rows))
-        finally:
-            _note(folder, identity, done, logits)
+    work = _Pass(folder, _identity(identity, rows, max_batch_tokens), 4 * len(store.ids))
+    done = work.progress()
+    try:
+        if done < len(batches):
+            with work.open(fresh=done == 0) as file:
+                seen = sum(len(b) for b in batches[:done])
+                try:
+                    for number in range(done, len(batches)):
+                        seen += _label(teacher, store.batch(batches[number], pad_id).to(device), store, file)
+                        done = number + 1
+                        if done % _SAVE_EVERY == 0:
+                            work.note(file, done)
+                        if on_batch is not None:
+                            on_batch(seen, len(rows))
+                finally:
+                    work.note(file, done)
+    except OSError as error:
+        raise RunError(
+            f"the teacher's outputs could not be written to {folder} ({error}). What was done is kept: make room and run "
+            "the same command to go on from there."
+        ) from None
     return TeacherLabels(folder, store)
 
 
 @torch.no_grad()
-def _label(teacher: Network, batch: Batch, store: FeatureStore, logits: npt.NDArray[np.float16]) -> int:
+def _label(teacher: Network, batch: Batch, store: FeatureStore, file: BinaryIO) -> int:
+    """Writes the batch's logits, each window's at its place in `file`; returns the number of windows."""
     outputs = teacher.forward(batch)
     both = torch.stack([outputs.start_logits, outputs.end_logits], -1).cpu().numpy()
-    if not np.isfinite(both).all():
-        raise RunError("the teacher gave logits that are not finite; its weights or its precision are broken.")
+    rows = batch.rows.cpu().numpy()
+    finite = np.isfinite(both).all((1, 2))
+    if not finite.all():
+        raise RunError(
+            f"the teacher gave logits that are not finite for window {rows[~finite][0]}; its weights are damaged or its "
+            'precision is too low. Check the teacher, or set training.precision = "fp32".'
+        )
     both = np.clip(both, -6e4, 6e4).astype(np.float16)
-    for line, record in enumerate(store.index[batch.rows.cpu().numpy()]):
-        offset, length = int(record["offset"]), int(record["length"])
-        logits[offset : offset + length] = both[line, :length]
+    for line, record in enumerate(store.index[rows]):
+        file.seek(4 * int(record["offset"]))
+        file.write(both[line, : int(record["length"])].tobytes())
     return len(both)
 
 
-def _prepare(folder: Path, n_tokens: int, *, fresh: bool) -> None:
-    path = folder / _LOGITS
-    size = n_tokens * 4
-    if fresh or not path.exists() or path.stat().st_size != size:
-        with path.open("wb") as file:
-            file.truncate(size)
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """The files of a pass. Logits are written, not memory-mapped: on a full disk a write is an error, a map a crash."""
+
+    folder: Path
+    identity: str
+    size: int
+
+    def progress(self) -> int:
+        """How many batches an earlier pass of this identity has left whole on disk."""
+        try:
+            state = json.loads((self.folder / _STATE).read_text())
+            whole = state["identity"] == self.identity and (self.folder / _LOGITS).stat().st_size == self.size
+            return int(state["batches"]) if whole else 0
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+
+    def open(self, *, fresh: bool) -> BinaryIO:
+        """The file of logits, of its full size from the start; what is not written yet takes no room."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = (self.folder / _LOGITS).open("w+b" if fresh else "r+b")
+        file.truncate(self.size)
+        return file
+
+    def note(self, file: BinaryIO, batches: int) -> None:
+        """Says on disk that so many batches are done, after they are."""
+        file.flush()
+        os.fsync(file.fileno())
+        with atomic_path(self.folder / _STATE) as path:
+            path.write_text(json.dumps({"identity": self.identity, "batches": batches}))
 
 
-def _progress(folder: Path, identity: str) -> int:
-    try:
-        state = json.loads((folder / _STATE).read_text())
-    except (OSError, ValueError):
-        return 0
-    return int(state["batches"]) if state.get("identity") == identity and (folder / _LOGITS).exists() else 0
-
-
-def _note(folder: Path, identity: str, batches: int, logits: np.memmap[tuple[int, int], np.dtype[np.float16]]) -> None:
-    logits.flush()
-    with atomic_path(folder / _STATE) as path:
-        path.write_text(json.dumps({"identity": identity, "batches": batches}))
+def _identity(identity: str, rows: npt.NDArray[np.int64], max_batch_tokens: int) -> str:
+    """What fixes a pass: `identity`, its rows and how they are cut into batches."""
+    mixed = hashlib.blake2b(rows.tobytes(), digest_size=16)
+    mixed.update(f"{max_batch_tokens}\n{identity}".encode())
+    return mixed.hexdigest()

@@ -78,7 +78,7 @@ class _Meter:
     norm: float = 0.0
     terms: dict[str, float] = field(default_factory=dict)
     loss: float = 0.0
-    since: float = field(default_factory=time.perf_counter)
+    seconds: float = 0.0
 
 
 class StageTrainer:
@@ -95,6 +95,7 @@ class StageTrainer:
             OptimiserSettings(
                 s.learning_rate, s.weight_decay, (s.adam_beta1, s.adam_beta2), s.adam_epsilon, s.max_grad_norm
             ),
+            {f"student.{n}": t for n, t in job.student.unrounded.items()},
         )
         self.per_epoch = math.ceil(len(job.rows) / s.batch_size)
         self.total = s.max_steps if s.max_steps is not None else math.ceil(s.epochs * self.per_epoch)
@@ -111,15 +112,21 @@ class StageTrainer:
             began = time.perf_counter()
             self._update(self._batch(position.step), meter)
             position.step += 1
-            position.seconds += time.perf_counter() - began
+            seconds = time.perf_counter() - began
+            position.seconds += seconds
+            meter.seconds += seconds
             if position.step % self.job.training.log_every_steps == 0 or position.step == self.total:
                 meter = self._report(meter)
             if self.job.evaluate_every and position.step % self.job.evaluate_every == 0:
                 self._evaluate()
                 model.train()
-            if position.step < self.total and (self.stop.reason or self._due(last_save)):
+            if position.step == self.total:
+                break
+            stop, due = self._agree(bool(self.stop.reason), self._due(last_save))
+            if stop or due:
                 self._save()
                 last_save = time.monotonic()
+            if stop:
                 self.stop.check(f"Stage {self.job.settings.name!r} is saved at step {position.step} of {self.total}; "
                                 "the same command goes on from there.")  # fmt: skip
         self._keep_best()
@@ -143,6 +150,9 @@ class StageTrainer:
         job, s, step = self.job, self.job.settings, self.position.step
         totals = Totals.of(job.store.lengths[rows].tolist())
         mine = rows[self.accelerator.process_index :: self.accelerator.num_processes]
+        share = 1.0
+        if not len(mine):  # a process without a window takes part in the sums with zeros
+            mine, share = rows[:1], 0.0
         part_size = s.micro_batch_size or s.batch_size
         terms: dict[str, float] = {}
         loss_sum = 0.0
@@ -151,24 +161,24 @@ class StageTrainer:
             job.random.reseed(job.training.seed, job.number, step, part, self.accelerator.process_index)
             loss = torch.zeros((), device=self.accelerator.device)
             for name, term in job.objective.terms(batch, totals).items():
-                loss = loss + term.weight * term.value
-                terms[name] = terms.get(name, 0.0) + float(term.value.detach())
+                loss = loss + share * term.weight * term.value
+                terms[name] = terms.get(name, 0.0) + share * float(term.value.detach())
             loss.backward()  # type: ignore[no-untyped-call]
             loss_sum += float(loss.detach())
             self.optimiser.accumulate()
         if self.accelerator.num_processes > 1:
             self.optimiser.reduce(self._add_up)
         norm = self.optimiser.gradient_norm()
-        if math.isfinite(norm):
-            rate = learning_rate_at(step, self.total, s.learning_rate, s.schedule, s.warmup_share)
-            self.optimiser.step(rate, norm)
-            self.position.bad_in_a_row = 0
-        else:
-            self._skip(rows, terms)
         self.position.windows += len(rows)
-        meter.steps += 1
         meter.windows += totals.windows
         meter.tokens += totals.tokens
+        if not math.isfinite(norm):
+            self._skip(rows, terms)
+            return
+        rate = learning_rate_at(step, self.total, s.learning_rate, s.schedule, s.warmup_share)
+        self.optimiser.step(rate, norm)
+        self.position.bad_in_a_row = 0
+        meter.steps += 1
         meter.norm += norm
         meter.loss += loss_sum
         for name, value in terms.items():
@@ -191,12 +201,25 @@ class StageTrainer:
             )
 
     def _add_up(self, gradient: Tensor) -> Tensor:
-        summed: Tensor = self.accelerator.reduce(gradient, reduction="sum")  # type: ignore[assignment]
+        summed: Tensor = self.accelerator.reduce(gradient, reduction="sum")
         return summed
 
+    def _agree(self, stop: bool, due: bool) -> tuple[bool, bool]:
+        """Whether any process was asked to stop, and whether for any a checkpoint is due: all do the same thing."""
+        if self.accelerator.num_processes == 1:
+            return stop, due
+        wishes = torch.tensor([stop, due], dtype=torch.float32, device=self.accelerator.device)
+        any_stop, any_due = (n > 0 for n in self._add_up(wishes).tolist())
+        if any_stop and not self.stop.reason:
+            self.stop.reason = "a signal to another process of the run"
+        return any_stop, any_due
+
     def _report(self, meter: _Meter) -> _Meter:
+        """Writes the means since the last report, and gives an empty meter; skipped steps are not in the means."""
+        if not meter.steps:
+            return meter
         position, s = self.position, self.job.settings
-        seconds = time.perf_counter() - meter.since
+        seconds = max(meter.seconds, 1e-9)
         rate = learning_rate_at(position.step - 1, self.total, s.learning_rate, s.schedule, s.warmup_share)
         terms = {n: v / meter.steps for n, v in meter.terms.items()}
         if self.accelerator.num_processes > 1:

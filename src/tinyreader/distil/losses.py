@@ -22,7 +22,8 @@ class _MaskedSquares(torch.autograd.Function):
         if mask is not None:
             difference.mul_(mask)
         ctx.save_for_backward(difference)
-        return torch.linalg.vector_norm(difference, dtype=torch.float32).square()
+        norm: Tensor = torch.linalg.vector_norm(difference, dtype=torch.float32)
+        return norm.square()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -35,7 +36,7 @@ def squared_differences(student: Tensor, teacher: Tensor, mask: Tensor | None) -
 
     No gradient flows to the teacher.
     """
-    total: Tensor = _MaskedSquares.apply(student, teacher.detach().to(student.dtype), mask)
+    total: Tensor = _MaskedSquares.apply(student, teacher.detach().to(student.dtype), mask)  # type: ignore[no-untyped-call]
     return total
 
 

@@ -1,15 +1,15 @@
 """`Network`: a Transformers reader made ready to teach or to learn, at one precision, with its inside observable.
 
-Under bf16 the encoder's layers hold bf16 weights; embeddings and the question-answering head stay in fp32, where sums over
-thousands of tokens (the embeddings' gradients) and small differences (the logits) need it. fp32 master weights are the
-optimiser's (`optimiser.py`).
+Under bf16 all weights between the embeddings and the question-answering head are bf16; these two stay in fp32, where sums
+over thousands of tokens (the embeddings' gradients) and small differences (the logits) need it. A student's network keeps
+the weights it rounded, for the optimiser to go on from (`optimiser.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tinyreader.distil.attention import AttentionKind, recording, use_our_attention
 from tinyreader.distil.dropout import Dropout, StepRandom, replace_dropout
 from tinyreader.errors import ModelError
-from tinyreader.distil.anatomy import encoder_layers, qa_head
+from tinyreader.models import encoder_layers, qa_head, takes_segments
 
 Precision = Literal["bf16", "fp32"]
 
@@ -43,8 +43,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """This batch on `device`."""
-        moved = {n: v.to(device) if isinstance(v := getattr(self, n), Tensor) else v for n in self.__slots__}
-        return Batch(**moved)
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.type == "Tensor"}
+        return replace(self, **moved)
 
 
 @dataclass(slots=True)
@@ -71,10 +71,11 @@ class Network:
         self.random = random
         self.layers = encoder_layers(model)
         self.config = model.config
-        self.takes_segments = getattr(model.config, "type_vocab_size", 0) > 1
+        self.takes_segments = takes_segments(model)
         if random is not None:
             replace_dropout(model, random, dropout)
         self.shows_attention = use_our_attention(model, random)
+        self.unrounded: dict[str, Tensor] = {}
         self._cast(precision)
         if embeds_dropout > 0.0 and random is not None:
             drop = Dropout(embeds_dropout, random)
@@ -117,16 +118,20 @@ class Network:
         )
 
     def _cast(self, precision: Precision) -> None:
-        """Weights to the precision; the first layer and the head are told to convert what they are given."""
+        """Weights to the precision; embeddings and head convert what they give and take. Buffers stay as they are."""
         if precision == "fp32":
             return
         low = torch.bfloat16
-        if self.shows_attention:
-            self.layers.to(low)
-            self.layers[0].register_forward_pre_hook(lambda _, args: (args[0].to(low), *args[1:]))
-        else:
-            self.model.to(low)
-        head = qa_head(self.model).float()
+        head = qa_head(self.model)
+        embeddings = getattr(self.model.base_model, "embeddings", None)
+        kept = {id(p) for part in (head, embeddings) if part is not None for p in part.parameters()}
+        for name, parameter in self.model.named_parameters():
+            if id(parameter) not in kept:
+                if self.random is not None:
+                    self.unrounded[name] = parameter.data
+                parameter.data = parameter.data.to(low)
+        if embeddings is not None:
+            embeddings.register_forward_hook(lambda _, __, output: output.to(low))
         head.register_forward_pre_hook(lambda _, args: (args[0].float(), *args[1:]))
 
     @contextmanager

@@ -104,7 +104,7 @@ class Intermediate:
         embedding_weight: float = 1.0, hidden_weight: float = 1.0, attention_weight: float = 1.0, seed: int = 0,
     ) -> None:  # fmt: skip
         self.student, self.teacher = student, teacher
-        self.map = {m: g for m, g in enumerate(layer_map, start=1)}
+        self.map = dict(enumerate(layer_map, start=1))
         self.attention: AttentionKind = attention if attention_weight > 0 else "none"
         self.weights = {"hidden": hidden_weight, "attention": attention_weight, "embedding": embedding_weight}
         if self.attention != "none":
@@ -139,8 +139,7 @@ class Intermediate:
         name = str(layer)
         if name not in self.projections:
             return states
-        projection = self.projections[name]
-        projected: Tensor = projection(states.to(projection.weight.dtype))
+        projected: Tensor = self.projections[name](states.float())
         return projected
 
     def _make_projections(self, seed: int) -> nn.ModuleDict:

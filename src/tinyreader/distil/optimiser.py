@@ -29,12 +29,20 @@ class OptimiserSettings:
 
 
 class MasterAdamW:
-    """AdamW over `named` parameters; call `accumulate` after each backward pass and `step` once a batch."""
+    """AdamW over `named` parameters; call `accumulate` after each backward pass and `step` once a batch.
 
-    def __init__(self, named: dict[str, nn.Parameter], settings: OptimiserSettings) -> None:
+    `unrounded` holds the fp32 values that parameters had before they were rounded, where they are known; they become the
+    masters.
+    """
+
+    def __init__(
+        self, named: dict[str, nn.Parameter], settings: OptimiserSettings, unrounded: dict[str, Tensor] | None = None
+    ) -> None:
         self.settings = settings
         self.parameters = {n: p for n, p in named.items() if p.requires_grad}
-        self.masters = {n: p.detach().float() for n, p in self.parameters.items()}  # fp32 weights are their own masters
+        exact = unrounded or {}
+        # fp32 weights are their own masters
+        self.masters = {n: exact[n] if n in exact else p.detach().float() for n, p in self.parameters.items()}
         decayed = [m for n, m in self.masters.items() if _decays(n, m)]
         others = [m for n, m in self.masters.items() if not _decays(n, m)]
         groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -17,14 +17,14 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 
-from tinyreader.data import Example, fingerprint
+from tinyreader.data import fingerprint
 from tinyreader.distil.checkpoint import digest
 from tinyreader.distil.dropout import StepRandom
-from tinyreader.distil.evaluate import Evaluation, evaluate
+from tinyreader.distil.evaluate import Evaluation, evaluate, pad_token
 from tinyreader.distil.features import FeatureStore, choose_rows
-from tinyreader.distil.labels import label_windows
+from tinyreader.distil.labels import TeacherLabels, label_windows
+from tinyreader.distil.layer_maps import resolve_layer_map
 from tinyreader.distil.loop import StageJob, StageTrainer
-from tinyreader.distil.models import LoadedReader, load_reader, model_fingerprint, save_reader
 from tinyreader.distil.network import Network, Precision, best_precision
 from tinyreader.distil.objectives import Intermediate, Labels, Objective, Prediction
 from tinyreader.distil.prepare import (
@@ -38,9 +38,10 @@ from tinyreader.distil.prepare import (
 from tinyreader.distil.provenance import Identity, environment, exclusive, require_same_run
 from tinyreader.distil.recipe import Recipe, StageSettings
 from tinyreader.distil.runlog import Progress, RunLog, StopSwitch, duration, stop_signals
-from tinyreader.distil.students import Student, build_student, resolve_layer_map
-from tinyreader.errors import RunError
+from tinyreader.distil.students import build_student
+from tinyreader.errors import RunError, SettingsError
 from tinyreader.files import atomic_path
+from tinyreader.models import load_reader, max_tokens, model_fingerprint, save_reader
 from tinyreader.windows import Windower
 
 _AGAIN = "The same command goes on from there."
@@ -104,6 +105,8 @@ class _Run:
         self.dev = development_examples(r.data, r.evaluation, r.training.seed)
         self.teacher = load_reader(r.teacher.model, revision=r.teacher.revision) if r.teacher else None
         self.student = build_student(r.student, self.teacher, r.training.seed)
+        self.pad_id = pad_token(self.student.config)
+        self._check_lengths()
         self.identity = Identity(
             recipe=r.fingerprint(),
             data={s.name: scanned[s].fingerprint for s in sources},
@@ -124,18 +127,25 @@ class _Run:
             }
         self._teacher_network: Network | None = None
 
+    def _check_lengths(self) -> None:
+        wanted = self.recipe.data.max_seq_len
+        for who, reader in (("student", self.student), ("teacher", self.teacher)):
+            limit = None if reader is None else max_tokens(reader.model)
+            if limit is not None and wanted > limit:
+                raise SettingsError(f"data.max_seq_len is {wanted}, but the {who} takes at most {limit} tokens at once.")
+
     def _precision(self) -> Precision:
         wanted = self.recipe.training.precision
         return best_precision(self.device) if wanted == "auto" else wanted
 
     def _layer_map(self, stage: StageSettings) -> tuple[int, ...]:
         assert self.teacher is not None  # the recipe's own check
-        n_student, n_teacher = self.student.model.config.num_hidden_layers, self.teacher.config.num_hidden_layers
+        n_student, n_teacher = self.student.config.num_hidden_layers, self.teacher.config.num_hidden_layers
         return resolve_layer_map(stage.layer_map, n_student, n_teacher)
 
     def _stage(
         self, number: int, stage: StageSettings, weights: Path | None
-    ) -> tuple[Path, dict[str, Any]]:  # fmt: skip
+    ) -> tuple[Path, dict[str, Any]]:
         """The file of weights after stage `number`, which starts from the file `weights`, and what the stage took."""
         folder = self.out / "stages" / f"{number}-{stage.name}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -174,7 +184,7 @@ class _Run:
         return StageTrainer(
             StageJob(
                 number=number, settings=stage, training=r.training, student=student, objective=objective, store=store,
-                rows=rows, pad_id=self.student.pad_id, random=self.random, folder=folder,
+                rows=rows, pad_id=self.pad_id, random=self.random, folder=folder,
                 evaluate=(lambda: self._evaluate(student).scores) if self.dev else None,
                 evaluate_every=r.evaluation.every_steps, choose_best=r.evaluation.choose_best,
             ),
@@ -203,7 +213,7 @@ class _Run:
             self._teacher_network = Network(model, precision=self.identity.precision, device=self.device)
         return self._teacher_network
 
-    def _label(self, store: FeatureStore, rows: Any) -> Any:
+    def _label(self, store: FeatureStore, rows: Any) -> TeacherLabels:
         """The teacher's outputs for the rows, from disk where an earlier stage or start computed them."""
         identity = json.dumps([self.identity.teacher, store.fingerprint, self.identity.precision, len(rows),
                                self.recipe.training.seed])  # fmt: skip
@@ -217,7 +227,7 @@ class _Run:
         with self.accelerator.main_process_first():
             labels = label_windows(
                 self._teaching(), store, rows, self.out / "labels" / f"{store.fingerprint}-{len(rows)}",
-                pad_id=self.student.pad_id, device=self.device, identity=identity, on_batch=tell,
+                pad_id=self.pad_id, device=self.device, identity=identity, on_batch=tell,
             )  # fmt: skip
         seconds = time.perf_counter() - began
         if first["n"] >= 0:
@@ -226,7 +236,7 @@ class _Run:
 
     def _evaluate(self, network: Network) -> Evaluation:
         return evaluate(
-            network, self.dev, self.windower, self.student.pad_id, self.device,
+            network, self.dev, self.windower, self.pad_id, self.device,
             max_answer_tokens=self.recipe.evaluation.max_answer_tokens,
         )  # fmt: skip
 
@@ -249,7 +259,7 @@ class _Run:
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }  # fmt: skip
         if self.accelerator.is_main_process:
-            save_reader(model, self.student.tokenizer, target, {"run.json": json.dumps(record, indent=2)})
+            save_reader(model, self.student.tokenizer, target, extra={"run.json": json.dumps(record, indent=2)})
             self.log.write("done", scores=scores)
         self.accelerator.wait_for_everyone()
         return RunResult(target, scores, record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -11,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO
 
-from tinyreader.errors import Interrupted
+from tinyreader.errors import Interrupted, RunError
 from tinyreader.files import atomic_path
 
 
@@ -24,12 +25,20 @@ class RunLog:
         self.path = path
 
     def write(self, event: str, **values: Any) -> None:
-        """Appends one line with the event's name, the time and the values."""
+        """Appends one line with the event's name, the time and the values; numbers that are not finite become null."""
         if self.path is None:
             return
-        line = json.dumps({"event": event, "time": round(time.time(), 3), **values})
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        line = json.dumps(_strict({"event": event, "time": round(time.time(), 3), **values}), allow_nan=False) + "\n"
+        try:
+            with self.path.open("ab+") as file:
+                if _is_cut_off(file):
+                    line = "\n" + line
+                file.write(line.encode())
+        except OSError as error:
+            raise RunError(
+                f"the log {self.path} could not be written ({error}). Make room and run the same command again; it goes on "
+                "from its last checkpoint."
+            ) from None
 
     def read(self) -> list[dict[str, Any]]:
         """The lines written so far; a last line cut off by a kill is left out."""
@@ -52,8 +61,28 @@ class RunLog:
             path.write_text("".join(json.dumps(x) + "\n" for x in kept), encoding="utf-8")
 
 
+def _strict(value: Any) -> Any:
+    """The value with null in place of NaN and infinities, which JSON does not have."""
+    if isinstance(value, dict):
+        return {k: _strict(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _is_cut_off(file: BinaryIO) -> bool:
+    """Whether the last line lacks its end, because its writer was killed."""
+    if not file.seek(0, os.SEEK_END):
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
+
+
 class Progress:
-    """A progress line on stderr: rewritten in place on a terminal, else a new line now and then."""
+    """A progress line on stderr: rewritten in place on a terminal, else a new line now and then.
+
+    Where stderr goes away, as in a pipe whose reader stopped, it falls silent: a run does not end because nobody looks.
+    """
 
     def __init__(self, *, quiet: bool = False, every_seconds: float = 15.0) -> None:
         self.quiet = quiet
@@ -69,23 +98,35 @@ class Progress:
             return
         self._last = now
         if self._live:
-            columns = os.get_terminal_size(sys.stderr.fileno()).columns
-            sys.stderr.write("\r\x1b[K" + text[: columns - 1])
+            self._write("\r\x1b[K" + text[: _columns() - 1])
             self._open = True
         else:
-            sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+            self._write(text + "\n")
 
     def say(self, text: str) -> None:
         """A line that stays."""
         if self.quiet:
             return
-        if self._open:
-            sys.stderr.write("\n")
-            self._open = False
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        self._write(("\n" if self._open else "") + text + "\n")
+        self._open = False
         self._last = 0.0
+
+    def _write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except RuntimeError:  # a signal handler speaks in the midst of a write that blocks: its words are lost
+            return
+        except (OSError, ValueError):  # broken, or closed
+            self.quiet = True
+
+
+def _columns() -> int:
+    """The terminal's width; 80 where it does not say."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
 def duration(seconds: float) -> str:

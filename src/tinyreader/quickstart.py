@@ -1,0 +1,121 @@
+"""The whole job on the embedded sample: a teacher, a student distilled from it, one trained on labels, side by side.
+
+It runs the code of a real run, on a small invented encyclopaedia, from random weights: nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import BertConfig
+
+from tinyreader.data import Example, write_squad
+from tinyreader.distil.evaluate import open_runtime
+from tinyreader.distil.recipe import Recipe, load_recipe
+from tinyreader.distil.run import RunResult, run_recipe
+from tinyreader.distil.runlog import Progress
+from tinyreader.predict import Prediction, predict
+from tinyreader.sample import SHOWCASE, encyclopaedia, tokenizer
+from tinyreader.tokenizer import tokenizer_files
+from tinyreader.windows import Windower, WindowSettings
+
+MIN_TEACHER_F1 = 85.0
+MIN_SHARE_KEPT = 0.90
+
+_VOCABULARY = 4000
+_LAYERS, _WIDTH, _HEADS = 4, 128, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One reader of the table: its name, size, scores on the held-out articles and seconds of training."""
+
+    name: str
+    layers: int
+    parameters: int
+    scores: dict[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The three readers, and what the distilled one says to the showcase questions."""
+
+    teacher: Row
+    labels: Row
+    distilled: Row
+    student: Path
+    asked: tuple[tuple[Example, Prediction], ...]
+
+    @property
+    def share_kept(self) -> float:
+        """The part of the teacher's F1 that the distilled student keeps."""
+        return self.distilled.scores["f1"] / max(self.teacher.scores["f1"], 1e-9)
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What the run did not reach, in sentences; empty when all is well."""
+        found = []
+        if self.teacher.scores["f1"] < MIN_TEACHER_F1:
+            found.append(f"the teacher's F1 is {self.teacher.scores['f1']:.1f}; at least {MIN_TEACHER_F1:.0f} was expected")
+        if self.share_kept < MIN_SHARE_KEPT:
+            found.append(f"the student keeps {self.share_kept:.1%} of it; at least {MIN_SHARE_KEPT:.0%} was expected")
+        return tuple(found)
+
+
+def quickstart(out: Path, progress: Progress) -> Outcome:
+    """Trains and distils under `out`; goes on where an earlier call on the same directory stopped."""
+    book = encyclopaedia()
+    train, dev = out / "sample" / "train.json", out / "sample" / "held-out.json"
+    write_squad(book.train, train)
+    write_squad(book.held_out, dev)
+    shell = _empty_model(book.train, out / "sample" / "shell")
+    data = [f"data.train={json.dumps(str(train))}", f"data.dev={json.dumps(str(dev))}"]
+
+    progress.say("1/3  the teacher, from random weights")
+    recipe = load_recipe("quickstart-teacher", [*data, f"student.model={json.dumps(str(shell))}"])
+    teacher = run_recipe(recipe, out / "teacher", progress)
+    taught = [*data, f"teacher.model={json.dumps(str(teacher.student))}"]
+
+    progress.say("2/3  the student, distilled in two stages")
+    distilled = run_recipe(load_recipe("quickstart", taught), out / "distilled", progress)
+
+    progress.say("3/3  the same student on labels alone, as many steps")
+    steps = sum(stage["steps"] for stage in distilled.record["stages"])
+    labels = run_recipe(
+        load_recipe("quickstart-labels", [*taught, f"stages.labels.max_steps={steps}"]), out / "labels", progress
+    )
+    return Outcome(
+        _row("teacher", teacher), _row("student, labels alone", labels), _row("student, distilled", distilled),
+        distilled.student, _ask(distilled.student, recipe),
+    )  # fmt: skip
+
+
+def _empty_model(examples: tuple[Example, ...], folder: Path) -> Path:
+    """A directory with a tokenizer learned from the texts and the configuration of a small BERT, without weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    built = tokenizer(examples, _VOCABULARY)
+    config = BertConfig(
+        vocab_size=built.get_vocab_size(), hidden_size=_WIDTH, num_hidden_layers=_LAYERS, num_attention_heads=_HEADS,
+        intermediate_size=4 * _WIDTH, max_position_embeddings=192,
+    )  # fmt: skip
+    config.save_pretrained(folder)
+    for name, text in tokenizer_files(built, takes_segments=True, max_tokens=192, pad_id=0).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def _row(name: str, result: RunResult) -> Row:
+    stages: list[dict[str, Any]] = result.record["stages"]
+    seconds = sum(s["seconds"] for s in stages) + result.record["teacher_pass_seconds"]
+    config = json.loads((result.student / "config.json").read_text())
+    return Row(name, config["num_hidden_layers"], result.record["student"]["parameters"], result.scores, seconds)
+
+
+def _ask(student: Path, recipe: Recipe) -> tuple[tuple[Example, Prediction], ...]:
+    built, runtime = open_runtime(str(student), "fp32", recipe.data.max_seq_len)
+    windower = Windower(built, WindowSettings(recipe.data.max_seq_len, recipe.data.doc_stride))
+    return tuple(zip(SHOWCASE, predict(SHOWCASE, windower, runtime), strict=True))
