@@ -1,5 +1,7 @@
 # `make setup` builds .venv once; every other target uses it. `make help` lists the targets.
 
+export PATH := $(or $(PATH),/usr/local/bin:/usr/bin:/bin)
+
 # The first Python from 3.11 up that can build a virtual environment; `make setup PYTHON=/path/to/it` picks another.
 PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3; do \
 	$$candidate -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \

@@ -66,6 +66,7 @@ class Job:
     """What a side is asked to do."""
 
     data: Path
+    n_windows: int
     teacher: Path
     student: Path
     batch_size: int
@@ -105,6 +106,8 @@ def run_peer(python: Path, stage: str, job: Job) -> list[Timing]:
     command += ["--batch-size", str(job.batch_size), "--max-seq-len", str(job.max_seq_len)]
     with CpuWatch() as watch:
         report = json.loads(run(command, job).splitlines()[-1])
+    for phase, steps in report["phases"].items():
+        same_windows(PEER, phase, sum(n for n, _ in steps), job)
     return [
         Timing(PEER, phase, tuple((int(n), float(s)) for n, s in steps[1:]), "fp32", watch.foreign_share)
         for phase, steps in report["phases"].items()
@@ -123,6 +126,7 @@ def run_ours(stage: str, job: Job) -> list[Timing]:
         run(command, job)
     events = [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
     precision = json.loads((out / "student" / "run.json").read_text("utf-8"))["identity"]["precision"]
+    same_windows(OURS, stage, sum(event["outcome"]["windows"] for event in events if event["event"] == "stage"), job)
     ends = [event["seconds"] for event in events if event["event"] == "step"]
     steps = tuple((job.batch_size, end - begin) for begin, end in zip([0.0, *ends], ends, strict=False))
     timings = [Timing(OURS, stage, steps, precision, watch.foreign_share)]
@@ -131,6 +135,12 @@ def run_ours(stage: str, job: Job) -> list[Timing]:
             pass_ = ((event["windows"], event["seconds"]),)
             timings.insert(0, Timing(OURS, "teacher", pass_, precision, watch.foreign_share))
     return timings
+
+
+def same_windows(side: str, phase: str, n_features: int, job: Job) -> None:
+    """Stop unless the side trained on the windows it was given, one feature each."""
+    if n_features != job.n_windows:
+        raise SystemExit(f"{side} made {n_features} features of {job.n_windows} windows in phase {phase}: no comparison")
 
 
 def recipe_text(stage: str, job: Job) -> str:

@@ -10,14 +10,18 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
 import tinyreader
+from tinyreader.cli import app
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "src" / "tinyreader"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+README = (REPOSITORY / "README.md").read_text("utf-8")
 
 # The flow of data, in one direction: a room imports only rooms above it. This is the only place where it is written.
 ORDER = (
@@ -28,6 +32,7 @@ ORDER = (
     "windows",
     "spans",
     "metrics",
+    "models",
     "runtimes",
     "predict",
     "augment",
@@ -40,6 +45,7 @@ ORDER = (
     "client",
     "scale",
     "cli",
+    "__main__",
 )
 TORCH_FREE = ("errors", "files", "data", "tokenizer", "windows", "spans", "metrics", "cli")
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "huggingface_hub")
@@ -151,14 +157,37 @@ def test_module_keeps_the_house_rules(path: Path) -> None:
             assert node.func.id != "print", f"{place(path, node.lineno)}: a library does not print"
 
 
-def test_readme_names_what_is_there() -> None:
+def test_readme_targets_and_tree_are_there() -> None:
     """The README's make targets exist, and its file tree shows every room of the package and nothing else."""
-    readme = (REPOSITORY / "README.md").read_text("utf-8")
-    makefile = (REPOSITORY / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    named = set(re.findall(r"(?:^|`)make ([a-z]+)", readme, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE))
     assert named, "the README should show how to start"
     assert named <= targets
-    tree = readme.split("src/tinyreader/\n")[1].split("\n```")[0]
+    tree = README.split("src/tinyreader/\n")[1].split("\n```")[0]
     shown = set(re.findall(r"^  ([a-z_]+)(?:\.py|/)", tree, re.MULTILINE))
-    assert shown == {room_of(path) for path in MODULES} - {""} | {"recipes"}
+    assert shown == {room for room in map(room_of, MODULES) if room and not room.startswith("_")}
+
+
+def test_readme_commands_are_those_of_the_command_line() -> None:
+    """Each `tinyreader ...` in the README names a command and its options, and no command is missing there."""
+    commands = registered(typer.main.get_command(app))
+    shown = [line.split() for line in re.findall(r"(?:^|`)tinyreader ([^`#\n]+)", README, re.MULTILINE)]
+    seen = set()
+    for words in shown:
+        name = " ".join(words[:2]) if " ".join(words[:2]) in commands else words[0]
+        assert name in commands, f"the README shows `tinyreader {' '.join(words)}`; there are {sorted(commands)}"
+        unknown = {word for word in words if word.startswith("-")} - commands[name]
+        assert not unknown, f"`tinyreader {name}` has no {unknown}"
+        seen.add(name)
+    missing = {name.split()[0] for name in commands} - {name.split()[0] for name in seen}
+    assert not missing, f"the README does not mention {missing}"
+
+
+def registered(command: Any, prefix: str = "") -> dict[str, set[str]]:
+    """The options of each command, by its full name: {"data check": {"--on-bad", ...}}."""
+    if not hasattr(command, "commands"):
+        return {prefix: {option for parameter in command.params for option in parameter.opts}}
+    found: dict[str, set[str]] = {}
+    for name, below in command.commands.items():
+        found |= registered(below, f"{prefix} {name}".strip())
+    return found

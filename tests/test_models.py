@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModelForMaskedLM, AutoModelForQuestionAnswering, AutoTokenizer, BertConfig, GPT2Config
+from transformers import AutoModelForMaskedLM, AutoModelForQuestionAnswering, AutoTokenizer
 
 from tiny_models import FAMILIES, configuration, inputs, write_reader, write_vocabulary
 from tinyreader.errors import ModelError
@@ -98,7 +98,7 @@ def test_layers_that_are_not_in_a_list_are_refused() -> None:
     """A model without a list of its layers is an error that says which families work."""
     model = new_model(configuration(n_layers=3), 0)
     model.config.num_hidden_layers = 5
-    with pytest.raises(ModelError, match="5 layers in one list.*DistilBERT"):
+    with pytest.raises(ModelError, match=r"5 layers in one list.*DistilBERT"):
         encoder_layers(model)
 
 
@@ -168,10 +168,10 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
         rewrite = load_file(write_reader(tmp_path / "other") / "model.safetensors")
         save(dict(rewrite, trap=Trap(sprung)), directory / "pytorch_model.bin")
         (directory / "model.safetensors").unlink(missing_ok=True)
-        with pytest.raises(ModelError, match="is refused"):
+        with pytest.raises(ModelError, match=r"is refused"):
             load_reader(directory)
     torch.save({"step": 3}, directory / "pytorch_model.bin")
-    with pytest.raises(ModelError, match="dictionary of tensors"):
+    with pytest.raises(ModelError, match=r"dictionary of tensors"):
         load_reader(directory)
     assert not sprung.exists()
 
@@ -194,7 +194,7 @@ def test_code_of_a_model_is_never_run(tmp_path: Path, caplog: pytest.LogCaptureF
     saved = save_reader(reader.model, reader.tokenizer, tmp_path / "saved")
     assert "auto_map" not in (saved / "config.json").read_text(encoding="utf-8")
     rewrite_config(directory, model_type="mine")
-    with pytest.raises(ModelError, match="'mine' is not known.*code of its own, which is never run"):
+    with pytest.raises(ModelError, match=r"'mine' is not known.*code of its own, which is never run"):
         load_reader(directory)
     assert not (tmp_path / "sprung").exists()
 
@@ -263,10 +263,13 @@ def test_an_encoder_gets_a_head_and_is_no_teacher(tmp_path: Path, family: str, c
     assert "no trained question-answering head" in caplog.text
     assert torch.equal(logits(first.model), logits(again.model))
     assert not torch.equal(qa_head(first.model).weight, qa_head(other.model).weight)
-    for (name, one), (_, two) in zip(first.model.base_model.named_parameters(), trained.base_model.named_parameters(),
-                                     strict=True):  # fmt: skip
-        assert torch.equal(one, two), name
-    with pytest.raises(ModelError, match="no trained question-answering head.*tinyreader finetune"):
+    given = mask_filler.state_dict()
+    for name, parameter in first.model.named_parameters():
+        if name.startswith(("qa_outputs", "classifier")):
+            assert parameter.abs().max() < 0.5, name
+        else:  # ModernBERT's mask filler also has what comes before the last layer
+            assert torch.equal(parameter, given[name]), name
+    with pytest.raises(ModelError, match=r"no trained question-answering head.*tinyreader finetune"):
         load_reader(directory)
 
 
@@ -307,10 +310,10 @@ def test_half_precision_and_parts_load_as_fp32(tmp_path: Path) -> None:
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert torch.equal(model.qa_outputs.weight, weights["qa_outputs.weight"].float())
     (directory / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(ModelError, match="00002.safetensors is missing"):
+    with pytest.raises(ModelError, match=r"00002.safetensors is missing"):
         load_reader(directory)
     index.write_text(json.dumps({"weight_map": {"a": "../model.safetensors"}}), encoding="utf-8")
-    with pytest.raises(ModelError, match="no safetensors file beside it"):
+    with pytest.raises(ModelError, match=r"no safetensors file beside it"):
         load_reader(directory)
 
 
@@ -360,9 +363,9 @@ def test_what_cannot_be_used_is_refused_with_the_reason(tmp_path: Path, damage: 
 def test_a_file_or_a_revision_of_a_directory_is_refused(tmp_path: Path) -> None:
     """A file in place of a directory, and a revision of a directory, are errors that say what is meant."""
     directory = write_reader(tmp_path)
-    with pytest.raises(ModelError, match="is a file; give the directory"):
+    with pytest.raises(ModelError, match=r"is a file; give the directory"):
         load_reader(directory / "model.safetensors")
-    with pytest.raises(ModelError, match="revision .* can only be chosen for a Hub id"):
+    with pytest.raises(ModelError, match=r"revision .* can only be chosen for a Hub id"):
         load_reader(directory, revision="main")
 
 
@@ -391,7 +394,7 @@ def test_a_failed_download_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None
         raise ConnectionError("no network\ndetails")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
-    with pytest.raises(ModelError, match="owner/name.*ConnectionError no network$"):
+    with pytest.raises(ModelError, match=r"owner/name.*ConnectionError no network$"):
         model_directory("owner/name")
 
 
@@ -404,7 +407,7 @@ def test_masters_replace_the_models_own_weights(tmp_path: Path) -> None:
     written = load_file(saved / "model.safetensors")
     assert all(torch.equal(written[name], master) for name, master in masters.items())
     assert (saved / "run.json").read_text(encoding="utf-8") == "{}"
-    with pytest.raises(ModelError, match="no weights called 'other'|no weights called other"):
+    with pytest.raises(ModelError, match="no weights called other"):
         save_reader(reader.model, reader.tokenizer, tmp_path / "saved", weights={"other": torch.zeros(1)})
 
 
@@ -416,13 +419,13 @@ def test_saving_again_replaces_the_whole_directory(tmp_path: Path) -> None:
     assert not (saved / "old.txt").exists()
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
     (saved / "photos").mkdir()
-    with pytest.raises(ModelError, match="other things than a model"):
+    with pytest.raises(ModelError, match=r"other things than a model"):
         save_reader(reader.model, reader.tokenizer, saved)
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letter.txt").write_text("dear", encoding="utf-8")
-    with pytest.raises(ModelError, match="other things than a model"):
+    with pytest.raises(ModelError, match=r"other things than a model"):
         save_reader(reader.model, reader.tokenizer, tmp_path / "home")
-    with pytest.raises(ModelError, match="is a file"):
+    with pytest.raises(ModelError, match=r"is a file"):
         save_reader(reader.model, reader.tokenizer, tmp_path / "home" / "letter.txt")
 
 
@@ -431,9 +434,8 @@ def test_a_failed_save_leaves_the_old_directory(tmp_path: Path) -> None:
     reader = load_reader(write_reader(tmp_path))
     saved = save_reader(reader.model, reader.tokenizer, tmp_path / "saved")
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
-    with pytest.raises(OSError, match="full"), atomic_directory(saved) as temporary:
-        (temporary / "config.json").write_text("{}", encoding="utf-8")
-        raise OSError("disk full")
+    with pytest.raises(FileNotFoundError), atomic_directory(saved) as temporary:
+        (temporary / "no" / "such" / "directory").write_text("", encoding="utf-8")
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
@@ -458,9 +460,3 @@ def test_saved_configuration_has_no_traces(tmp_path: Path) -> None:
     assert content["dtype"] == "float32"
     assert str(tmp_path) not in json.dumps(content)
     assert not [key for key in content if "attn_implementation" in key]
-
-
-def test_architectures_are_told_apart() -> None:
-    """The configurations behind the refusals are what they are taken for."""
-    assert BertConfig().model_type == "bert"
-    assert GPT2Config().model_type == "gpt2"

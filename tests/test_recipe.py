@@ -22,9 +22,12 @@ from tinyreader.distil.recipe import (
 from tinyreader.errors import SettingsError
 
 PUBLISHED = "tinybert-6l-768d-squad2"
-NEEDED = {
+NEEDED = {  # what some recipes leave to the command that uses them
     "finetune": ("student.model=encoder", "data.train=train.json"),
     "minilm-3l-384d": ("teacher.model=teacher",),
+    "quickstart": ("teacher.model=teacher", "data.train=train.json"),
+    "quickstart-labels": ("teacher.model=teacher", "data.train=train.json"),
+    "quickstart-teacher": ("student.model=shell", "data.train=train.json"),
 }
 
 
@@ -253,12 +256,16 @@ def test_every_mistake_is_listed() -> None:
         ("stages.0.max_grad_norm=none", lambda r: r.stages[0].max_grad_norm is None),
         ("stages.0.max_steps=7", lambda r: r.stages[0].max_steps == 7),
         ("stages.0.temperature=", lambda r: r.stages[0].temperature == 1.0),
+        ("stages.first=", lambda r: [stage.name for stage in r.stages] == ["answers"]),
+        ("stages.1=", lambda r: [stage.name for stage in r.stages] == ["answers"]),
     ],
 )
 def test_overrides_reach_every_place(override: str, read: Any) -> None:
     """An override is read as TOML where it is TOML and as text where not; stages go by number or name."""
     content = small()
     content["stages"][0] |= {"epochs": 3.0, "temperature": 2.0}
+    if override in ("stages.first=", "stages.1="):
+        content["stages"].append(content["stages"][0] | {"name": "first"})
     before = json.dumps(content)
     assert read(make_recipe(content, overrides=[override]))
     assert json.dumps(content) == before
@@ -275,6 +282,7 @@ def test_overrides_reach_every_place(override: str, read: Any) -> None:
         ("name.first=x", "name has no keys of its own"),
         ("name.first.second=x", "name has no keys of its own"),
         ("stages.0=3", "stages has no keys of its own"),
+        ("stages.other=", "there is no stages.other"),
         ("data.tarin=x", "unknown key data.tarin: did you mean 'train'?"),
     ],
 )

@@ -10,7 +10,7 @@ import numpy as np
 from tinyreader.data import Example
 from tinyreader.runtimes import Runtime
 from tinyreader.spans import Decoding, WindowLogits, decode
-from tinyreader.windows import Window, Windower
+from tinyreader.windows import Window, Windower, padded_length
 
 _CHUNK = 2000  # examples whose windows are sorted together; bounds memory for any stream
 
@@ -41,7 +41,7 @@ def predict(
     """A prediction per example, in order; windows are batched by length over many examples."""
     for chunk in _chunks(examples):
         windows = list(windower.windows(chunk))
-        logits = _run(windows, runtime, max_batch_tokens)
+        logits = _run(windows, runtime, max_batch_tokens, windower.settings.max_seq_len)
         by_example: list[list[WindowLogits]] = [[] for _ in chunk]
         for window, (start, end) in zip(windows, logits, strict=True):
             by_example[window.example].append(WindowLogits(start, end, window.first, window.stop, window.offsets))
@@ -70,13 +70,15 @@ def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
         yield chunk
 
 
-def _run(windows: list[Window], runtime: Runtime, max_tokens: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _run(
+    windows: list[Window], runtime: Runtime, max_tokens: int, most: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Unpadded start and end logits of each window, in the order given."""
     results: list[tuple[np.ndarray, np.ndarray] | None] = [None] * len(windows)
     order = sorted(range(len(windows)), key=lambda i: -len(windows[i]))
     begin = 0
     while begin < len(order):
-        longest = len(windows[order[begin]])
+        longest = padded_length(len(windows[order[begin]]), most)
         rows = order[begin : begin + max(1, max_tokens // longest)]
         begin += len(rows)
         ids = np.full((len(rows), longest), runtime.pad_id, dtype=np.int64)

@@ -42,3 +42,6 @@ def main() -> None:
     except TinyreaderError as error:
         sys.stderr.write(f"tinyreader: {error}\n")
         sys.exit(2)
+    except OSError as error:  # a full disk, a missing permission: the system's own words name the place
+        sys.stderr.write(f"tinyreader: {error}\n")
+        sys.exit(2)

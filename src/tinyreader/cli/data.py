@@ -63,7 +63,7 @@ def check_command(
     rejects: RejectsOption = None,
     limit: Annotated[int, typer.Option(min=0, help="How many findings to show.")] = 20,
 ) -> None:
-    """Say what is wrong with FILE. Exit code 1 when something is, 2 when there is no such file or data set."""
+    """Say what is wrong with FILE. Exit code 1 when something is, 2 when FILE or nothing in it can be read."""
     report = check(file, split=split)
     _show_findings(report.findings, limit)
     if rejects is not None:
@@ -79,7 +79,7 @@ def check_command(
         findings=report.counts,
     )
     if not report.ok:
-        raise typer.Exit(1)
+        raise typer.Exit(1 if report.n_questions else 2)
 
 
 @app.command("stats")

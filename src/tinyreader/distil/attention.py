@@ -81,7 +81,7 @@ def use_our_attention(model: Any, random: StepRandom | None = None) -> bool:
     """Whether `model` now attends through `attend`; False for architectures with an attention of their own."""
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, eager_mask)
-    if not _has_interface(model):
+    if not can_show_attention(model):
         return False
     model.set_attn_implementation(NAME)
     for module in model.modules():
@@ -89,8 +89,8 @@ def use_our_attention(model: Any, random: StepRandom | None = None) -> bool:
     return True
 
 
-def _has_interface(model: Any) -> bool:
-    """Whether the model's attention can be replaced, told by its own modelling module."""
+def can_show_attention(model: Any) -> bool:
+    """Whether the model's attention can be replaced by ours and so observed, told by its own modelling module."""
     source = sys.modules.get(type(model).__module__)
     return bool(model._supports_attention_backend) and hasattr(source, "ALL_ATTENTION_FUNCTIONS")
 

@@ -86,6 +86,6 @@ def replace_dropout(module: nn.Module, random: StepRandom, rate: float | None = 
         setattr(module, "attention_dropout", rate)  # noqa: B010 - ModernBERT keeps a number where others keep a module
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Dropout):
-            setattr(module, name, Dropout(child.p if rate is None else rate, random))
+            setattr(module, name, Dropout(child.p if rate is None else rate, random).train(child.training))
         else:
             replace_dropout(child, random, rate)

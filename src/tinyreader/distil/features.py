@@ -22,7 +22,7 @@ from tinyreader.distil.checkpoint import sync
 from tinyreader.distil.network import Batch
 from tinyreader.errors import ModelError, RunError
 from tinyreader.files import atomic_path
-from tinyreader.windows import Window, WindowCounts
+from tinyreader.windows import Window, WindowCounts, padded_length
 
 _INDEX = np.dtype(
     [("offset", "<i8"), ("example", "<i4"), ("length", "<u2"), ("segment", "<u2"), ("first", "<u2"), ("stop", "<u2"),
@@ -49,6 +49,7 @@ class FeatureStore:
         if len(self.index) != self.meta["windows"] or len(self.ids) != self.meta["tokens"]:
             raise RunError(f"the feature store {folder} is damaged. Delete it to have it made again.")
         self.lengths: npt.NDArray[np.int32] = np.asarray(self.index["length"], dtype=np.int32)
+        self._longest = int(self.lengths.max())
 
     def __len__(self) -> int:
         return len(self.index)
@@ -58,10 +59,10 @@ class FeatureStore:
         return str(self.meta["fingerprint"])
 
     def batch(self, rows: npt.NDArray[np.int64], pad_id: int) -> Batch:
-        """The windows `rows` padded to the longest of them."""
+        """The windows `rows` padded to the longest of them, rounded up as `padded_length` does."""
         records = self.index[rows]
         lengths = records["length"].astype(np.int64)
-        longest = int(lengths.max())
+        longest = padded_length(int(lengths.max()), self._longest)
         columns = np.arange(longest)
         ids = np.full((len(rows), longest), pad_id, dtype=np.int64)
         for line, (offset, length) in enumerate(zip(records["offset"].tolist(), lengths.tolist(), strict=True)):

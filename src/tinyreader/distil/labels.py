@@ -75,8 +75,8 @@ def label_windows(
                     work.note(file, done)
     except OSError as error:
         raise RunError(
-            f"the teacher's outputs could not be written to {folder} ({error}). What was done is kept: make room and run "
-            "the same command to go on from there."
+            f"the teacher's outputs could not be written to {folder} ({error}). Make room and run the same command: it "
+            "goes on from the last batch that was noted."
         ) from None
     return TeacherLabels(folder, store)
 

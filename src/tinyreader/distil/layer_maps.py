@@ -20,9 +20,7 @@ def uniform_layers(n_student: int, n_teacher: int) -> tuple[int, ...]:
     return tuple((2 * m * n_teacher + n_student) // (2 * n_student) for m in range(1, n_student + 1))
 
 
-def resolve_layer_map(
-    layer_map: Literal["uniform"] | tuple[int, ...], n_student: int, n_teacher: int
-) -> tuple[int, ...]:
+def resolve_layer_map(layer_map: Literal["uniform"] | tuple[int, ...], n_student: int, n_teacher: int) -> tuple[int, ...]:
     """Teacher layers, counted from 1, one for each of the student's; `SettingsError` where that cannot be."""
     if layer_map == "uniform":
         return uniform_layers(n_student, n_teacher)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from tinyreader.distil.attention import AttentionKind
+from tinyreader.distil.attention import AttentionKind, can_show_attention
 from tinyreader.distil.labels import TeacherLabels
 from tinyreader.distil.losses import attention_loss, hidden_loss, label_loss, prediction_loss
 from tinyreader.distil.network import Batch, Network
@@ -108,7 +108,7 @@ class Intermediate:
         self.attention: AttentionKind = attention if attention_weight > 0 else "none"
         self.weights = {"hidden": hidden_weight, "attention": attention_weight, "embedding": embedding_weight}
         if self.attention != "none":
-            _check_attention(student, teacher, self.attention)
+            check_attention(student.model, teacher.model, self.attention)
         self.projections = self._make_projections(seed)
 
     def learned(self) -> dict[str, nn.Parameter]:
@@ -148,22 +148,24 @@ class Intermediate:
         generator = torch.Generator().manual_seed(seed)
         projections = {}
         for layer in [0, *self.map]:
-            linear = nn.Linear(self.student.width, self.teacher.width, bias=False)
+            linear = nn.Linear(self.student.width, self.teacher.width, bias=False, device="meta").to_empty(device="cpu")
             with torch.no_grad():
                 linear.weight.normal_(0.0, self.student.width**-0.5, generator=generator)
             projections[str(layer)] = linear
         return nn.ModuleDict(projections).to(next(self.student.model.parameters()).device)
 
 
-def _check_attention(student: Network, teacher: Network, kind: AttentionKind) -> None:
-    for who, network in (("teacher", teacher), ("student", student)):
-        if not network.shows_attention:
+def check_attention(student: Any, teacher: Any, kind: AttentionKind) -> None:
+    """Raises `SettingsError` where the attention of one model cannot be compared with that of the other."""
+    for who, model in (("teacher", teacher), ("student", student)):
+        if not can_show_attention(model):
             raise SettingsError(
-                f"attention = {kind!r}: the attention of the {who}, a {network.config.model_type} model, cannot be "
+                f"attention = {kind!r}: the attention of the {who}, a {model.config.model_type} model, cannot be "
                 'observed. Set attention = "none" in this stage; hidden states can still be learned from.'
             )
-    if student.n_heads != teacher.n_heads:
+    ours, theirs = student.config.num_attention_heads, teacher.config.num_attention_heads
+    if ours != theirs:
         raise SettingsError(
-            f"attention = {kind!r} compares head with head, but the teacher has {teacher.n_heads} heads and the student "
-            f"{student.n_heads}. Give the student as many heads (shape = '...-{teacher.n_heads}h') or set attention = \"none\"."
+            f"attention = {kind!r} compares head with head, but the teacher has {theirs} heads and the student {ours}. "
+            f"Give the student as many heads (shape = '...-{theirs}h') or set attention = \"none\"."
         )

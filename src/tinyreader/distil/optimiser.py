@@ -113,7 +113,7 @@ class MasterAdamW:
             for name, master in self.masters.items():
                 master.copy_(tensors[f"master.{name}"])
                 moments = {
-                    key: tensors[f"adam.{key}.{name}"].to(master.device if key != "step" else "cpu").clone()
+                    key: tensors[f"adam.{key}.{name}"].to(master.device, copy=True)
                     for key in ("step", "exp_avg", "exp_avg_sq")
                     if f"adam.{key}.{name}" in tensors
                 }

@@ -51,9 +51,7 @@ def scan(source: Source, data: DataSettings, rejects: Path, progress: Progress) 
     report, running = ReadReport(), Fingerprint()
     for example in iter_examples(source.name, split=source.split, on_bad=data.on_bad, rejected=report):
         running.update(example)
-    if report.skipped or report.repaired:
-        report.write(rejects)
-        progress.say(f"{source.name}: {report}; the reasons are in {rejects}")
+    _tell_rejected(source.name, report, rejects, progress)
     if not report.n_kept:
         raise SettingsError(f"{source.name} has no usable example to train on.")
     return Scanned(source, running.hexdigest(), report)
@@ -80,11 +78,15 @@ def features(
     return store
 
 
-def development_examples(data: DataSettings, evaluation: EvaluationSettings, seed: int) -> list[Example]:
+def development_examples(
+    data: DataSettings, evaluation: EvaluationSettings, seed: int, rejects: Path, progress: Progress
+) -> list[Example]:
     """The examples to measure on: all, or a seeded choice of `max_questions`, in their order; none without data.dev."""
     if data.dev is None:
         return []
-    examples = load_examples(data.dev, split=data.dev_split, on_bad=data.on_bad)
+    report = ReadReport()
+    examples = load_examples(data.dev, split=data.dev_split, on_bad=data.on_bad, rejected=report)
+    _tell_rejected(data.dev, report, rejects, progress)
     limit = evaluation.max_questions
     if limit is None or limit >= len(examples):
         return examples
@@ -102,6 +104,12 @@ def refuse_augmentation(stages: tuple[StageSettings, ...]) -> None:
                 f"--set stages.{stage.name}.augment= --set stages.{stage.name}.data=FILE; on the plain data: "
                 f"--set stages.{stage.name}.augment="
             )
+
+
+def _tell_rejected(name: str, report: ReadReport, rejects: Path, progress: Progress) -> None:
+    if report.skipped or report.repaired:
+        report.write(rejects)
+        progress.say(f"{name}: {report}; the reasons are in {rejects}")
 
 
 def _tell_losses(counts: dict[str, Any], progress: Progress) -> None:

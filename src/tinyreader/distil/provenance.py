@@ -30,6 +30,7 @@ class Identity:
     data: dict[str, str]
     dev: str | None
     teacher: str | None
+    student: str | None
     precision: Precision
     processes: int
 

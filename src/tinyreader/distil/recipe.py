@@ -145,7 +145,7 @@ def make_recipe(content: dict[str, Any], *, source: str = "recipe", overrides: S
     """The `Recipe` that plain data stands for, after the overrides; `source` names it in errors.
 
     An override is `dotted.key=value`, where a stage goes by its number or name: `stages.0.epochs=2`,
-    `stages.prediction.learning_rate=1e-5`. `key=` takes the key out.
+    `stages.prediction.learning_rate=1e-5`. `key=` takes the key out, `stages.prediction=` the whole stage.
     """
     content = deepcopy(content)
     for override in overrides:
@@ -209,6 +209,9 @@ def _apply(content: dict[str, Any], override: str) -> None:
     place: Any = content
     for depth, part in enumerate(parts[:-1]):
         place = _enter(place, part, ".".join(parts[: depth + 1]), override)
+    if isinstance(place, list) and not text.strip():
+        place.remove(_enter(place, parts[-1], key, override))
+        return
     if not isinstance(place, dict):
         raise SettingsError(f"override {override!r}: {'.'.join(parts[:-1])} has no keys of its own")
     if text.strip():

@@ -26,7 +26,7 @@ from tinyreader.distil.labels import TeacherLabels, label_windows
 from tinyreader.distil.layer_maps import resolve_layer_map
 from tinyreader.distil.loop import StageJob, StageTrainer
 from tinyreader.distil.network import Network, Precision, best_precision
-from tinyreader.distil.objectives import Intermediate, Labels, Objective, Prediction
+from tinyreader.distil.objectives import Intermediate, Labels, Objective, Prediction, check_attention
 from tinyreader.distil.prepare import (
     Source,
     development_examples,
@@ -73,27 +73,33 @@ def run_recipe(recipe: Recipe, out: Path, progress: Progress | None = None) -> R
 class _Run:
     def __init__(self, recipe: Recipe, out: Path, progress: Progress, stop: StopSwitch) -> None:
         self.recipe, self.out, self.progress, self.stop = recipe, out, progress, stop
-        self.started = time.time()
         if recipe.training.threads is not None:
             torch.set_num_threads(recipe.training.threads)
         trackers: Any = list(recipe.training.trackers)
-        self.accelerator = Accelerator(log_with=trackers or None, project_dir=str(out))
+        # Without cpu=True Accelerate does not see that torchrun started several processes on a machine without a GPU.
+        cpu_only = not torch.accelerator.is_available()
+        self.accelerator = Accelerator(cpu=cpu_only, log_with=trackers or None, project_dir=str(out))
         self.device = self.accelerator.device
         self.random = StepRandom()
-        self.log = RunLog(out / "log.jsonl" if self.accelerator.is_main_process else None)
+        is_main = self.accelerator.is_main_process
+        self.log = RunLog(out / "log.jsonl" if is_main else None)
+        if not is_main:
+            self.progress = Progress(quiet=True)
 
     def carry_out(self) -> RunResult:
         """The run from its first check to its last measurement."""
         self._prepare()
         self.accelerator.init_trackers("tracking")
-        weights = None
-        outcomes = []
-        for number, stage in enumerate(self.recipe.stages, start=1):
-            self.stop.check(_AGAIN)
-            weights, outcome = self._stage(number, stage, weights)
-            outcomes.append(outcome)
-        self.accelerator.end_training()
-        return self._finish(weights, outcomes)
+        try:
+            weights = None
+            outcomes = []
+            for number, stage in enumerate(self.recipe.stages, start=1):
+                self.stop.check(_AGAIN)
+                weights, outcome = self._stage(number, stage, weights)
+                outcomes.append(outcome)
+            return self._finish(weights, outcomes)
+        finally:
+            self.accelerator.end_training()  # closes trackers, and the connection between processes: the last thing
 
     def _prepare(self) -> None:
         """Reads and checks everything the stages will need."""
@@ -102,24 +108,29 @@ class _Run:
         scanned = {
             s: scan(s, r.data, self.out / f"rejected-{n}.jsonl", self.progress) for n, s in enumerate(sources, start=1)
         }
-        self.dev = development_examples(r.data, r.evaluation, r.training.seed)
+        self.dev = development_examples(
+            r.data, r.evaluation, r.training.seed, self.out / "rejected-dev.jsonl", self.progress
+        )
         self.teacher = load_reader(r.teacher.model, revision=r.teacher.revision) if r.teacher else None
         self.student = build_student(r.student, self.teacher, r.training.seed)
         self.pad_id = pad_token(self.student.config)
         self._check_lengths()
         self.identity = Identity(
             recipe=r.fingerprint(),
-            data={s.name: scanned[s].fingerprint for s in sources},
-            dev=fingerprint(self.dev) if self.dev else None,
+            data={f"{s.name} {s.split or ''}".strip(): scanned[s].fingerprint for s in sources},
+            dev=fingerprint(self.dev) if self.dev and r.evaluation.choose_best != "none" else None,
             teacher=model_fingerprint(self.teacher.source) if self.teacher else None,
+            student=model_fingerprint(self.student.source) if r.student.init == "checkpoint" else None,
             precision=self._precision(),
             processes=self.accelerator.num_processes,
         )
         require_same_run(self.identity, self.out)
         for stage in r.stages:
             if stage.kind == "intermediate":
-                self._layer_map(stage)
+                self._check_comparison(stage)
         self.windower = Windower(self.student.tokenizer, window_settings(r.data))
+        for example in self.dev:
+            self.windower.check_question(example)
         with self.accelerator.main_process_first():
             self.stores = {
                 s: features(scanned[s], r.data, self.student.tokenizer, self.out / "features", self.progress)
@@ -133,6 +144,12 @@ class _Run:
             limit = None if reader is None else max_tokens(reader.model)
             if limit is not None and wanted > limit:
                 raise SettingsError(f"data.max_seq_len is {wanted}, but the {who} takes at most {limit} tokens at once.")
+
+    def _check_comparison(self, stage: StageSettings) -> None:
+        assert self.teacher is not None  # the recipe's own check
+        self._layer_map(stage)
+        if stage.attention != "none" and stage.attention_weight > 0:
+            check_attention(self.student.model, self.teacher.model, stage.attention)
 
     def _precision(self) -> Precision:
         wanted = self.recipe.training.precision
@@ -179,6 +196,7 @@ class _Run:
             embeds_dropout=stage.embeds_dropout, dropout=stage.dropout,
         )  # fmt: skip
         objective = self._objective(number, stage, student, store, rows)
+        chooses = stage.kind != "intermediate"  # there the answer head is not trained, and its scores choose nothing
         if stage.kind == "prediction":
             self._teacher_network = None  # its outputs are on disk now
         return StageTrainer(
@@ -186,7 +204,7 @@ class _Run:
                 number=number, settings=stage, training=r.training, student=student, objective=objective, store=store,
                 rows=rows, pad_id=self.pad_id, random=self.random, folder=folder,
                 evaluate=(lambda: self._evaluate(student).scores) if self.dev else None,
-                evaluate_every=r.evaluation.every_steps, choose_best=r.evaluation.choose_best,
+                evaluate_every=r.evaluation.every_steps, choose_best=r.evaluation.choose_best if chooses else "none",
             ),
             self.accelerator, self.log, self.progress, self.stop,
         )  # fmt: skip
@@ -250,7 +268,9 @@ class _Run:
         if self.dev and self.recipe.evaluation.at_end:
             self.progress.say(f"measuring the student on {len(self.dev):,} questions")
             network = Network(copy.deepcopy(model), precision=self.identity.precision, device=self.device)
-            scores = self._evaluate(network).scores
+            measured = self._evaluate(network)
+            scores = measured.scores
+            self._keep_predictions(measured)
         teacher_seconds = sum(x["seconds"] for x in self.log.read() if x["event"] == "teacher")
         record = {
             "recipe": self.recipe.resolved(), "identity": asdict(self.identity), "environment": environment(self.device),
@@ -264,10 +284,22 @@ class _Run:
         self.accelerator.wait_for_everyone()
         return RunResult(target, scores, record)
 
+    def _keep_predictions(self, measured: Evaluation) -> None:
+        """Leaves what the scores were computed from: `tinyreader score` on these files gives them again."""
+        if not self.accelerator.is_main_process:
+            return
+        found = measured.predictions
+        for name, content in (
+            ("predictions.json", {p.id: p.text for p in found}),
+            ("null_odds.json", {p.id: p.null_odds for p in found}),
+        ):
+            with atomic_path(self.out / name) as path:
+                path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
 
 def _load_student(model: Any, weights: Path) -> None:
     """Puts the student's part of a stage's weights into `model`."""
-    tensors = load_file(weights)
-    model.load_state_dict(
-        {n.removeprefix("student."): t for n, t in tensors.items() if n.startswith("student.")}, strict=False
-    )
+    tensors = {n.removeprefix("student."): t for n, t in load_file(weights).items() if n.startswith("student.")}
+    if tensors.keys() != dict(model.named_parameters()).keys():
+        raise RunError(f"{weights} does not hold the weights of this student. Delete its folder to have the stage done again.")
+    model.load_state_dict(tensors, strict=False)  # buffers are the model's own

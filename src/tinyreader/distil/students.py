@@ -70,7 +70,8 @@ def _from_teacher(settings: StudentSettings, teacher: LoadedReader, seed: int) -
     layers = resolve_layer_map(settings.layers or "uniform", shape.layers, int(teacher.config.num_hidden_layers))
     config = shaped_configuration(teacher.config, shape, layers)
     forward = feed_forward_key(config)
-    for name, key in (("width", "hidden_size"), ("feed-forward width", forward), ("number of heads", "num_attention_heads")):
+    sizes = {"width": "hidden_size", "feed-forward width": forward, "number of heads": "num_attention_heads"}
+    for name, key in sizes.items():
         if getattr(config, key) > getattr(teacher.config, key):
             raise SettingsError(
                 f"student.shape = {settings.shape!r}: its {name}, {getattr(config, key)}, is more than its teacher's "
@@ -88,7 +89,7 @@ def take_layers(student: PreTrainedModel, teacher: PreTrainedModel, layers: tupl
     its attention, so a student layer made from it starts with a norm that changes nothing but the scale.
     """
     names = source_names(student, teacher, layers)
-    given = dict(teacher.named_parameters()) | dict(teacher.named_buffers())
+    given = dict(teacher.named_parameters())
     narrowing = Narrowing(teacher, student)
     with torch.no_grad():
         for name, parameter in student.named_parameters():
@@ -99,9 +100,7 @@ def take_layers(student: PreTrainedModel, teacher: PreTrainedModel, layers: tupl
             parameter.copy_(narrowing(name, given[source], parameter.shape))
 
 
-def source_names(
-    student: PreTrainedModel, teacher: PreTrainedModel, layers: tuple[int, ...]
-) -> dict[str, str]:
+def source_names(student: PreTrainedModel, teacher: PreTrainedModel, layers: tuple[int, ...]) -> dict[str, str]:
     """For each parameter of the student the teacher's name of the one it starts from."""
     place = path_of(student, encoder_layers(student))
     if place != path_of(teacher, encoder_layers(teacher)):
@@ -116,4 +115,4 @@ def source_names(
 
 def path_of(model: nn.Module, part: nn.Module) -> str:
     """The dotted name under which a model has one of its parts."""
-    return next(name for name, module in model.named_modules() if module is part)
+    return next(str(name) for name, module in model.named_modules() if module is part)

@@ -69,9 +69,9 @@ def load_encoder_as_reader(name_or_dir: str | Path, *, revision: str | None = No
     tokenizer = load_tokenizer(directory)
     with _NoDraws():
         model = new_model(config, seed)
-    head_is_new, ignored = _fill(model, read_weights(directory), directory)
-    if head_is_new:
-        _draw_head(model, seed)
+    new, ignored = _fill(model, read_weights(directory), directory)
+    if new:
+        _draw(model, new, seed)
         log.info("%s has no trained question-answering head; a new one was drawn with seed %d", directory, seed)
     rows = model.get_input_embeddings().num_embeddings
     largest = max(tokenizer.get_vocab().values())
@@ -80,7 +80,7 @@ def load_encoder_as_reader(name_or_dir: str | Path, *, revision: str | None = No
             f"{directory}: the tokenizer gives ids up to {largest}, but the model embeds {rows} tokens: they do not "
             "belong together"
         )
-    return LoadedReader(model, tokenizer, directory, head_is_new, ignored)
+    return LoadedReader(model, tokenizer, directory, head_is_new=bool(new), ignored=ignored)
 
 
 def load_configuration(directory: Path) -> PretrainedConfig:
@@ -126,20 +126,20 @@ def new_model(config: PretrainedConfig, seed: int) -> PreTrainedModel:
 
 
 class _NoDraws(TorchFunctionMode):
-    """Leaves out the random numbers of weights that are about to be loaded: seconds for a model of BERT's size."""
+    """Puts zeros for the random numbers of weights that are about to be loaded: seconds for a model of BERT's size."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        return args[0] if func in (Tensor.normal_, Tensor.uniform_) else func(*args, **(kwargs or {}))
+        return args[0].zero_() if func in (Tensor.normal_, Tensor.uniform_) else func(*args, **(kwargs or {}))
 
 
-def _draw_head(model: PreTrainedModel, seed: int) -> None:
-    """Initialise the head as encoders are: weights normal with the configuration's deviation, biases 0, norms 1."""
+def _draw(model: PreTrainedModel, names: set[str], seed: int) -> None:
+    """Initialise parameters as encoders are: weights normal with the configuration's deviation, biases 0, norms 1."""
     generator = torch.Generator().manual_seed(seed)
     deviation = getattr(model.config, "initializer_range", 0.02)
     for name, parameter in model.named_parameters():
-        if name.startswith(f"{model.base_model_prefix}."):
+        if name not in names:
             continue
         if parameter.ndim >= 2:
             nn.init.normal_(parameter, std=deviation, generator=generator)
@@ -147,19 +147,20 @@ def _draw_head(model: PreTrainedModel, seed: int) -> None:
             nn.init.constant_(parameter, 0.0 if name.endswith("bias") else 1.0)
 
 
-def _fill(model: PreTrainedModel, weights: dict[str, Tensor], directory: Path) -> tuple[bool, tuple[str, ...]]:
-    """Load the weights; returns whether the head stays new and which tensors had no place."""
+def _fill(model: PreTrainedModel, weights: dict[str, Tensor], directory: Path) -> tuple[set[str], tuple[str, ...]]:
+    """Load the weights; returns which parameters of the head are still to be drawn, and which tensors had no place."""
     own = model.state_dict()
     prefix = model.base_model_prefix
     weights = fit_names(weights, own, prefix)
     head = {name for name in own if not name.startswith(f"{prefix}.")}
     has_head = head <= weights.keys() and _is_reader(model.config, head)
-    if not has_head:  # what a classifier of texts has there may even have another size
-        weights = {name: tensor for name, tensor in weights.items() if name not in head}
+    if not has_head:  # the last layer is then that of another task, what is before it (ModernBERT) may be of use
+        last = {f"{path}.{name}" for path in ("qa_outputs", "classifier") for name in ("weight", "bias")}
+        weights = {name: tensor for name, tensor in weights.items() if name not in head & last}
     _check(own, weights, head, model.config.num_hidden_layers, directory)
     ignored = tuple(sorted(weights.keys() - own.keys()))
     model.load_state_dict({name: tensor for name, tensor in weights.items() if name in own}, strict=False)
-    return not has_head, ignored
+    return head - weights.keys(), ignored
 
 
 def _is_reader(config: PretrainedConfig, head: set[str]) -> bool:

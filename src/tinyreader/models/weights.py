@@ -82,7 +82,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     weights = _unpickle(path)
     try:
         with atomic_path(cached) as temporary:
-            save_file(weights, temporary, metadata={"format": "pt", "origin": path.name})
+            save_file(weights, temporary, metadata={"format": "pt"})
     except OSError as error:
         log.warning("%s was converted but cannot be kept in %s: %s", path, cached.parent, error)
     return weights

@@ -13,7 +13,8 @@ from tinyreader.sample.names import Names
 from tinyreader.sample.values import ascending_years, drawn
 
 _FIELD = re.compile(r"\{(\w+)\}")
-_N_FACTS = (4, 5)  # told after the lead
+_N_DATED, _N_OTHERS = (1, 2), (1, 2)  # facts told after the lead: with a year, so that "when" needs reading, and without
+_FILLER_SHARE = 0.3
 _N_ANSWERED, _N_OPEN = 4, 2
 _OTHER_SUBJECT_SHARE = 0.15  # of the open questions: a stated relation, asked of another subject
 _NAME_IN_QUESTION_SHARE = 0.7
@@ -51,8 +52,7 @@ def written(kind: Kind, names: Names, rng: Random, taken: set[str]) -> Article:
         subject = _drawn_subject(kind, names, rng)
         if subject.name in taken:
             continue
-        others = [fact for fact in kind.facts if not fact.lead]
-        told = [kind.lead, *rng.sample(others, rng.randint(*_N_FACTS))]
+        told = _told(kind, rng)
         values = _drawn_values(kind, told, names, rng)
         text, places = _paragraph(kind, subject, told, values, rng)
         answers = {slot: Answer(text[start:end], start) for slot, (start, end) in places.items()}
@@ -71,18 +71,24 @@ def _drawn_subject(kind: Kind, names: Names, rng: Random) -> _Subject:
     return _Subject(name, f"the {kind.noun}", kind.pronouns)
 
 
+def _told(kind: Kind, rng: Random) -> list[Fact]:
+    """The lead and some other facts, in the order in which the text will tell them."""
+    dated = [fact for fact in kind.facts if fact.is_dated]
+    others = [fact for fact in kind.facts if not (fact.is_dated or fact.lead)]
+    chosen = rng.sample(dated, rng.randint(*_N_DATED)) + rng.sample(others, rng.randint(*_N_OTHERS))
+    rng.shuffle(chosen)
+    return [kind.lead, *chosen]
+
+
 def _drawn_values(kind: Kind, told: list[Fact], names: Names, rng: Random) -> dict[str, str]:
-    """A value for each slot of the told facts; years ascend in the order in which the kind lists its facts."""
-    in_time = [fact for fact in kind.facts if fact in told]
-    slots = {slot: sort for fact in in_time for slot, sort in fact.slots.items()}
-    n_years = sum(sort == "year" for sort in slots.values())
-    years = iter(ascending_years(n_years, kind.first_year, kind.year_gap, rng))
+    """A value for each slot of the told facts; years ascend in the kind's order, those of untold facts counted too."""
+    sorts = {slot: sort for fact in kind.facts for slot, sort in fact.slots.items()}
+    dated = [slot for slot, sort in sorts.items() if sort == "year"]
+    years = dict(zip(dated, ascending_years(len(dated), kind.first_year, kind.year_gap, rng), strict=True))
     values = {}
-    for slot, sort in slots.items():
-        if isinstance(sort, tuple):
-            values[slot] = rng.choice(sort)
-        else:
-            values[slot] = next(years) if sort == "year" else drawn(sort, rng, names)
+    for slot in (slot for fact in told for slot in fact.slots):
+        sort = sorts[slot]
+        values[slot] = years.get(slot) or (drawn(sort, rng, names) if isinstance(sort, str) else rng.choice(sort))
     return values
 
 
@@ -91,9 +97,10 @@ def _paragraph(
 ) -> tuple[str, dict[str, tuple[int, int]]]:
     """The text, and where in it the value of each slot stands."""
     templates = [rng.choice(fact.say) for fact in told]
-    if rng.random() < 0.4:
+    if rng.random() < _FILLER_SHARE:
         templates.insert(rng.randint(1, len(templates)), rng.choice(kind.fillers))
-    text, places = "", {}
+    text = ""
+    places: dict[str, tuple[int, int]] = {}
     for index, template in enumerate(templates):
         sentence, spans = _filled(template, {**values, **subject.mention(rng, first=index == 0)})
         start = len(text) + bool(text)
@@ -116,17 +123,19 @@ def _filled(template: str, fields: Mapping[str, str]) -> tuple[str, dict[str, tu
 def _questions(
     kind: Kind, subject: _Subject, told: list[Fact], answers: Mapping[str, Answer], names: Names, rng: Random
 ) -> list[tuple[str, Answer | None]]:
-    stated = [(slot, asks) for fact in told for slot, asks in fact.ask.items()]
-    untold = [(slot, asks) for fact in kind.facts if fact not in told for slot, asks in fact.ask.items()]
+    asks = [ask for fact in kind.facts for ask in fact.ask.items()]
+    stated = [(slot, templates) for slot, templates in asks if slot in answers]
+    untold = [templates for slot, templates in asks if slot not in answers]
     questions: list[tuple[str, Answer | None]] = []
-    for slot, asks in rng.sample(stated, min(_N_ANSWERED, len(stated))):
-        questions.append((_asked(kind, rng.choice(asks), subject, rng), answers[slot]))
+    for slot, templates in rng.sample(stated, min(_N_ANSWERED, len(stated))):
+        questions.append((_asked(kind, rng.choice(templates), subject, rng), answers[slot]))
     for _ in range(_N_OPEN):
         if rng.random() < _OTHER_SUBJECT_SHARE:
             other = _drawn_subject(kind, names, rng)
             questions.append((_asked(kind, rng.choice(rng.choice(stated)[1]), other, rng, named=True), None))
         else:
-            questions.append((_asked(kind, rng.choice(untold.pop(rng.randrange(len(untold)))[1]), subject, rng), None))
+            templates = untold.pop(rng.randrange(len(untold)))
+            questions.append((_asked(kind, rng.choice(templates), subject, rng), None))
     return questions
 
 
@@ -137,7 +146,8 @@ def _asked(kind: Kind, template: str, subject: _Subject, rng: Random, *, named: 
 
 
 def _stands_once(value: str, text: str) -> bool:
-    return len(re.findall(rf"(?<!\w){re.escape(value)}(?!\w)", text)) == 1
+    """Whether the value stands in the text once as whole words: "ten" may also be part of "often"."""
+    return text.count(value) == 1 or len(re.findall(rf"\b{re.escape(value)}\b", text)) == 1
 
 
 def _capitalised(text: str) -> str:

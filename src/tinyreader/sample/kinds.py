@@ -1,4 +1,4 @@
-"""The hand-written templates of `kinds/*.toml`, typed: one `Kind` of article a file, in the order of their names."""
+"""The hand-written templates in `templates/`, typed: each file is a `Kind` of article."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 class Fact(BaseModel):
     """One relation of a kind: how a text states it and how one asks for each of its slots.
 
-    `slots` gives each slot a type of `values`, "year", or the list it is drawn from. In texts, {S} {s} {o} {p} {P} are the
-    subject as a sentence opener, subject, object and possessive; in questions {q} is the subject's name.
+    `slots` gives each slot "year", a type of `values`, or the list it is drawn from. In texts {S} is the subject at the
+    start of a sentence, {s} inside one, {o} as an object, {P} and {p} its possessive; in questions {q} is its name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -22,6 +22,11 @@ class Fact(BaseModel):
     say: tuple[str, ...]
     ask: dict[str, tuple[str, ...]]
     lead: bool = False
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether the fact has a year."""
+        return "year" in self.slots.values()
 
 
 class Kind(BaseModel):
@@ -46,6 +51,6 @@ class Kind(BaseModel):
 @cache
 def kinds() -> tuple[Kind, ...]:
     """All kinds of article."""
-    folder = files("tinyreader.sample").joinpath("kinds")
+    folder = files("tinyreader.sample").joinpath("templates")
     texts = sorted((entry.name, entry.read_text("utf-8")) for entry in folder.iterdir() if entry.name.endswith(".toml"))
     return tuple(Kind.model_validate(tomllib.loads(text)) for _, text in texts)

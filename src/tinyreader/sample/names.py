@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 from random import Random
 
 _ROOTS = (
-    "Tal Or Mar Ven Kel Bris Dor Fen Gal Hal Ist Jor Lor Mel Nor Os Pel Quil Ras Sel Tor Ul Var Wen Yar Zel Ald Bran Cor Dun "
-    "Eld Far Gren Hes Il Kest Lun Mor Ned Ost Pras Rill Sor Tam Und Ves Wil Yel"
-).split()  # fmt: skip
+    "Tal Or Mar Ven Kel Bris Dor Fen Gal Hal Ist Jor Lor Mel Nor Os Pel Quil Ras Sel Tor Ul Var Wen Yar Zel Ald Bran "
+    "Cor Dun Eld Far Gren Hes Il Kest Lun Mor Ned Ost Pras Rill Sor Tam Und Ves Wil Yel"
+).split()
 _LINKS = ("", "a", "en", "is", "o")
 _PLACE_ENDS = (
-    "mere ford wick holm dale stead mouth combe haven ness thorpe field worth bourne minster leigh strand fell moor brook "
-    "barrow hythe stow wold gard"
-).split()  # fmt: skip
-_SURNAME_ENDS = "hart low vane sen quist mond ric lund bell rane dell nell wright lock bury man shaw kin gast ley".split()
-_RIVER_ENDS = "eth ane ula issa ow een ard olle ima uth erre ax".split()
+    "mere ford wick holm dale stead mouth combe haven ness thorpe field worth bourne minster leigh strand fell moor "
+    "brook barrow hythe stow wold gard"
+).split()
+_SURNAME_ENDS = (
+    "hart low vane sen quist mond ric lund bell rane dell nell wright lock bury man shaw kin gast ley"
+).split()
+_RIVER_ENDS = "eth ane ula issa ow een arne olle ima uth erre ax".split()
 _INSTRUMENT_ENDS = "orne elle ette ime ophon ina ulet amba iol asta".split()
-_GIVEN_ROOTS = "An El Mir Or Sel Tam Ish Lav Ros Cel Dor Em Fen Il Jun Kat Lis Nor Per Ril Sib Tess Ver Win Yl Hal Ben Gor".split()
+_GIVEN_ROOTS = (
+    "An El Mir Or Sel Tam Ish Lav Ros Cel Dor Em Fen Il Jun Kat Lis Nor Per Ril Sib Tess Ver Win Yl Hal Ben Gor"
+).split()
 _FEMALE_ENDS = ("a", "ine", "ia", "enna", "ild", "ette", "isa")
 _MALE_ENDS = ("an", "or", "ic", "el", "ard", "us", "on")
 _SHIP_QUALITIES = (
-    "Grey Patient Merry Silver Restless Northern Golden Humble Brave Quiet Crimson Wandering Lucky Proud Old Faithful Gentle "
-    "Midnight Green Hasty Noble Amber Jolly Sullen White Swift Rosy Steady Ragged Bold"
-).split()  # fmt: skip
+    "Grey Patient Merry Silver Restless Northern Golden Humble Brave Quiet Crimson Wandering Lucky Proud Old Faithful "
+    "Gentle Midnight Green Hasty Noble Amber Jolly Sullen White Swift Rosy Steady Ragged Bold"
+).split()
 _SHIP_THINGS = (
-    "Heron Lantern Widow Dolphin Thistle Falcon Pilgrim Duchess Acorn Comet Sparrow Anchor Mermaid Badger Star Otter Rose "
-    "Beacon Drummer Gull Maiden Arrow Juniper Squire Bell Swallow Traveller Crown Fiddler Petrel"
-).split()  # fmt: skip
-_TITLE_QUALITIES = "Broken Hidden Empty Winter Paper Distant Sleeping Burning Forgotten Hollow Velvet Seventh Last Lame".split()
-_TITLE_THINGS = "Orchard Mirror Staircase Garden Letter Harbour Violin Kingdom Candle Window Bridge Shadow Clock Feather".split()
+    "Heron Lantern Widow Dolphin Thistle Falcon Pilgrim Duchess Acorn Comet Sparrow Anchor Mermaid Badger Star Otter "
+    "Rose Beacon Drummer Gull Maiden Arrow Juniper Squire Bell Swallow Traveller Crown Fiddler Petrel"
+).split()
+_TITLE_QUALITIES = (
+    "Broken Hidden Empty Winter Paper Distant Sleeping Burning Forgotten Hollow Velvet Seventh Last Lame"
+).split()
+_TITLE_THINGS = (
+    "Orchard Mirror Staircase Garden Letter Harbour Violin Kingdom Candle Window Bridge Shadow Clock Feather"
+).split()
+
+RESERVED = frozenset({"Talenford", "Kelissa", "Ornamere", "Tamine", "Fenavane"})  # those of the showcase
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,10 @@ class Names:
 
 
 def divided_names(rng: Random, held_out_share: float) -> tuple[Names, Names]:
-    """The pools for training and for held-out articles; no word of a name is in both, for one-word names."""
+    """The names for training articles and those for held-out ones, in each pool `held_out_share` of them.
+
+    The pools differ in their endings, so that no name is in two of them.
+    """
     pools = {
         "places": _joined(_ROOTS, _LINKS, _PLACE_ENDS),
         "rivers": _joined(_ROOTS, _LINKS, _RIVER_ENDS),
@@ -66,13 +79,13 @@ def divided_names(rng: Random, held_out_share: float) -> tuple[Names, Names]:
     }
     train, held_out = {}, {}
     for pool, names in pools.items():
-        unique = sorted(set(names))
-        rng.shuffle(unique)
-        n_held_out = max(1, round(len(unique) * held_out_share))
-        held_out[pool], train[pool] = tuple(unique[:n_held_out]), tuple(unique[n_held_out:])
+        usable = sorted(set(names) - RESERVED)
+        rng.shuffle(usable)
+        n_held_out = round(len(usable) * held_out_share)
+        held_out[pool], train[pool] = tuple(usable[:n_held_out]), tuple(usable[n_held_out:])
     return Names(**train), Names(**held_out)
 
 
-def _joined(*parts: Sequence[str] | Iterable[str]) -> list[str]:
+def _joined(*parts: Iterable[str]) -> list[str]:
     """Every concatenation of one piece from each part."""
     return ["".join(pieces) for pieces in product(*parts)]

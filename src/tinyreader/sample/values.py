@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from random import Random
 
 from tinyreader.sample.names import Names
 
-COUNTS = (
-    "three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_COUNTS = (
+    "three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+    "nineteen"
 ).split()
-
+_RANGE = re.compile(r"(\d+)-(\d+) (\w+)")
 _DRAWS: dict[str, Callable[[Random, Names], str]] = {
     "person": lambda rng, names: names.person(rng),
     "place": lambda rng, names: rng.choice(names.places),
@@ -20,25 +22,27 @@ _DRAWS: dict[str, Callable[[Random, Names], str]] = {
     "coined": lambda rng, names: rng.choice(names.instruments),
     "ship": lambda rng, names: rng.choice(names.ships),
     "title": lambda rng, names: rng.choice(names.titles),
-    "count": lambda rng, names: rng.choice(COUNTS),
+    "count": lambda rng, names: rng.choice(_COUNTS),
+    "few": lambda rng, names: rng.choice(_COUNTS[:7]),
+    "days": lambda rng, names: f"{rng.choice(_COUNTS)} days",
+    "months": lambda rng, names: f"{rng.choice(_COUNTS)} months",
+    "years": lambda rng, names: f"{rng.choice(_COUNTS)} years",
     "crew": lambda rng, names: str(rng.randint(20, 99)),
     "people": lambda rng, names: f"{rng.randint(1, 60)},{rng.randrange(0, 1000, 50):03d}",
-    "money": lambda rng, names: f"{rng.randint(2, 95)} {rng.choice(('crowns', 'ducats', 'shillings', 'guilders'))}",
-    "metres": lambda rng, names: f"{rng.randint(20, 980)} metres",
-    "kilometres": lambda rng, names: f"{rng.randint(20, 980)} kilometres",
-    "centimetres": lambda rng, names: f"{rng.randint(12, 98)} centimetres",
-    "grams": lambda rng, names: f"{rng.randrange(110, 980, 10)} grams",
-    "kilograms": lambda rng, names: f"{rng.randint(2, 40)} kilograms",
-    "days": lambda rng, names: f"{rng.choice(COUNTS)} days",
-    "months": lambda rng, names: f"{rng.choice(COUNTS)} months",
-    "years": lambda rng, names: f"{rng.choice(COUNTS)} years",
-}  # fmt: skip
-TYPES = frozenset(_DRAWS)
+    "coins": lambda rng, names: f"{rng.randint(2, 60)} {rng.choice(('ducats', 'shillings', 'guilders', 'pennies'))}",
+    "fortune": lambda rng, names: f"{rng.randint(2, 90)},{rng.randrange(0, 1000, 100):03d} crowns",
+}
 
 
-def drawn(kind: str, rng: Random, names: Names) -> str:
-    """A value of the type `kind`, one of `TYPES`."""
-    return _DRAWS[kind](rng, names)
+def drawn(sort: str, rng: Random, names: Names) -> str:
+    """A value of the type `sort`: a name, a count, or a range with its unit such as "30-390 metres".
+
+    Raises:
+        KeyError: if there is no such type.
+    """
+    if bounds := _RANGE.fullmatch(sort):
+        return f"{rng.randint(int(bounds[1]), int(bounds[2]))} {bounds[3]}"
+    return _DRAWS[sort](rng, names)
 
 
 def ascending_years(n: int, first: tuple[int, int], gap: tuple[int, int], rng: Random) -> list[str]:

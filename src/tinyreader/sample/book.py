@@ -1,0 +1,59 @@
+"""The encyclopaedia: articles for training, others that share no name with them, and two questions to show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from tinyreader.data.example import Answer, Example
+from tinyreader.sample.articles import written
+from tinyreader.sample.kinds import kinds
+from tinyreader.sample.names import Names, divided_names
+
+HELD_OUT_NAMES = 0.15  # the share of all names that only held-out articles may use
+
+
+@dataclass(frozen=True, slots=True)
+class Encyclopaedia:
+    """Questions on articles to learn from, and on articles about other, unheard-of subjects to be measured by."""
+
+    train: tuple[Example, ...]
+    held_out: tuple[Example, ...]
+
+
+def encyclopaedia(*, n_articles: int = 3000, n_held_out: int = 200, seed: int = 0) -> Encyclopaedia:
+    """An encyclopaedia of `n_articles` articles and `n_held_out` held-out ones, the same for the same arguments.
+
+    Each article is a paragraph with six questions, two of which it does not answer.
+    """
+    rng = Random(seed)
+    for_train, for_held_out = divided_names(rng, HELD_OUT_NAMES)
+    return Encyclopaedia(
+        train=_examples("train", n_articles, for_train, rng),
+        held_out=_examples("held-out", n_held_out, for_held_out, rng),
+    )
+
+
+def _examples(side: str, n_articles: int, names: Names, rng: Random) -> tuple[Example, ...]:
+    """The questions of `n_articles` articles, each kind as often as the others."""
+    examples, taken = [], set[str]()
+    for number in range(n_articles):
+        article = written(kinds()[number % len(kinds())], names, rng, taken)
+        for index, (question, answer) in enumerate(article.questions):
+            answers = () if answer is None else (answer,)
+            examples.append(Example(f"{side}-{number}-{index}", question, article.text, answers, (), article.title))
+    return tuple(examples)
+
+
+_SHOWN = (
+    "The Talenford Bridge crosses the River Kelissa at Ornamere. It was designed by Tamine Fenavane, until then known "
+    "only for churches. The first stone was laid in 1764 after a long dispute. The roadway is carried by eleven "
+    "arches. It took until 1771 before the bridge could be opened."
+)  # fmt: skip
+
+SHOWCASE = (
+    Example("showcase-0", "In which year did the Talenford Bridge open to traffic?", _SHOWN,
+            (Answer("1771", _SHOWN.index("1771")),), (), "The Talenford Bridge"),
+    Example("showcase-1", "Who paid for the Talenford Bridge?", _SHOWN, (), (), "The Talenford Bridge"),
+)  # fmt: skip
+"""One question that its paragraph answers and one that it does not; its names (`names.RESERVED`) are in no article."""

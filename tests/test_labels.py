@@ -1,0 +1,261 @@
+"""`distil.labels`: the teacher's outputs are computed once, kept on disk, and survive a kill."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+from small_disk import small_disk
+from tinyreader.distil import labels
+from tinyreader.distil.features import FeatureStore, write_features
+from tinyreader.distil.labels import TeacherLabels, label_windows
+from tinyreader.distil.network import Batch, Network, Outputs
+from tinyreader.errors import RunError
+from tinyreader.windows import Window
+
+N_WINDOWS = 60
+ALL = np.arange(N_WINDOWS, dtype=np.int64)
+MAX_TOKENS = 64
+
+
+class Teacher:
+    """Stands in for a `Network`: logits between -8 and 8 that depend on the token and its place; remembers what it saw."""
+
+    def __init__(self, *, scale: float = 8.0, broken_row: int = -1) -> None:
+        self.scale, self.broken_row = scale, broken_row
+        self.seen: list[int] = []
+        self.learning = False
+
+    def forward(self, batch: Batch) -> Outputs:
+        """The logits of a batch."""
+        self.seen += batch.rows.tolist()
+        self.learning |= torch.is_grad_enabled()
+        angle = batch.input_ids * 0.37 + torch.arange(batch.input_ids.shape[1]) * 0.11
+        start, end = self.scale * angle.sin(), self.scale * angle.cos()
+        start[batch.rows == self.broken_row, 2] = float("nan")
+        return Outputs(start, end)
+
+
+class Stop(BaseException):
+    """A pass is stopped from outside."""
+
+
+def stop_after(n_batches: int) -> Any:
+    """An `on_batch` that raises `Stop` when it is called for the n-th time."""
+    calls = []
+
+    def on_batch(done: int, of: int) -> None:
+        calls.append((done, of))
+        if len(calls) == n_batches:
+            raise Stop
+
+    return on_batch
+
+
+def made_store(folder: Path, longest: int = 30) -> FeatureStore:
+    """Sixty windows of 5 to `longest` tokens."""
+    rng = np.random.default_rng(1)
+
+    def window(example: int) -> Window:
+        n = int(rng.integers(5, longest + 1))
+        ids = rng.integers(10, 500, n).astype(np.int32)
+        return Window(example, ids, np.zeros(n, np.int32), np.zeros((n, 2), np.int32), 3, n - 1)
+
+    write_features(map(window, range(N_WINDOWS)), folder, vocab_size=500, fingerprint="f")
+    return FeatureStore(folder)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FeatureStore:
+    """Sixty small windows."""
+    return made_store(tmp_path / "store")
+
+
+def label(store: FeatureStore, folder: Path, teacher: Teacher, **changes: Any) -> TeacherLabels:
+    """A pass over all rows, or as `changes` say."""
+    given: dict[str, Any] = {"rows": ALL, "identity": "t", "max_batch_tokens": MAX_TOKENS} | changes
+    network, device = cast(Network, teacher), torch.device("cpu")
+    return label_windows(network, store, given.pop("rows"), folder, pad_id=0, device=device, **given)
+
+
+def bytes_of(folder: Path) -> bytes:
+    """The logits on disk."""
+    return (folder / "logits.bin").read_bytes()
+
+
+def test_each_row_gets_its_own_logits(store: FeatureStore, tmp_path: Path) -> None:
+    """In any batch, in any order: right to 0.004 where logits reach 8, and zero on padding."""
+    kept = label(store, tmp_path / "labels", Teacher())
+    for rows in (ALL[:1], ALL[::-1].copy(), np.array([40, 3, 59, 3])):
+        batch = store.batch(rows, 0)
+        start, end = kept.logits(batch)
+        exact = Teacher().forward(batch)
+        assert start.dtype == end.dtype == torch.float32
+        assert start.shape == end.shape == batch.input_ids.shape
+        for found, wanted in ((start, exact.start_logits), (end, exact.end_logits)):
+            assert ((found - wanted).abs() * batch.mask).max() < 0.004
+            assert not (found * (1 - batch.mask)).any()
+
+
+def test_a_row_is_computed_once_without_gradients(store: FeatureStore, tmp_path: Path) -> None:
+    """A finished pass is read from disk by the next caller."""
+    teacher, later = Teacher(), Teacher()
+    first = label(store, tmp_path / "labels", teacher)
+    assert sorted(teacher.seen) == ALL.tolist()
+    assert not teacher.learning
+    second = label(store, tmp_path / "labels", later)
+    assert not later.seen
+    batch = store.batch(ALL, 0)
+    assert all(torch.equal(a, b) for a, b in zip(first.logits(batch), second.logits(batch), strict=True))
+
+
+def test_progress_is_told_in_windows(store: FeatureStore, tmp_path: Path) -> None:
+    """`on_batch` counts up to all windows, also where a pass goes on."""
+    told: list[tuple[int, int]] = []
+    with pytest.raises(Stop):
+        label(store, tmp_path / "labels", Teacher(), on_batch=stop_after(4))
+    done = json.loads((tmp_path / "labels" / "labels.json").read_text())["batches"]
+    assert done == 4
+    label(store, tmp_path / "labels", Teacher(), on_batch=lambda n, of: told.append((n, of)))
+    assert told == sorted(set(told))
+    assert told[0][0] > 4
+    assert told[-1] == (N_WINDOWS, N_WINDOWS)
+
+
+@pytest.mark.parametrize("n_batches", [1, 3, 7])
+def test_a_stopped_pass_goes_on_with_the_same_bytes(store: FeatureStore, tmp_path: Path, n_batches: int) -> None:
+    """Stopped after every few batches until it is done: nothing is computed twice, and the file is the same."""
+    label(store, tmp_path / "straight", Teacher())
+    teacher = Teacher()
+    for _ in range(200):
+        try:
+            label(store, tmp_path / "broken", teacher, on_batch=stop_after(n_batches))
+            break
+        except Stop:
+            continue
+    assert sorted(teacher.seen) == ALL.tolist()
+    assert bytes_of(tmp_path / "broken") == bytes_of(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("moment", [1, 3, 8, 9])
+def test_a_killed_pass_repeats_what_was_not_noted(
+    store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    """From the files as kill -9 leaves them: what was noted is there, the rest is computed again, to the same bytes."""
+    monkeypatch.setattr(labels, "_SAVE_EVERY", 3)
+    batches = 0
+
+    def photograph(done: int, of: int) -> None:
+        nonlocal batches
+        batches += 1
+        if batches == moment:
+            shutil.copytree(tmp_path / "straight", tmp_path / "killed")
+
+    label(store, tmp_path / "straight", Teacher(), on_batch=photograph)
+    note = tmp_path / "killed" / "labels.json"
+    assert (json.loads(note.read_text())["batches"] if note.exists() else 0) == moment // 3 * 3
+    teacher = Teacher()
+    label(store, tmp_path / "killed", teacher)
+    assert (len(teacher.seen) < N_WINDOWS) == (moment >= 3)
+    assert bytes_of(tmp_path / "killed") == bytes_of(tmp_path / "straight")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"identity": "another teacher"}, {"rows": ALL[:50]}, {"rows": ALL[10:]}, {"max_batch_tokens": MAX_TOKENS * 2}],
+    ids=["teacher", "fewer-rows", "other-rows", "batches"],
+)
+def test_a_pass_over_something_else_starts_again(store: FeatureStore, tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Another teacher, other rows or other batches never go on from what is there."""
+    with pytest.raises(Stop):
+        label(store, tmp_path / "labels", Teacher(), on_batch=stop_after(5))
+    teacher = Teacher(scale=2.0)
+    kept = label(store, tmp_path / "labels", teacher, **changes)
+    rows = changes.get("rows", ALL)
+    assert sorted(teacher.seen) == rows.tolist()
+    batch = store.batch(rows, 0)
+    assert ((kept.logits(batch)[0] - Teacher(scale=2.0).forward(batch).start_logits).abs() * batch.mask).max() < 0.001
+
+
+@pytest.mark.parametrize("note", ["", "[]", "7", "{}", '{"identity": 1', '{"batches": 3}', "\x00\x00"])
+def test_a_damaged_note_starts_the_pass_again(store: FeatureStore, tmp_path: Path, note: str) -> None:
+    """What cannot be trusted is done again."""
+    label(store, tmp_path / "labels", Teacher())
+    whole = bytes_of(tmp_path / "labels")
+    (tmp_path / "labels" / "labels.json").write_text(note)
+    teacher = Teacher()
+    label(store, tmp_path / "labels", teacher)
+    assert len(teacher.seen) == N_WINDOWS
+    assert bytes_of(tmp_path / "labels") == whole
+
+
+@pytest.mark.parametrize("n_batches", [5, None], ids=["half-way", "done"])
+@pytest.mark.parametrize("content", [None, b"", b"\x00" * 40])
+def test_lost_logits_start_the_pass_again(
+    store: FeatureStore, tmp_path: Path, n_batches: int | None, content: bytes | None
+) -> None:
+    """Where the file of logits is missing or of another size, its zeros are never taken for a teacher's opinion."""
+    folder = tmp_path / "labels"
+    label(store, tmp_path / "straight", Teacher())
+    try:
+        label(store, folder, Teacher(), on_batch=stop_after(n_batches) if n_batches else None)
+    except Stop:
+        assert n_batches
+    (folder / "logits.bin").unlink()
+    if content is not None:
+        (folder / "logits.bin").write_bytes(content)
+    teacher = Teacher()
+    label(store, folder, teacher)
+    assert len(teacher.seen) == N_WINDOWS
+    assert bytes_of(folder) == bytes_of(tmp_path / "straight")
+
+
+def test_logits_that_are_not_finite_are_an_error_that_names_the_window(store: FeatureStore, tmp_path: Path) -> None:
+    """Nothing is learned from a broken teacher; what was right before stays."""
+    with pytest.raises(RunError, match="not finite for window 33; "):
+        label(store, tmp_path / "labels", Teacher(broken_row=33))
+    repaired = Teacher()
+    label(store, tmp_path / "labels", repaired)
+    assert 33 in repaired.seen
+    assert len(repaired.seen) < N_WINDOWS
+
+
+def test_huge_logits_stay_finite(store: FeatureStore, tmp_path: Path) -> None:
+    """What half precision cannot hold is cut to the largest number that it can, not to infinity."""
+    start, end = label(store, tmp_path / "labels", Teacher(scale=1e6)).logits(store.batch(ALL, 0))
+    assert start.isfinite().all()
+    assert end.isfinite().all()
+    assert start.max() > 59_000
+
+
+def test_a_full_disk_is_said_and_the_pass_goes_on_when_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is one with advice, no crash of the process; batches that were noted are kept, and the end is the same."""
+    monkeypatch.setattr(labels, "_SAVE_EVERY", 1)
+    store = made_store(tmp_path / "store", longest=1000)  # some 30 pages of logits
+    label(store, tmp_path / "straight", Teacher())
+    with small_disk(tmp_path / "disk", "256k") as disk:
+        ballast = disk / "ballast"
+        ballast.write_bytes(b"." * 4096 * 50)
+        with pytest.raises(RunError, match=r"No space left.*[Mm]ake room"):
+            label(store, disk / "labels", Teacher())
+        ballast.unlink()
+        teacher = Teacher()
+        label(store, disk / "labels", teacher)
+        assert bytes_of(disk / "labels") == bytes_of(tmp_path / "straight")
+        assert 0 < len(teacher.seen) < N_WINDOWS
+
+
+def test_rows_that_were_not_chosen_take_no_time(store: FeatureStore, tmp_path: Path) -> None:
+    """Only the chosen rows are run through the teacher."""
+    teacher = Teacher()
+    rows = np.array([2, 30, 31, 58], dtype=np.int64)
+    kept = label(store, tmp_path / "labels", teacher, rows=rows)
+    assert sorted(teacher.seen) == rows.tolist()
+    assert kept.logits(store.batch(rows, 0))[0].any(dim=1).all()
+    assert (tmp_path / "labels" / "logits.bin").stat().st_size == 4 * len(store.ids)

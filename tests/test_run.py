@@ -1,0 +1,466 @@
+"""`distil.run`: a recipe becomes a student on disk, and neither a kill nor a signal changes which one."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+from forked_runs import Blow, Runs
+from tiny_models import write_reader
+from tinyreader.data import Answer, Example, write_squad
+from tinyreader.distil.provenance import exclusive
+from tinyreader.distil.recipe import Recipe, make_recipe
+from tinyreader.distil.run import run_recipe
+from tinyreader.distil.runlog import Progress
+from tinyreader.errors import DataError, ModelError, RunError, SettingsError, TinyreaderError
+from tinyreader.models import load_reader
+
+RECIPE = """
+[teacher]
+model = "teacher/reader"
+
+[student]
+init = "teacher"
+shape = "2l-32d"
+
+[data]
+train = "train.json"
+dev = "dev.json"
+max_seq_len = 40
+doc_stride = 8
+
+[evaluation]
+every_steps = 5
+choose_best = "f1"
+
+[training]
+seed = 7
+precision = "fp32"
+checkpoint_every_steps = 2
+log_every_steps = 1
+trackers = []
+
+[[stages]]
+name = "inside"
+kind = "intermediate"
+epochs = 2
+batch_size = 4
+micro_batch_size = 2
+learning_rate = 1e-3
+dropout = 0.1
+
+[[stages]]
+name = "answers"
+kind = "prediction"
+epochs = 2
+batch_size = 4
+learning_rate = 1e-3
+dropout = 0.1
+embeds_dropout = 0.1
+distillation_weight = 0.5
+"""
+
+
+def examples(seed: int, n: int) -> list[Example]:
+    """Questions on contexts of known and unknown words, some too long for one window, a quarter without an answer."""
+    rng = random.Random(seed)
+    made = []
+    for number in range(n):
+        words = [rng.choice(["the", "bridge", "was", "built", "in", "it", "a", "b", "c", "1811", "."]) for _ in range(45)]
+        place = rng.randrange(5, 40)
+        words[place] = "x"
+        context = " ".join(words)
+        start = len(" ".join(words[:place])) + 1
+        answers = (Answer("x", start),) if number % 4 else ()
+        made.append(Example(f"q{seed}-{number}", "who built it ?", context, answers, title=f"article {number}"))
+    return made
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a teacher of four layers, data and a recipe in two stages."""
+    folder = tmp_path_factory.mktemp("place")
+    write_reader(folder / "teacher", n_layers=4)
+    write_squad(examples(1, 12), folder / "train.json")
+    write_squad(examples(2, 8), folder / "dev.json")
+    (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory, as the working directory."""
+    monkeypatch.chdir(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def runs(place: Path) -> Iterator[Runs]:
+    """Commands in children of one process."""
+    with Runs(place) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def whole(place: Path, runs: Runs) -> Path:
+    """The directory of the uninterrupted run."""
+    ended = runs("distil", "recipe.toml", out=place / "whole")
+    assert ended.code == 0, ended.stderr
+    return place / "whole"
+
+
+def recipe(*overrides: str) -> Recipe:
+    """The recipe of the tests, changed."""
+    import tomllib
+
+    return make_recipe(tomllib.loads(RECIPE) | {"name": "tiny"}, overrides=overrides)
+
+
+def run(out: Path, *overrides: str) -> Any:
+    """The changed recipe, carried out in this process."""
+    return run_recipe(recipe(*overrides), out, Progress(quiet=True))
+
+
+def log(out: Path, event: str) -> list[dict[str, Any]]:
+    """The lines of one kind in a run's log."""
+    lines = (out / "log.jsonl").read_text("utf-8").splitlines()
+    return [x for x in map(json.loads, lines) if x["event"] == event]
+
+
+def assert_same_student(out: Path, expected: Path) -> None:
+    """Equality of the final weights, and of those after each stage, bit for bit."""
+    for name in ("student/model.safetensors", "stages/1-inside/weights.safetensors", "stages/2-answers/weights.safetensors"):
+        found, wanted = load_file(out / name), load_file(expected / name)
+        assert found.keys() == wanted.keys()
+        assert [n for n, t in wanted.items() if not torch.equal(found[n], t)] == [], name
+
+
+def steps_of(out: Path) -> list[tuple[str, int]]:
+    """Stage and step of every step in the log."""
+    return [(x["stage"], x["step"]) for x in log(out, "step")]
+
+
+def test_a_recipe_becomes_a_reader(whole: Path) -> None:
+    """The student loads with Transformers' own classes, has the shape asked for and differs from where it started."""
+    model = AutoModelForQuestionAnswering.from_pretrained(whole / "student")
+    tokenizer = AutoTokenizer.from_pretrained(whole / "student")
+    assert model.config.num_hidden_layers == 2
+    assert model.config.hidden_size == 32
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    out = model(**tokenizer("who built it ?", "the bridge was built in x", return_tensors="pt"))
+    assert out.start_logits.isfinite().all()
+    trained = dict(model.named_parameters())
+    last = load_file(whole / "stages" / "2-answers" / "weights.safetensors")
+    assert all(torch.equal(p, last[f"student.{n}"]) for n, p in trained.items())
+    first = load_file(whole / "stages" / "1-inside" / "weights.safetensors")
+    teacher = load_reader(whole.parent / "teacher" / "reader").model
+    assert not torch.equal(first["student.qa_outputs.weight"], trained["qa_outputs.weight"])
+    assert torch.equal(first["student.qa_outputs.weight"], teacher.get_parameter("qa_outputs.weight"))
+    assert not torch.equal(
+        first["student.bert.embeddings.word_embeddings.weight"],
+        teacher.get_parameter("bert.embeddings.word_embeddings.weight"),
+    )
+    assert not list((whole / "student").glob("*.bin"))
+
+
+def test_the_record_says_what_was_done(whole: Path) -> None:
+    """run.json holds the resolved recipe, fingerprints, versions, times and scores; the log has every step once."""
+    record = json.loads((whole / "student" / "run.json").read_text("utf-8"))
+    assert record["recipe"]["stages"][0]["weight_decay"] == 0.01  # a default, written out
+    assert record["recipe"]["training"]["seed"] == 7
+    assert make_recipe(record["recipe"]).fingerprint() == record["identity"]["recipe"]
+    assert set(record["identity"]["data"]) == {"train.json"}
+    assert record["identity"]["precision"] == "fp32"
+    assert {"torch", "transformers", "python"} <= record["environment"]["versions"].keys()
+    assert record["student"]["parameters"] > 1000
+    n_steps = [stage["steps"] for stage in record["stages"]]
+    assert [stage["name"] for stage in record["stages"]] == ["inside", "answers"]
+    assert all(stage["seconds"] > 0 and stage["skipped_steps"] == 0 for stage in record["stages"])
+    assert steps_of(whole) == [("inside", n + 1) for n in range(n_steps[0])] + [("answers", n + 1) for n in range(n_steps[1])]
+    assert {"exact", "f1", "HasAns_f1", "NoAns_f1"} <= record["scores"].keys()
+    assert log(whole, "evaluation")[0]["scores"].keys() == record["scores"].keys()
+    best = [stage["best_step"] for stage in record["stages"]]
+    assert best[0] is None  # no choice by scores where the answer head is not trained
+    assert best[1] in (5, 10)
+    assert set(log(whole, "step")[0]["terms"]) == {
+        "hidden.1", "hidden.2", "embedding", "attention.1", "attention.2"
+    }  # fmt: skip
+    assert set(log(whole, "step")[-1]["terms"]) == {"prediction", "labels"}
+
+
+def test_the_command_ends_with_one_json_document(runs: Runs, whole: Path) -> None:
+    """A finished run, asked for again, does nothing new; stdout ends with the student's place and scores."""
+    before = (whole / "student" / "model.safetensors").read_bytes()
+    ended = runs("distil", "recipe.toml", out=whole)
+    assert ended.code == 0
+    answer = json.loads(ended.stdout.splitlines()[-1])
+    assert answer["student"] == str(whole / "student")
+    assert answer["scores"]["f1"] >= 0
+    assert "is done already" in ended.stderr
+    assert (whole / "student" / "model.safetensors").read_bytes() == before
+
+
+def test_other_processes_and_this_one_agree(here: Path, whole: Path) -> None:
+    """The same recipe carried out in another process and directory gives the same bits."""
+    result = run(here / "again")
+    assert_same_student(result.student.parent, whole)
+    theirs = json.loads((whole / "student" / "run.json").read_text("utf-8"))
+    assert result.record["identity"] == theirs["identity"]
+    assert result.scores == theirs["scores"]
+
+
+def test_bookkeeping_does_not_change_the_student(here: Path, whole: Path) -> None:
+    """Checkpoints, logging and trackers may change, between two starts of one run too, without changing a weight."""
+    out = here / "bookkeeping"
+    stopper = ["training.checkpoint_every_steps=", "training.log_every_steps=3", 'training.trackers=["tensorboard"]']
+    run(out, *stopper)
+    assert_same_student(out, whole)
+    assert list((out / "tracking").glob("events*"))
+    run(out)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["training.seed=8"], "holds another run: its recipe differ"),
+        (["data.train=dev.json"], "holds another run: its recipe, data differ"),
+        (["stages.inside.learning_rate=2e-3"], "holds another run: its recipe differ"),
+    ],
+)
+def test_a_directory_holds_one_run(here: Path, whole: Path, overrides: list[str], message: str) -> None:
+    """Another recipe in the directory of a run is an error before anything there changes."""
+    before = sorted((str(p), p.stat().st_mtime_ns) for p in whole.rglob("*") if p.name != ".lock")
+    with pytest.raises(RunError, match=message):
+        run(whole, *overrides)
+    assert sorted((str(p), p.stat().st_mtime_ns) for p in whole.rglob("*") if p.name != ".lock") == before
+
+
+def test_two_runs_cannot_share_a_directory(here: Path, whole: Path) -> None:
+    """While one process works in a directory a second one is refused at once, and neither is disturbed."""
+    with exclusive(whole), pytest.raises(RunError, match="another process is at work in"):
+        run(whole)
+
+
+def test_changed_data_and_teachers_are_noticed(here: Path) -> None:
+    """What stands under the same names is compared by content: new data or a new teacher is another run."""
+    out = here / "content"
+    short = ["stages.inside.max_steps=1", "stages.answers.max_steps=1", "evaluation.every_steps=", "evaluation.choose_best="]
+    shutil.copytree(here / "teacher", here / "other-teacher")
+    write_squad(examples(1, 12), here / "other.json")
+    named = [*short, "teacher.model=other-teacher/reader", "data.train=other.json"]
+    run(out, *named)
+    write_squad(examples(3, 12), here / "other.json")
+    with pytest.raises(RunError, match="its data differ"):
+        run(out, *named)
+    write_squad(examples(1, 12), here / "other.json")
+    shutil.rmtree(here / "other-teacher")
+    write_reader(here / "other-teacher", n_layers=4, seed=5)
+    with pytest.raises(RunError, match="its teacher differ"):
+        run(out, *named)
+
+
+def test_measuring_is_no_part_of_a_run_that_does_not_choose(here: Path) -> None:
+    """Without choose_best development data may be left out, changed or added between two starts."""
+    out = here / "measured"
+    short = ["stages.inside.max_steps=1", "stages.answers.max_steps=1", "evaluation.choose_best=", "evaluation.every_steps="]
+    assert run(out, *short).scores["f1"] >= 0
+    assert run(out, *short, "data.dev=").scores == {}
+    assert run(out, *short, "data.dev=train.json").scores["f1"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "message"),
+    [
+        (["data.train=nothing.json"], DataError, "nothing.json"),
+        (["data.dev=nothing.json"], DataError, "nothing.json"),
+        (["teacher.model=nowhere/reader"], ModelError, "nowhere/reader"),
+        (["stages.inside.layer_map=[1, 9]"], SettingsError, "names layer 9"),
+        (["student.shape=2l-32d-2h"], SettingsError, "teacher has 4 heads and the student 2"),
+        (["data.max_seq_len=80"], SettingsError, "takes at most 64 tokens"),
+        (["student.shape=5l-32d"], SettingsError, "5 layers"),
+        (["data.max_question_tokens=2"], DataError, "q2-0"),  # the development data, read before the training data
+        (["data.max_question_tokens=2", "data.dev=", "evaluation.every_steps=", "evaluation.choose_best="],
+         DataError, "q1-0"),
+        (["stages.answers.augment={times = 2}"], SettingsError, "augmented 2-fold"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_before_the_work(
+    here: Path, tmp_path: Path, overrides: list[str], error: type[TinyreaderError], message: str
+) -> None:
+    """A wrong setting, file or model is an error that names it, and neither windows nor weights are made before."""
+    with pytest.raises(error, match=message):
+        run(tmp_path / "out", *overrides)
+    assert not list(tmp_path.glob("out/stages/*"))
+    assert not list(tmp_path.glob("out/features/*/counts.json"))
+
+
+def test_rejected_examples_are_written_out(here: Path, tmp_path: Path) -> None:
+    """With on_bad = "skip" what is left out of the training and development data is counted and kept with its reason."""
+    for name, seed in (("bad-train.json", 1), ("bad-dev.json", 2)):
+        content = json.loads((here / name.removeprefix("bad-")).read_text("utf-8"))
+        content["data"][1]["paragraphs"][0]["qas"][0]["answers"][0]["answer_start"] = 100000 + seed
+        (here / name).write_text(json.dumps(content), encoding="utf-8")
+    said: list[str] = []
+    progress = Progress(quiet=True)
+    progress.say = said.append  # type: ignore[method-assign]
+    short = ["stages.inside.max_steps=1", "stages.answers.max_steps=1", "evaluation.every_steps=", "evaluation.choose_best="]
+    changed = recipe(*short, "data.train=bad-train.json", "data.dev=bad-dev.json", "data.on_bad=skip")
+    run_recipe(changed, tmp_path / "out", progress)
+    for name, file in (("bad-train.json", "rejected-1.jsonl"), ("bad-dev.json", "rejected-dev.jsonl")):
+        assert any(text.startswith(f"{name}: ") and "1 skipped" in text and file in text for text in said)
+        (line,) = (tmp_path / "out" / file).read_text("utf-8").splitlines()
+        assert json.loads(line)["action"] == "skipped"
+
+
+def test_stages_may_have_their_own_data_and_kind(here: Path, tmp_path: Path) -> None:
+    """A stage's own data, its limit of windows and a stage of labels alone work side by side with the rest."""
+    result = run(
+        tmp_path / "out", "stages.answers.data=dev.json", "stages.inside.max_windows=6", "stages.answers.kind=labels",
+        "stages.answers.distillation_weight=", "evaluation.every_steps=", "evaluation.choose_best=",
+    )  # fmt: skip
+    assert result.record["stages"][0]["windows"] == 12
+    assert set(result.record["identity"]["data"]) == {"train.json", "dev.json"}
+    assert len(list((tmp_path / "out" / "features").iterdir())) == 2
+    assert not (tmp_path / "out" / "labels").exists()
+
+
+def test_narrow_students_of_other_families_go_through(here: Path, tmp_path: Path) -> None:
+    """A narrower student with projections, bf16, and a family that hides its attention run through both stages."""
+    short = ["stages.inside.max_steps=2", "stages.answers.max_steps=2", "evaluation.every_steps=", "evaluation.choose_best="]
+    narrow = run(tmp_path / "narrow", *short, "student.shape=2l-16d-4h", "training.precision=bf16", "student.init=random")
+    weights = load_file(tmp_path / "narrow" / "stages" / "1-inside" / "weights.safetensors")
+    assert [n for n in weights if not n.startswith("student.")] == [f"projection.{m}.weight" for m in (0, 1, 2)]
+    assert AutoModelForQuestionAnswering.from_pretrained(narrow.student).config.hidden_size == 16
+    write_reader(tmp_path / "mpnet", "mpnet", n_layers=4)
+    closed = run(tmp_path / "closed", *short, f"teacher.model={tmp_path}/mpnet/reader", "stages.inside.attention=none")
+    assert AutoModelForQuestionAnswering.from_pretrained(closed.student).config.model_type == "mpnet"
+
+
+def test_a_damaged_stage_is_not_built_upon(here: Path, tmp_path: Path) -> None:
+    """Weights of a finished stage that changed on disk are noticed, and the remedy works."""
+    short = ["stages.inside.max_steps=1", "stages.answers.max_steps=1", "evaluation.every_steps=", "evaluation.choose_best="]
+    run(tmp_path / "out", *short)
+    first = (tmp_path / "out" / "student" / "model.safetensors").read_bytes()
+    weights = tmp_path / "out" / "stages" / "2-answers" / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-3] ^= 255
+    weights.write_bytes(content)
+    with pytest.raises(RunError, match=r"weights.safetensors is missing or damaged\. Delete .*2-answers"):
+        run(tmp_path / "out", *short)
+    shutil.rmtree(weights.parent)
+    run(tmp_path / "out", *short)
+    assert (tmp_path / "out" / "student" / "model.safetensors").read_bytes() == first
+
+
+@pytest.mark.parametrize(("stage", "step", "number"), [("inside", 3, signal.SIGTERM), ("answers", 4, signal.SIGINT)])
+def test_signals_save_before_leaving(
+    runs: Runs, place: Path, whole: Path, stage: str, step: int, number: int
+) -> None:
+    """On SIGTERM and Ctrl-C the command saves, says at which step, exits with 1, and goes on from there when repeated."""
+    out = place / f"signal-{number}"
+    moment = Blow(0.0, number, "log.jsonl", f'"stage": "{stage}", "step": {step},')
+    ended = runs("distil", "recipe.toml", out=out, blow=moment)
+    reason = "SIGTERM" if number == signal.SIGTERM else "Ctrl-C"
+    assert ended.code == 1, ended.stderr
+    last = ended.stderr.splitlines()[-1]
+    reached = steps_of(out)[-1][1]
+    assert reached >= step
+    assert last == (
+        f"tinyreader: stopped by {reason}. Stage '{stage}' is saved at step {reached} of "
+        f"{log(out, 'step')[-1]['of']}; the same command goes on from there."
+    )
+    assert ended.stdout == ""
+    ended = runs("distil", "recipe.toml", out=out)
+    assert ended.code == 0, ended.stderr
+    assert f"{stage}: going on from step {reached}" in ended.stderr
+    assert_same_student(out, whole)
+    assert steps_of(out) == steps_of(whole)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch is built without torch.distributed")
+def test_two_processes_do_what_one_does(runs: Runs, place: Path) -> None:
+    """Started as torchrun does on two processes, a run learns what one process does, also through a stop of one of them."""
+    options = ["--set", "data.max_windows=21", "--set", "stages.inside.micro_batch_size=none"]  # a last batch of 1 window
+    for stage in ("inside", "answers"):
+        for setting in ("batch_size=5", "dropout=0.0", "adam_epsilon=1e-4"):
+            options += ["--set", f"stages.{stage}.{setting}"]
+    options += ["--set", "stages.answers.embeds_dropout=0.0"]
+    one, two = place / "one-process", place / "two-processes"
+    assert runs("distil", "recipe.toml", *options, out=one).code == 0
+    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "GLOO_SOCKET_IFNAME": "lo"}
+    moments = Blow(0.0, signal.SIGTERM, "log.jsonl", '"stage": "inside", "step": 4,')
+    with (
+        Runs(place, RANK="0", LOCAL_RANK="0", **world) as first,
+        Runs(place, RANK="1", LOCAL_RANK="1", **world) as second,
+        ThreadPoolExecutor() as pool,
+    ):
+        for blow, code in ((moments, 1), (None, 0)):
+            ends = [
+                pool.submit(each, "distil", "recipe.toml", *options, out=two, blow=strike)
+                for each, strike in ((first, None), (second, blow))
+            ]
+            found = [end.result() for end in ends]
+            assert [end.code for end in found] == [code, code], [end.stderr for end in found]
+            if blow:
+                assert "stopped by a signal to another process of the run. Stage 'inside' is saved" in found[0].stderr
+                assert "stopped by SIGTERM. Stage 'inside' is saved at step" in found[1].stderr
+    for mine, theirs in zip(log(two, "step"), log(one, "step"), strict=True):
+        assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+        assert mine["terms"] == pytest.approx(theirs["terms"], rel=1e-3)
+    expected = load_file(one / "student" / "model.safetensors")
+    for name, weight in load_file(two / "student" / "model.safetensors").items():
+        torch.testing.assert_close(weight, expected[name], atol=1e-4, rtol=1e-3)
+
+
+def blows(seconds: float) -> Iterator[Blow]:
+    """Kills at seeded moments all over a run of so many seconds, some at moments when files are half written."""
+    rng = random.Random(20)
+    aimed: Sequence[tuple[str, str]] = (
+        ("features", ""), ("stages/1-inside/checkpoints/*.partial", ""), ("log.jsonl", '"stage": "inside", "step": 5,'),
+        ("labels", ""), ("stages/2-answers", ""), ("stages/2-answers/checkpoints/*.partial", ""),
+    )  # fmt: skip
+    for file, text in aimed:
+        yield Blow(0.0, file=file, text=text)
+        yield Blow(rng.uniform(0.0, 0.6) * seconds)
+    while True:
+        yield Blow(rng.uniform(0.0, 1.0) * seconds)
+
+
+def test_killed_ten_times_a_run_ends_with_the_same_student(runs: Runs, place: Path, whole: Path) -> None:
+    """Kill -9 at ten and more random moments, and the final weights are those of the uninterrupted run, bit for bit."""
+    seconds = runs("distil", "recipe.toml", out=place / "timed").seconds
+    out, kills, finished = place / "killed-0", 0, 0
+    for blow in blows(seconds):
+        ended = runs("distil", "recipe.toml", out=out, blow=blow)
+        assert ended.code in (0, -signal.SIGKILL), ended.stderr
+        kills += ended.code != 0
+        if ended.code == 0:
+            finished += 1
+            assert_same_student(out, whole)
+            out = place / f"killed-{finished}"
+        if kills == 12:
+            break
+    ended = runs("distil", "recipe.toml", out=out)
+    assert ended.code == 0, ended.stderr
+    assert kills >= 10
+    assert_same_student(out, whole)
+    assert steps_of(out) == steps_of(whole)

@@ -1,0 +1,183 @@
+"""The invented encyclopaedia: generated the same each time, honest about its answers, fair to the held-out side."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import fields
+from random import Random
+
+import pytest
+
+from tinyreader.data import Example
+from tinyreader.sample import SHOWCASE, Encyclopaedia, encyclopaedia, tokenizer
+from tinyreader.sample.book import HELD_OUT_NAMES
+from tinyreader.sample.kinds import Fact, Kind, kinds
+from tinyreader.sample.names import RESERVED, divided_names
+
+FIELD = re.compile(r"\{(\w+)\}")
+MENTIONS = {"S", "s", "o", "p", "P"}
+FACTS = [pytest.param(fact, id=f"{kind.noun}-{next(iter(fact.slots))}") for kind in kinds() for fact in kind.facts]
+
+
+@pytest.fixture(scope="module")
+def book() -> Encyclopaedia:
+    """An encyclopaedia a fifth as large as the quick start's."""
+    return encyclopaedia(n_articles=600, n_held_out=110)
+
+
+def both_sides(book: Encyclopaedia) -> tuple[Example, ...]:
+    """All its examples."""
+    return book.train + book.held_out
+
+
+def words_in(examples: tuple[Example, ...]) -> set[str]:
+    """Every word of their paragraphs and questions."""
+    return {word for example in examples for word in re.findall(r"\w+", f"{example.context} {example.question}")}
+
+
+def test_same_arguments_give_the_same_encyclopaedia(book: Encyclopaedia) -> None:
+    """Two calls agree to the letter; another seed tells of other things."""
+    assert encyclopaedia(n_articles=600, n_held_out=110) == book
+    other = encyclopaedia(n_articles=600, n_held_out=110, seed=1)
+    assert not {example.context for example in other.train} & {example.context for example in book.train}
+
+
+def test_generation_does_not_depend_on_the_process(book: Encyclopaedia) -> None:
+    """Another interpreter with another hash seed writes the same articles and learns the same vocabulary."""
+    code = (
+        "from tinyreader.sample import encyclopaedia, tokenizer\n"
+        "book = encyclopaedia(n_articles=600, n_held_out=110)\n"
+        "print(book.held_out[-1].context)\n"
+        "print(sorted(tokenizer(book.train, 1500).get_vocab().items()))\n"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    context, vocabulary = printed.splitlines()
+    assert context == book.held_out[-1].context
+    assert vocabulary == str(sorted(tokenizer(book.train, 1500).get_vocab().items()))
+
+
+def test_answers_stand_where_they_are_marked_and_nowhere_else(book: Encyclopaedia) -> None:
+    """Each offset points at its text, which the paragraph holds once as whole words."""
+    for example in both_sides(book):
+        for answer in example.answers:
+            assert example.context[answer.start : answer.end] == answer.text
+            found = re.findall(rf"\b{re.escape(answer.text)}\b", example.context)
+            assert len(found) == 1, f"{answer.text!r} in {example.context!r}"
+
+
+def test_names_are_in_one_pool_only() -> None:
+    """No name is on both sides or stands for two kinds of thing, and none is one of the showcase."""
+    pools = [getattr(side, field.name) for side in divided_names(Random(3), 0.2) for field in fields(side)]
+    assert all(pools)
+    counts = Counter(name for pool in pools for name in pool)
+    assert max(counts.values()) == 1
+    assert not RESERVED & counts.keys()
+
+
+def test_held_out_articles_share_no_name_and_no_paragraph_with_training(book: Encyclopaedia) -> None:
+    """No person, place, river, instrument, ship or book title that held-out articles may use is known from training."""
+    assert not {example.context for example in book.train} & {example.context for example in book.held_out}
+    assert not {example.title for example in book.train} & {example.title for example in book.held_out}
+    _, names = divided_names(Random(0), HELD_OUT_NAMES)
+    known, text = words_in(book.train), "\n".join(example.context for example in book.train)
+    for name in (name for field in fields(names) for name in getattr(names, field.name)):
+        assert name not in known if " " not in name else name not in text, name
+    used = words_in(book.held_out)
+    assert sum(name in used for name in names.places) > 50, "the pool checked here should be the one that was used"
+
+
+def test_the_showcase_is_held_out_too(book: Encyclopaedia) -> None:
+    """Its first question has an answer, its second has none, and no article has one of its names."""
+    answerable, impossible = SHOWCASE
+    assert answerable.context == impossible.context
+    (answer,) = answerable.answers
+    assert answer.text == answerable.context[answer.start : answer.end] == "1771"
+    assert impossible.is_impossible
+    assert words_in(SHOWCASE) >= RESERVED
+    assert not RESERVED & words_in(both_sides(book))
+
+
+def test_about_a_third_of_the_questions_has_no_answer(book: Encyclopaedia) -> None:
+    """On both sides, and no article is without such a question or has only such."""
+    for side in (book.train, book.held_out):
+        assert 0.25 <= sum(example.is_impossible for example in side) / len(side) <= 0.4
+        by_article = Counter((example.title, example.is_impossible) for example in side)
+        assert all(by_article[example.title, True] and by_article[example.title, False] for example in side)
+
+
+def test_ids_are_unique(book: Encyclopaedia) -> None:
+    """Over both sides and the showcase."""
+    ids = [example.id for example in (*both_sides(book), *SHOWCASE)]
+    assert len(set(ids)) == len(ids)
+
+
+def test_paragraphs_and_questions_are_proper_sentences(book: Encyclopaedia) -> None:
+    """No field is left, each sentence begins with a capital and ends once, no space is doubled or lost."""
+    for example in (*both_sides(book), *SHOWCASE):
+        for text in (example.context, example.question):
+            assert not re.search(r"[{}_]|  |\.\.|,,| [,.?]|^\s|\s$", text), text
+            assert re.fullmatch(r"[A-Z]", text[0]), text
+        assert all(start.isupper() for start in re.findall(r"\. (.)", example.context)), example.context
+        assert example.context.endswith(".")
+        assert example.question.endswith("?")
+        assert not re.search(r"\b[Aa] [aeiou]", example.context), example.context
+
+
+def test_paragraphs_are_short_and_hold_more_than_the_answer(book: Encyclopaedia) -> None:
+    """Four to six sentences, and with each year that answers a question stands another one."""
+    for example in both_sides(book):
+        assert 4 <= len(example.context.split(". ")) <= 6
+        years = set(re.findall(r"\b\d{4}\b", example.context))
+        assert all(len(years) > 1 for answer in example.answers if answer.text in years)
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_a_fact_states_and_asks_for_each_of_its_slots(fact: Fact) -> None:
+    """Every sentence has all slots and no unknown field, every question names the subject and no value."""
+    for sentence in fact.say:
+        found = FIELD.findall(sentence)
+        assert set(found) - MENTIONS == set(fact.slots), sentence
+        assert len(found) == len(set(found)) or fact.lead is False, sentence
+    assert set(fact.ask) == set(fact.slots)
+    for questions in fact.ask.values():
+        assert len(set(questions)) == len(questions) >= 3
+        assert all("{q}" in question and set(FIELD.findall(question)) <= {"q", "p"} for question in questions)
+
+
+@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.noun)
+def test_a_kind_has_one_lead_and_names_its_slots_apart(kind: Kind) -> None:
+    """The lead names its subject first in each sentence, and no two facts of a kind have a slot of the same name."""
+    assert sum(fact.lead for fact in kind.facts) == 1
+    assert all(sentence.startswith("{S}") for sentence in kind.lead.say)
+    slots = [slot for fact in kind.facts for slot in fact.slots]
+    assert len(set(slots)) == len(slots)
+
+
+def test_tokens_of_the_tokenizer_lie_at_their_offsets(book: Encyclopaedia) -> None:
+    """Question and context have segment ids 0 and 1, no token is unknown, and answers begin and end with a token."""
+    built = tokenizer(book.train, 1500)
+    for example in book.held_out:
+        encoding = built.encode(example.question, example.context)
+        assert encoding.tokens[0] == "[CLS]"
+        assert encoding.tokens.count("[SEP]") == 2
+        assert "[UNK]" not in encoding.tokens
+        texts = {0: example.question, 1: example.context}
+        inside = [(t, texts[s][a:b], s) for t, s, (a, b) in zip(encoding.tokens, encoding.sequence_ids,
+                                                               encoding.offsets, strict=True) if s is not None]
+        assert all(token.removeprefix("##") == text for token, text, _ in inside)
+        assert [part for part, special in zip(encoding.type_ids, encoding.special_tokens_mask, strict=True)
+                if not special] == [part for *_, part in inside]
+        places = [offsets for offsets, part in zip(encoding.offsets, encoding.sequence_ids, strict=True) if part == 1]
+        for answer in example.answers:
+            assert answer.start in {start for start, _ in places}
+            assert answer.end in {end for _, end in places}
+
+
+def test_vocabulary_keeps_to_its_size_and_has_every_letter(book: Encyclopaedia) -> None:
+    """At most the wanted number of pieces, ids without gaps, and each letter both at the start and inside of words."""
+    vocabulary = tokenizer(book.train, 1000).get_vocab()
+    assert sorted(vocabulary.values()) == list(range(1000))
+    assert all(letter in vocabulary and f"##{letter}" in vocabulary for letter in "abcxyzAZ09,.?'")
