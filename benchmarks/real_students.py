@@ -117,7 +117,8 @@ def table(rows: dict[str, dict[str, Any]], dev: list[Example], work: Path) -> st
     for name in list(rows)[2:]:
         for what, which in (("F1", 0), ("answerable F1", 1)):
             gain = paired_bootstrap(kept[name][which], kept[baseline][which])
-            lines.append(f"{name} - labels alone, {what}: {100 * gain.mean:+.2f} [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]")
+            span = f"[{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"
+            lines.append(f"{name} - labels alone, {what}: {100 * gain.mean:+.2f} {span}")
     return "\n".join(lines)
 
 

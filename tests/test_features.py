@@ -29,7 +29,7 @@ from tinyreader.distil.features import (
     write_features,
 )
 from tinyreader.errors import ModelError, RunError
-from tinyreader.windows import Window, WindowCounts, Windower, WindowSettings
+from tinyreader.windows import Window, WindowCounts, Windower, WindowSettings, padded_length
 
 CONTEXT = "The ferry at Lenn carries forty people and leaves twice a day. "
 EXAMPLES = [
@@ -66,14 +66,14 @@ def rows_of(*numbers: int) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("make", [wordpiece, mpnet], ids=["with-segments", "without"])
 def test_a_batch_gives_back_the_windows(tmp_path: Path, make: Any) -> None:
-    """Ids, segments, labels and lengths come back for any rows in any order, padded to the longest of them alone."""
+    """Ids, segments, labels and lengths come back for any rows in any order, padded to the longest of them (and to 8)."""
     windows = list(Windower(make(), WindowSettings(max_seq_len=60, doc_stride=10)).windows(EXAMPLES))
     store = stored(windows, tmp_path / "store")
     assert len(store) == len(windows)
     assert store.lengths.tolist() == [len(w) for w in windows]
     for rows in (rows_of(0), rows_of(3, 0, 1), rows_of(*reversed(range(len(windows))))):
         batch = store.batch(rows, PAD)
-        longest = max(len(windows[row]) for row in rows)
+        longest = padded_length(max(len(windows[row]) for row in rows), max(len(w) for w in windows))
         assert batch.input_ids.shape == (len(rows), longest)
         assert batch.rows.tolist() == rows.tolist()
         for line, row in enumerate(rows):
@@ -98,6 +98,16 @@ def test_a_batch_has_the_types_that_a_network_wants(tmp_path: Path) -> None:
     assert batch.padded
     assert not store.batch(rows_of(0, 1), PAD).padded
     assert not store.batch(rows_of(2), PAD).padded
+
+
+def test_lengths_are_rounded_up_to_spare_engines_new_shapes(tmp_path: Path) -> None:
+    """To a multiple of 8, but no longer than any window is; what is added is padding, and said to be."""
+    store = stored([window(9), window(9), window(21)], tmp_path / "store")
+    batch = store.batch(rows_of(0, 1), PAD)
+    assert batch.input_ids.shape == (2, 16)
+    assert batch.mask.sum(1).tolist() == [9, 9]
+    assert batch.padded
+    assert store.batch(rows_of(2, 0), PAD).input_ids.shape == (2, 21)
 
 
 def test_an_example_without_context_tokens_allows_only_the_null_position(tmp_path: Path) -> None:
@@ -304,10 +314,10 @@ def test_a_pass_has_each_row_once_and_bounded_batches(lengths: list[int], max_to
     flat = [int(row) for batch in batches for row in batch]
     assert sorted(flat) == list(range(len(lengths)))
     assert all(sizes[a] >= sizes[b] for a, b in pairwise(flat))
-    assert all(len(b) == 1 or len(b) * int(sizes[b].max()) <= max_tokens for b in batches)
-    for a, b in pairwise(batches):
-        assert (len(a) + 1) * int(sizes[a].max()) > max_tokens, "a row of the next batch would have fitted"
-        assert len(b)
+    padded = [padded_length(int(sizes[b].max()), max(lengths)) for b in batches]
+    assert all(len(b) == 1 or len(b) * n <= max_tokens for b, n in zip(batches, padded, strict=True))
+    for batch, n in list(zip(batches, padded, strict=True))[:-1]:
+        assert (len(batch) + 1) * n > max_tokens, "a row of the next batch would have fitted"
 
 
 def test_batches_are_of_the_rows_given() -> None:

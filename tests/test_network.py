@@ -21,8 +21,6 @@ CLOSED = ["mpnet", "deberta-v2"]
 N_LAYERS = 3
 BATCHES = {"even": [14, 14], "padded": [20, 7, 13]}
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # DeBERTa's modelling code
-
 
 def pad_id(of: Any) -> int:
     """The padding id of a model, as RoBERTa's positions depend on it."""

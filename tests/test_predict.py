@@ -94,7 +94,7 @@ def test_other_examples_change_nothing() -> None:
 
 
 def test_batches_are_sorted_bounded_and_padded_to_their_longest() -> None:
-    """A batch has at most `max_batch_tokens`, padding included; each window comes once with its mask and segments."""
+    """At most `max_batch_tokens`, padding to the longest and to 8 included; each window once, with mask and segments."""
     reader = Reader({})
     cutter = windower(max_seq_len=50, doc_stride=12)
     list(predict(many(60), cutter, reader, max_batch_tokens=200))
@@ -103,13 +103,14 @@ def test_batches_are_sorted_bounded_and_padded_to_their_longest() -> None:
     assert all(a >= b for a, b in pairwise([n for batch in lengths for n in batch]))
     for (ids, mask, segments), real in zip(reader.batches, lengths, strict=True):
         assert ids.dtype == mask.dtype == segments.dtype == np.int64
-        assert ids.shape == mask.shape == segments.shape == (len(real), max(real))
+        width = min(50, -(-max(real) // 8) * 8)
+        assert ids.shape == mask.shape == segments.shape == (len(real), width)
         assert ids.size <= 200
         for line, n in enumerate(real):
-            assert mask[line].tolist() == [1] * n + [0] * (max(real) - n)
+            assert mask[line].tolist() == [1] * n + [0] * (width - n)
             assert (ids[line, n:] == PAD).all()
             assert PAD not in ids[line, :n]
-            assert segments[line].tolist() == [0] * 3 + [1] * (n - 3) + [0] * (max(real) - n)
+            assert segments[line].tolist() == [0] * 3 + [1] * (n - 3) + [0] * (width - n)
 
 
 def test_a_window_longer_than_a_batch_may_be_goes_alone() -> None:

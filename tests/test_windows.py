@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from tiny_tokenizers import KINDS, byte_level, metaspace_bpe, mpnet, untrimmed_byte_level, wordpiece, words
 from tinyreader.data import Answer, Example, load_examples
 from tinyreader.errors import DataError, ModelError, SettingsError
-from tinyreader.windows import MIN_STEP, Window, Windower, WindowSettings
+from tinyreader.windows import MIN_STEP, Window, Windower, WindowSettings, padded_length
 
 QUESTION = "Who built the mill?"
 CONTEXT = "The mill at Orrin Weir was built in 1811 by Tobe Harl. Tobe Harl sold it nine years later."
@@ -315,6 +315,14 @@ def test_too_long_a_question_is_cut_and_counted_by_choice() -> None:
     }
     assert {w.first for w in windows} == {6}
     assert max(len(w) for w in windows) == 40
+
+
+@pytest.mark.parametrize(
+    ("longest", "most", "padded"), [(1, 384, 8), (8, 384, 8), (9, 384, 16), (379, 384, 384), (380, 381, 381), (9, 9, 9)]
+)
+def test_batches_are_padded_to_eights(longest: int, most: int, padded: int) -> None:
+    """Rounded up to a multiple of 8, but not beyond what a window may have."""
+    assert padded_length(longest, most) == padded
 
 
 def test_examples_are_numbered_in_order_over_any_number_of_them() -> None:

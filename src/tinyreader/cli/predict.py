@@ -14,7 +14,7 @@ from tinyreader.errors import MissingExtraError, SettingsError
 from tinyreader.files import atomic_text
 
 
-class PrecisionChoice(str, enum.Enum):
+class PrecisionChoice(enum.StrEnum):
     """What `--precision` can be."""
 
     auto = "auto"

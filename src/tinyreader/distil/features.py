@@ -191,10 +191,11 @@ def sorted_batches(
 ) -> list[npt.NDArray[np.int64]]:
     """Batches for passes without learning: longest first, each of at most `max_tokens` tokens with its padding."""
     order = rows[np.argsort(-lengths[rows], kind="stable")]
+    most = int(lengths.max(initial=0))
     batches = []
     begin = 0
     while begin < len(order):
-        size = max(1, max_tokens // int(lengths[order[begin]]))
+        size = max(1, max_tokens // padded_length(int(lengths[order[begin]]), most))
         batches.append(order[begin : begin + size])
         begin += size
     return batches

@@ -57,7 +57,7 @@ def label_windows(
     `RunError` where the teacher's logits are not finite, or the disk has no room for them.
     """
     batches = sorted_batches(rows, store.lengths, max_batch_tokens)
-    work = _Pass(folder, _identity(identity, rows, max_batch_tokens), 4 * len(store.ids))
+    work = _Pass(folder, _identity(identity, batches), 4 * len(store.ids))
     done = work.progress()
     try:
         if done < len(batches):
@@ -86,6 +86,7 @@ def _label(teacher: Network, batch: Batch, store: FeatureStore, file: BinaryIO) 
     """Writes the batch's logits, each window's at its place in `file`; returns the number of windows."""
     outputs = teacher.forward(batch)
     both = torch.stack([outputs.start_logits, outputs.end_logits], -1).cpu().numpy()
+    both[batch.mask.cpu().numpy() == 0] = 0  # whatever the teacher says there
     rows = batch.rows.cpu().numpy()
     finite = np.isfinite(both).all((1, 2))
     if not finite.all():
@@ -132,8 +133,9 @@ class _Pass:
             path.write_text(json.dumps({"identity": self.identity, "batches": batches}))
 
 
-def _identity(identity: str, rows: npt.NDArray[np.int64], max_batch_tokens: int) -> str:
-    """What fixes a pass: `identity`, its rows and how they are cut into batches."""
-    mixed = hashlib.blake2b(rows.tobytes(), digest_size=16)
-    mixed.update(f"{max_batch_tokens}\n{identity}".encode())
+def _identity(identity: str, batches: list[npt.NDArray[np.int64]]) -> str:
+    """What fixes a pass: `identity` and its batches, row by row."""
+    mixed = hashlib.blake2b(identity.encode(), digest_size=16)
+    for batch in batches:
+        mixed.update(f"\n{len(batch)}:".encode() + batch.tobytes())
     return mixed.hexdigest()

@@ -190,7 +190,9 @@ class EvaluationSettings(Settings):
     at_end: bool = True
     max_answer_tokens: Positive = 30
     max_questions: Positive | None = Field(default=None, description="on n questions, a seeded choice; none: all")
-    choose_best: Literal["none", "f1", "exact"] = Field(default="none", description="keep the best weights measured; not in intermediate stages")
+    choose_best: Literal["none", "f1", "exact"] = Field(
+        default="none", description="keep the best weights measured; not in intermediate stages"
+    )
 
 
 class TrainingSettings(Settings):
