@@ -163,6 +163,7 @@ def test_any_flipped_bit_is_noticed(tmp_path: Path) -> None:
         for place in range(len(content)):
             flip(path, place, bit=place % 7)
             assert newest(tmp_path)[0] == 10, f"byte {place} of {name}"
+            (tmp_path / "damaged-step-00000020").rename(tmp_path / "step-00000020")
             path.write_bytes(content)
     assert newest(tmp_path) == (20, [])
 
@@ -178,14 +179,15 @@ def test_where_all_are_damaged_there_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3])
-def test_a_damaged_one_never_outlives_what_is_saved_after_it(tmp_path: Path, keep: int) -> None:
-    """After going back, the next save drops the damaged later one, not itself and not the one it came from."""
+def test_a_damaged_one_is_set_aside_and_not_counted(tmp_path: Path, keep: int) -> None:
+    """After going back, the next save keeps itself and the one it came from; the damaged one stays to be looked at."""
     saved(tmp_path, 10, 20, keep=2)
     cut(tmp_path / "step-00000020" / "state.json")
     assert newest(tmp_path)[0] == 10
     saved(tmp_path, 15, keep=keep)
     assert newest(tmp_path) == (15, [])
-    assert steps_in(tmp_path) == (["step-00000010", "step-00000015"] if keep > 1 else ["step-00000015"])
+    kept = ["step-00000010", "step-00000015"] if keep > 1 else ["step-00000015"]
+    assert steps_in(tmp_path) == ["damaged-step-00000020", *kept]
 
 
 @pytest.mark.parametrize("error", [FULL, SafetensorError("I/O error: No space left on device (os error 28)")])

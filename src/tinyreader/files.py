@@ -34,24 +34,25 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".tmp-{secrets.token_hex(4)}-{target.name[-60:]}")
     try:
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync(target.parent)
+    sync(target.parent)
 
 
-def _sync(path: Path) -> None:
-    """Make what `path` holds survive a power cut; directories cannot be synced on every system and are then left."""
-    is_directory = path.is_dir()
-    if is_directory and os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY if is_directory else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def sync(*paths: Path) -> None:
+    """Make what the paths hold survive a power cut; directories cannot be synced on every system and are then left."""
+    for path in paths:
+        is_directory = path.is_dir()
+        if is_directory and os.name == "nt":
+            continue
+        descriptor = os.open(path, os.O_RDONLY if is_directory else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager

@@ -240,7 +240,7 @@ def _pieces(n_tokens: int, room: int, step: int) -> Iterator[tuple[int, int]]:
 
 
 def _unbounded(tokenizer: Tokenizer) -> Tokenizer:
-    """A copy that neither truncates nor pads nor draws lots, whatever its file says; the caller's own is left alone."""
+    """A copy that does not truncate, pad, draw lots, or take texts for special tokens; the caller's own is left alone."""
     try:
         copy = Tokenizer.from_str(tokenizer.to_str())
     except Exception as error:  # the tokenizers package raises nothing more special
@@ -249,6 +249,7 @@ def _unbounded(tokenizer: Tokenizer) -> Tokenizer:
         ) from None
     copy.no_truncation()
     copy.no_padding()
+    copy.encode_special_tokens = True  # "[SEP]" in a text is text
     if isinstance(copy.model, BPE):
         copy.model.dropout = None
     return copy

@@ -56,8 +56,7 @@ def predict(
     tokenizer, runtime = open_runtime(model, precision.value, max_seq_len)
     windower, progress, done = Windower(tokenizer, settings), Progress(quiet=quiet), 0
     for example in examples:  # before work is spent: too long a question is an error now, not in an hour
-        if len(example.question) > windower.max_question_tokens and not truncate_questions:
-            windower.check_question(example)
+        windower.check_question(example)
 
     def tell(n: int) -> None:
         nonlocal done

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tinyreader.errors import CheckpointError
+from tinyreader.errors import CheckpointError, RunError
+from tinyreader.files import atomic_path, sync
 
 _TENSORS, _STATE = "state.safetensors", "state.json"
 
@@ -44,8 +44,7 @@ class CheckpointFolder:
     def save(self, checkpoint: Checkpoint) -> Path:
         """Writes a checkpoint and removes those it makes superfluous; on failure the earlier ones stay.
 
-        Superfluous are all but the newest `keep`, and those of later steps: what goes on from an earlier checkpoint has
-        passed them over as damaged.
+        Superfluous are all but the newest `keep`.
         """
         final = self.folder / f"step-{checkpoint.step:08d}"
         partial = final.with_name(f"{final.name}.partial")
@@ -67,22 +66,24 @@ class CheckpointFolder:
                 f"the checkpoint at step {checkpoint.step} could not be written to {self.folder} ({error}). "
                 "The checkpoint before it is whole: make room and run the same command to go on from there."
             ) from None
-        self._tidy(final)
+        self._tidy()
         return final
 
-    def _tidy(self, newest: Path) -> None:
-        steps = self._steps()
-        place = steps.index(newest)
-        for superfluous in (*steps[:place], *steps[max(place + self.keep, place + 1) :]):
+    def _tidy(self) -> None:
+        for superfluous in self._steps()[self.keep :]:
             shutil.rmtree(superfluous, ignore_errors=True)
 
     def newest(self, on_damage: Callable[[str], None]) -> Checkpoint | None:
-        """The newest whole checkpoint, or None; `on_damage` gets a sentence for each damaged one passed over."""
+        """The newest whole checkpoint, or None; `on_damage` gets a sentence for each damaged one, which is set aside."""
         for folder in self._steps():
             try:
                 return _load(folder)
             except (OSError, ValueError, SafetensorError, CheckpointError) as error:
-                on_damage(f"checkpoint {folder} is damaged ({error}); going back to what was saved before it")
+                aside = folder.with_name(f"damaged-{folder.name}")
+                shutil.rmtree(aside, ignore_errors=True)
+                folder.rename(aside)
+                on_damage(f"checkpoint {folder} is damaged ({error}); it is kept as {aside.name}, and the run goes back "
+                          "to what was saved before it")  # fmt: skip
         return None
 
     def _steps(self) -> list[Path]:
@@ -102,17 +103,16 @@ def _record_digest(record: dict[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Writes the tensors to a safetensors file that appears only when it is whole; `RunError` on a full disk."""
+    try:
+        with atomic_path(path) as partial:
+            save_file({n: t.contiguous() for n, t in tensors.items()}, partial)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path} could not be written ({error}). Make room and run the same command again.") from None
+
+
 def digest(path: Path) -> str:
     """The blake2b digest, 32 hexadecimal digits, of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def sync(*paths: Path) -> None:
-    """Waits until the files and folders are on disk."""
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -18,10 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tinyreader.distil.checkpoint import sync
 from tinyreader.distil.network import Batch
 from tinyreader.errors import ModelError, RunError
-from tinyreader.files import atomic_path
+from tinyreader.files import atomic_path, sync
 from tinyreader.windows import Window, WindowCounts, padded_length
 
 _INDEX = np.dtype(

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from tinyreader.distil.checkpoint import Checkpoint, CheckpointFolder
+from tinyreader.distil.checkpoint import Checkpoint, CheckpointFolder, save_tensors
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.features import FeatureStore, training_batches
 from tinyreader.distil.network import Network
@@ -31,7 +31,6 @@ from tinyreader.distil.optimiser import MasterAdamW, OptimiserSettings, learning
 from tinyreader.distil.recipe import StageSettings, TrainingSettings
 from tinyreader.distil.runlog import Progress, RunLog, StopSwitch, duration
 from tinyreader.errors import RunError
-from tinyreader.files import atomic_path
 
 Rows = npt.NDArray[np.int64]
 
@@ -260,8 +259,7 @@ class StageTrainer:
         score = scores[self.job.choose_best]
         if position.best_score is None or score > position.best_score:
             position.best_score, position.best_step = score, position.step
-            with atomic_path(self._best_path) as path:
-                save_file(self.weights(), path)
+            save_tensors(self.weights(), self._best_path)
 
     @property
     def _best_path(self) -> Path:

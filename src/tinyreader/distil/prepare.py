@@ -70,7 +70,7 @@ def features(
         windower = Windower(tokenizer, settings)
         examples = iter_examples(scanned.source.name, split=scanned.source.split, on_bad=data.on_bad)
         write_features(
-            windower.windows(examples), target, vocab_size=tokenizer.get_vocab_size(), fingerprint=fingerprint
+            windower.windows(examples), target, vocab_size=max(tokenizer.get_vocab().values()) + 1, fingerprint=fingerprint
         )
         write_counts(windower.counts, target)
     store = FeatureStore(target)

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from tinyreader.data import fingerprint
-from tinyreader.distil.checkpoint import digest
+from tinyreader.distil.checkpoint import digest, save_tensors
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.evaluate import Evaluation, evaluate, pad_token
 from tinyreader.distil.features import FeatureStore, choose_rows
@@ -176,8 +176,7 @@ class _Run:
         trainer = self._trainer(number, stage, weights, folder)
         outcome = {"name": stage.name, "kind": stage.kind, **trainer.run()}
         if self.accelerator.is_main_process:
-            with atomic_path(final) as path:
-                save_file(trainer.weights(), path)
+            save_tensors(trainer.weights(), final)
             with atomic_path(done) as path:
                 path.write_text(json.dumps({**outcome, "digest": digest(final)}, indent=2))
         self.accelerator.wait_for_everyone()

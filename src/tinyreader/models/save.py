@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
 from tinyreader.errors import ModelError
-from tinyreader.files import _sync as sync
+from tinyreader.files import sync
 from tinyreader.models.parts import max_tokens, takes_segments
 from tinyreader.models.weights import hash_of, weight_files
 from tinyreader.tokenizer import tokenizer_files
