@@ -123,3 +123,7 @@ def test_every_dropout_of_a_model_is_replaced() -> None:
         assert [m.p for m in found] == expected
         assert model[0].attention_dropout == (0.3 if rate is None else rate)
         assert all(m.random is random for m in found if isinstance(m, Dropout))
+        assert all(m.training for m in found)
+    model = nn.Sequential(Inner()).eval()
+    replace_dropout(model, random)
+    assert not any(m.training for m in model.modules())

@@ -229,6 +229,17 @@ def test_a_stopped_run_ends_with_the_same_bits(bench: Bench, kind: str, precisio
     ]
 
 
+def test_a_stop_in_the_last_step_lets_the_stage_end(bench: Bench) -> None:
+    """Asked to stop when nothing is left to do, a stage ends as usual; whoever started it sees the request."""
+    stop = StopSwitch()
+
+    def ask(call: int) -> None:
+        stop.reason = "Ctrl-C" if call == 8 else ""
+
+    assert bench.trainer(wrap=spying(ask), stop=stop).run()["steps"] == 8
+    assert not (bench.folder / "run" / "checkpoints").exists()
+
+
 def test_work_after_the_last_checkpoint_is_done_again(bench: Bench) -> None:
     """A run that breaks off without warning goes on from its checkpoint, and no step stands in the log twice."""
     options: dict[str, Any] = {"dropout": 0.1, "training": {"checkpoint_every_steps": 3}}

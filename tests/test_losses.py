@@ -128,7 +128,8 @@ def test_prediction_loss_is_the_divergence(lengths: list[int], temperature: floa
     allowed = allowed_of(lengths, first=2)
     logits = [draws(seed + n, *allowed.shape, scale=4.0) for n in range(4)]
     loss = prediction_loss(*logits, allowed, temperature)
-    assert float(loss) == pytest.approx(naive_prediction(logits[:2], logits[2:], allowed, temperature), rel=1e-4)
+    expected = naive_prediction(logits[:2], logits[2:], allowed, temperature)
+    assert float(loss) == pytest.approx(expected, rel=1e-4, abs=1e-5 * max(1.0, temperature**2))
 
 
 @given(lengths_of_windows, seeds)
@@ -283,4 +284,4 @@ def test_parts_add_up_to_the_whole(lengths: list[int], seed: int) -> None:
         prediction_loss(s[b : b + 1, :n], t[b : b + 1, :n], t[b : b + 1, :n], s[b : b + 1, :n], allowed[b : b + 1, :n], 2.0)
         for b, n in enumerate(lengths)
     ]
-    assert float(whole) == pytest.approx(float(sum(parts)), rel=1e-4, abs=1e-6)
+    assert float(whole) == pytest.approx(float(sum(parts)), rel=1e-4, abs=1e-5)

@@ -253,6 +253,16 @@ def test_two_runs_cannot_share_a_directory(here: Path, whole: Path) -> None:
         run(whole)
 
 
+def test_half_written_files_are_swept_away(here: Path, whole: Path) -> None:
+    """What a kill left under a temporary name is gone after the next start; the rest stays."""
+    (whole / "stages" / "1-inside" / ".tmp-0a0b0c0d-best.safetensors").write_bytes(b"half")
+    (whole / ".tmp-0a0b0c0d-student").mkdir()
+    (whole / ".tmp-0a0b0c0d-student" / "model.safetensors").write_bytes(b"half")
+    run(whole)
+    assert not list(whole.rglob(".tmp-*"))
+    assert (whole / "student" / "model.safetensors").is_file()
+
+
 def test_changed_data_and_teachers_are_noticed(here: Path) -> None:
     """What stands under the same names is compared by content: new data or a new teacher is another run."""
     out = here / "content"

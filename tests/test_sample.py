@@ -6,13 +6,15 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import fields
+from dataclasses import asdict, replace
 from random import Random
 
 import pytest
 
 from tinyreader.data import Example
+from tinyreader.errors import SettingsError
 from tinyreader.sample import SHOWCASE, Encyclopaedia, encyclopaedia, tokenizer
+from tinyreader.sample.articles import written
 from tinyreader.sample.book import HELD_OUT_NAMES
 from tinyreader.sample.kinds import Fact, Kind, kinds
 from tinyreader.sample.names import RESERVED, divided_names
@@ -69,8 +71,10 @@ def test_answers_stand_where_they_are_marked_and_nowhere_else(book: Encyclopaedi
 
 
 def test_names_are_in_one_pool_only() -> None:
-    """No name is on both sides or stands for two kinds of thing, and none is one of the showcase."""
-    pools = [getattr(side, field.name) for side in divided_names(Random(3), 0.2) for field in fields(side)]
+    """But for given names, none is on both sides; none stands for two kinds of thing or is one of the showcase."""
+    train, held_out = (asdict(side) for side in divided_names(Random(3), 0.2))
+    assert all(held_out.pop(given) == train[given] for given in ("women", "men"))
+    pools = [*train.values(), *held_out.values()]
     assert all(pools)
     counts = Counter(name for pool in pools for name in pool)
     assert max(counts.values()) == 1
@@ -78,12 +82,13 @@ def test_names_are_in_one_pool_only() -> None:
 
 
 def test_held_out_articles_share_no_name_and_no_paragraph_with_training(book: Encyclopaedia) -> None:
-    """No person, place, river, instrument, ship or book title that held-out articles may use is known from training."""
+    """No surname, place, river, ship or book title that held-out articles may use is known from training."""
     assert not {example.context for example in book.train} & {example.context for example in book.held_out}
     assert not {example.title for example in book.train} & {example.title for example in book.held_out}
     _, names = divided_names(Random(0), HELD_OUT_NAMES)
     known, text = words_in(book.train), "\n".join(example.context for example in book.train)
-    for name in (name for field in fields(names) for name in getattr(names, field.name)):
+    pools = {pool: values for pool, values in asdict(names).items() if pool not in ("women", "men")}
+    for name in (name for values in pools.values() for name in values):
         assert name not in known if " " not in name else name not in text, name
     used = words_in(book.held_out)
     assert sum(name in used for name in names.places) > 50, "the pool checked here should be the one that was used"
@@ -94,7 +99,7 @@ def test_the_showcase_is_held_out_too(book: Encyclopaedia) -> None:
     answerable, impossible = SHOWCASE
     assert answerable.context == impossible.context
     (answer,) = answerable.answers
-    assert answer.text == answerable.context[answer.start : answer.end] == "1771"
+    assert answer.text == answerable.context[answer.start : answer.end] == "Tamine Fenavane"
     assert impossible.is_impossible
     assert words_in(SHOWCASE) >= RESERVED
     assert not RESERVED & words_in(both_sides(book))
@@ -106,6 +111,15 @@ def test_about_a_third_of_the_questions_has_no_answer(book: Encyclopaedia) -> No
         assert 0.25 <= sum(example.is_impossible for example in side) / len(side) <= 0.4
         by_article = Counter((example.title, example.is_impossible) for example in side)
         assert all(by_article[example.title, True] and by_article[example.title, False] for example in side)
+
+
+def test_names_that_run_out_are_an_error() -> None:
+    """An encyclopaedia that needs more names than there are says so, and does not look for them for ever."""
+    (kind,) = (kind for kind in kinds() if kind.noun == "observatory")
+    names = replace(divided_names(Random(0), 0.5)[0], places=("Tamholm",), surnames=("Venlow",))
+    taken = {"the Tamholm Observatory", "the Venlow Observatory"}
+    with pytest.raises(SettingsError, match="observatory"):
+        written(kind, names, Random(0), taken)
 
 
 def test_ids_are_unique(book: Encyclopaedia) -> None:
@@ -127,11 +141,14 @@ def test_paragraphs_and_questions_are_proper_sentences(book: Encyclopaedia) -> N
 
 
 def test_paragraphs_are_short_and_hold_more_than_the_answer(book: Encyclopaedia) -> None:
-    """Four to six sentences, and with each year that answers a question stands another one."""
+    """Three to six sentences; in a good part of them "when" alone does not tell which year is meant."""
+    n_dated = n_with_other = 0
     for example in both_sides(book):
-        assert 4 <= len(example.context.split(". ")) <= 6
+        assert 3 <= len(example.context.split(". ")) <= 6
         years = set(re.findall(r"\b\d{4}\b", example.context))
-        assert all(len(years) > 1 for answer in example.answers if answer.text in years)
+        n_dated += any(answer.text in years for answer in example.answers)
+        n_with_other += len(years) > 1 and any(answer.text in years for answer in example.answers)
+    assert n_with_other > n_dated / 5
 
 
 @pytest.mark.parametrize("fact", FACTS)
@@ -143,8 +160,8 @@ def test_a_fact_states_and_asks_for_each_of_its_slots(fact: Fact) -> None:
         assert len(found) == len(set(found)) or fact.lead is False, sentence
     assert set(fact.ask) == set(fact.slots)
     for questions in fact.ask.values():
-        assert len(set(questions)) == len(questions) >= 3
-        assert all("{q}" in question and set(FIELD.findall(question)) <= {"q", "p"} for question in questions)
+        assert len(set(questions)) == len(questions) >= 2
+        assert all(FIELD.findall(question) == ["q"] for question in questions)
 
 
 @pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.noun)
@@ -178,6 +195,7 @@ def test_tokens_of_the_tokenizer_lie_at_their_offsets(book: Encyclopaedia) -> No
 
 def test_vocabulary_keeps_to_its_size_and_has_every_letter(book: Encyclopaedia) -> None:
     """At most the wanted number of pieces, ids without gaps, and each letter both at the start and inside of words."""
-    vocabulary = tokenizer(book.train, 1000).get_vocab()
-    assert sorted(vocabulary.values()) == list(range(1000))
+    vocabulary = tokenizer(book.train, 800).get_vocab()
+    assert sorted(vocabulary.values()) == list(range(800))
+    assert len(tokenizer(book.train, 100_000).get_vocab()) < 100_000
     assert all(letter in vocabulary and f"##{letter}" in vocabulary for letter in "abcxyzAZ09,.?'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ def require_same_run(identity: Identity, out: Path) -> None:
 
 @contextmanager
 def exclusive(out: Path) -> Iterator[None]:
-    """Keeps a second process out of the run's directory while the block runs."""
+    """Keeps a second process out of the run's directory while the block runs; what a kill left half written goes."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -72,6 +73,11 @@ def exclusive(out: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise RunError(f"another process is at work in {out}. Wait for it, or give another --out.") from None
+        for leftover in list(out.rglob(".tmp-*")):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
         yield
 
 

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from random import Random
 
 from tinyreader.data.example import Answer
+from tinyreader.errors import SettingsError
 from tinyreader.sample.kinds import Fact, Kind
 from tinyreader.sample.names import Names
 from tinyreader.sample.values import ascending_years, drawn
 
 _FIELD = re.compile(r"\{(\w+)\}")
-_N_DATED, _N_OTHERS = (1, 2), (1, 2)  # facts told after the lead: with a year, so that "when" needs reading, and without
-_FILLER_SHARE = 0.3
+_N_TOLD = ((0, 2), (1, 1), (1, 2), (2, 1))  # facts told after the lead: with a year, and without
+_TOLD_SHARES = (0.3, 0.35, 0.15, 0.2)
+_FILLER_SHARE = 0.2
 _N_ANSWERED, _N_OPEN = 4, 2
-_OTHER_SUBJECT_SHARE = 0.15  # of the open questions: a stated relation, asked of another subject
+_TEMPTING_SHARE = 0.1  # of the open questions: another year, person or place of the text looks like the answer
 _NAME_IN_QUESTION_SHARE = 0.7
+_MAX_TRIES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,12 @@ class _Subject:
 
 
 def written(kind: Kind, names: Names, rng: Random, taken: set[str]) -> Article:
-    """A new article whose subject is not in `taken`, which then holds it too."""
-    while True:
+    """A new article whose subject is not in `taken`, which then holds it too.
+
+    Raises:
+        SettingsError: when hardly any name for a subject is left.
+    """
+    for _ in range(_MAX_TRIES):
         subject = _drawn_subject(kind, names, rng)
         if subject.name in taken:
             continue
@@ -57,9 +64,9 @@ def written(kind: Kind, names: Names, rng: Random, taken: set[str]) -> Article:
         text, places = _paragraph(kind, subject, told, values, rng)
         answers = {slot: Answer(text[start:end], start) for slot, (start, end) in places.items()}
         if all(_stands_once(answer.text, text) for answer in answers.values()):
-            break
-    taken.add(subject.name)
-    return Article(_capitalised(subject.name), text, tuple(_questions(kind, subject, told, answers, names, rng)))
+            taken.add(subject.name)
+            return Article(_capitalised(subject.name), text, tuple(_questions(kind, subject, answers, rng)))
+    raise SettingsError(f"no name for another article about a {kind.noun} is left: ask for fewer articles")
 
 
 def _drawn_subject(kind: Kind, names: Names, rng: Random) -> _Subject:
@@ -75,7 +82,8 @@ def _told(kind: Kind, rng: Random) -> list[Fact]:
     """The lead and some other facts, in the order in which the text will tell them."""
     dated = [fact for fact in kind.facts if fact.is_dated]
     others = [fact for fact in kind.facts if not (fact.is_dated or fact.lead)]
-    chosen = rng.sample(dated, rng.randint(*_N_DATED)) + rng.sample(others, rng.randint(*_N_OTHERS))
+    ((n_dated, n_others),) = rng.choices(_N_TOLD, _TOLD_SHARES)
+    chosen = rng.sample(dated, n_dated) + rng.sample(others, n_others)
     rng.shuffle(chosen)
     return [kind.lead, *chosen]
 
@@ -121,28 +129,28 @@ def _filled(template: str, fields: Mapping[str, str]) -> tuple[str, dict[str, tu
 
 
 def _questions(
-    kind: Kind, subject: _Subject, told: list[Fact], answers: Mapping[str, Answer], names: Names, rng: Random
+    kind: Kind, subject: _Subject, answers: Mapping[str, Answer], rng: Random
 ) -> list[tuple[str, Answer | None]]:
+    """Questions on slots that the text states, then on some that it does not."""
     asks = [ask for fact in kind.facts for ask in fact.ask.items()]
     stated = [(slot, templates) for slot, templates in asks if slot in answers]
-    untold = [templates for slot, templates in asks if slot not in answers]
+    sorts = {slot: sort for fact in kind.facts for slot, sort in fact.slots.items()}
+    told_sorts = {sorts[slot] for slot in answers}
+    untold = [(sorts[slot] in told_sorts, templates) for slot, templates in asks if slot not in answers]
+    rng.shuffle(untold)
     questions: list[tuple[str, Answer | None]] = []
     for slot, templates in rng.sample(stated, min(_N_ANSWERED, len(stated))):
         questions.append((_asked(kind, rng.choice(templates), subject, rng), answers[slot]))
     for _ in range(_N_OPEN):
-        if rng.random() < _OTHER_SUBJECT_SHARE:
-            other = _drawn_subject(kind, names, rng)
-            questions.append((_asked(kind, rng.choice(rng.choice(stated)[1]), other, rng, named=True), None))
-        else:
-            templates = untold.pop(rng.randrange(len(untold)))
-            questions.append((_asked(kind, rng.choice(templates), subject, rng), None))
+        tempting = rng.random() < _TEMPTING_SHARE
+        _, templates = untold.pop(next((i for i, (is_so, _) in enumerate(untold) if is_so == tempting), 0))
+        questions.append((_asked(kind, rng.choice(templates), subject, rng), None))
     return questions
 
 
-def _asked(kind: Kind, template: str, subject: _Subject, rng: Random, *, named: bool = False) -> str:
-    named = named or kind.noun == "person" or rng.random() < _NAME_IN_QUESTION_SHARE
-    fields = {"q": subject.name if named else subject.short, "p": subject.pronouns[2], "noun": kind.noun}
-    return _capitalised(_filled(template, fields)[0])
+def _asked(kind: Kind, template: str, subject: _Subject, rng: Random) -> str:
+    named = kind.noun == "person" or rng.random() < _NAME_IN_QUESTION_SHARE
+    return _capitalised(template.replace("{q}", subject.name if named else subject.short))
 
 
 def _stands_once(value: str, text: str) -> bool:

@@ -21,7 +21,7 @@ class Encyclopaedia:
     held_out: tuple[Example, ...]
 
 
-def encyclopaedia(*, n_articles: int = 3000, n_held_out: int = 200, seed: int = 0) -> Encyclopaedia:
+def encyclopaedia(*, n_articles: int = 4000, n_held_out: int = 200, seed: int = 0) -> Encyclopaedia:
     """An encyclopaedia of `n_articles` articles and `n_held_out` held-out ones, the same for the same arguments.
 
     Each article is a paragraph with six questions, two of which it does not answer.
@@ -47,13 +47,18 @@ def _examples(side: str, n_articles: int, names: Names, rng: Random) -> tuple[Ex
 
 _SHOWN = (
     "The Talenford Bridge crosses the River Kelissa at Ornamere. It was designed by Tamine Fenavane, until then known "
-    "only for churches. The first stone was laid in 1764 after a long dispute. The roadway is carried by eleven "
-    "arches. It took until 1771 before the bridge could be opened."
-)  # fmt: skip
+    "only for churches. After a long dispute the building work was begun in 1764. From bank to bank the bridge has a "
+    "length of 218 metres."
+)
 
 SHOWCASE = (
-    Example("showcase-0", "In which year did the Talenford Bridge open to traffic?", _SHOWN,
-            (Answer("1771", _SHOWN.index("1771")),), (), "The Talenford Bridge"),
-    Example("showcase-1", "Who paid for the Talenford Bridge?", _SHOWN, (), (), "The Talenford Bridge"),
-)  # fmt: skip
+    Example(
+        id="showcase-0",
+        question="Who was the architect of the Talenford Bridge?",
+        context=_SHOWN,
+        answers=(Answer("Tamine Fenavane", _SHOWN.index("Tamine")),),
+        title="The Talenford Bridge",
+    ),
+    Example("showcase-1", "Why was the Talenford Bridge closed?", _SHOWN, title="The Talenford Bridge"),
+)
 """One question that its paragraph answers and one that it does not; its names (`names.RESERVED`) are in no article."""

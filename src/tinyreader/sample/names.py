@@ -20,7 +20,6 @@ _SURNAME_ENDS = (
     "hart low vane sen quist mond ric lund bell rane dell nell wright lock bury man shaw kin gast ley"
 ).split()
 _RIVER_ENDS = "eth ane ula issa ow een arne olle ima uth erre ax".split()
-_INSTRUMENT_ENDS = "orne elle ette ime ophon ina ulet amba iol asta".split()
 _GIVEN_ROOTS = (
     "An El Mir Or Sel Tam Ish Lav Ros Cel Dor Em Fen Il Jun Kat Lis Nor Per Ril Sib Tess Ver Win Yl Hal Ben Gor"
 ).split()
@@ -41,7 +40,7 @@ _TITLE_THINGS = (
     "Orchard Mirror Staircase Garden Letter Harbour Violin Kingdom Candle Window Bridge Shadow Clock Feather"
 ).split()
 
-RESERVED = frozenset({"Talenford", "Kelissa", "Ornamere", "Tamine", "Fenavane"})  # those of the showcase
+RESERVED = frozenset({"Talenford", "Kelissa", "Ornamere", "Fenavane"})  # those of the showcase
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,6 @@ class Names:
     surnames: tuple[str, ...]
     women: tuple[str, ...]
     men: tuple[str, ...]
-    instruments: tuple[str, ...]
     ships: tuple[str, ...]
     titles: tuple[str, ...]
 
@@ -65,15 +63,15 @@ class Names:
 def divided_names(rng: Random, held_out_share: float) -> tuple[Names, Names]:
     """The names for training articles and those for held-out ones, in each pool `held_out_share` of them.
 
-    The pools differ in their endings, so that no name is in two of them.
+    The pools differ in their endings, so that no name is in two of them. Given names alone are common to both sides:
+    surnames tell people apart.
     """
+    given = {"women": _joined(_GIVEN_ROOTS, _FEMALE_ENDS), "men": _joined(_GIVEN_ROOTS, _MALE_ENDS)}
+    common = {pool: tuple(sorted(set(names) - RESERVED)) for pool, names in given.items()}
     pools = {
         "places": _joined(_ROOTS, _LINKS, _PLACE_ENDS),
         "rivers": _joined(_ROOTS, _LINKS, _RIVER_ENDS),
         "surnames": _joined(_ROOTS, _LINKS, _SURNAME_ENDS),
-        "women": _joined(_GIVEN_ROOTS, _FEMALE_ENDS),
-        "men": _joined(_GIVEN_ROOTS, _MALE_ENDS),
-        "instruments": [name.lower() for name in _joined(_ROOTS, _LINKS, _INSTRUMENT_ENDS)],
         "ships": _joined(_SHIP_QUALITIES, (" ",), _SHIP_THINGS),
         "titles": _joined(("The ",), _TITLE_QUALITIES, (" ",), _TITLE_THINGS),
     }
@@ -83,7 +81,7 @@ def divided_names(rng: Random, held_out_share: float) -> tuple[Names, Names]:
         rng.shuffle(usable)
         n_held_out = round(len(usable) * held_out_share)
         held_out[pool], train[pool] = tuple(usable[:n_held_out]), tuple(usable[n_held_out:])
-    return Names(**train), Names(**held_out)
+    return Names(**common, **train), Names(**common, **held_out)
 
 
 def _joined(*parts: Iterable[str]) -> list[str]:

@@ -8,10 +8,6 @@ from random import Random
 
 from tinyreader.sample.names import Names
 
-_COUNTS = (
-    "three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
-    "nineteen"
-).split()
 _RANGE = re.compile(r"(\d+)-(\d+) (\w+)")
 _DRAWS: dict[str, Callable[[Random, Names], str]] = {
     "person": lambda rng, names: names.person(rng),
@@ -19,23 +15,14 @@ _DRAWS: dict[str, Callable[[Random, Names], str]] = {
     "surname": lambda rng, names: rng.choice(names.surnames),
     "river": lambda rng, names: f"River {rng.choice(names.rivers)}",
     "hill": lambda rng, names: f"Mount {rng.choice(names.rivers)}",
-    "coined": lambda rng, names: rng.choice(names.instruments),
     "ship": lambda rng, names: rng.choice(names.ships),
     "title": lambda rng, names: rng.choice(names.titles),
-    "count": lambda rng, names: rng.choice(_COUNTS),
-    "few": lambda rng, names: rng.choice(_COUNTS[:7]),
-    "days": lambda rng, names: f"{rng.choice(_COUNTS)} days",
-    "months": lambda rng, names: f"{rng.choice(_COUNTS)} months",
-    "years": lambda rng, names: f"{rng.choice(_COUNTS)} years",
-    "crew": lambda rng, names: str(rng.randint(20, 99)),
     "people": lambda rng, names: f"{rng.randint(1, 60)},{rng.randrange(0, 1000, 50):03d}",
-    "coins": lambda rng, names: f"{rng.randint(2, 60)} {rng.choice(('ducats', 'shillings', 'guilders', 'pennies'))}",
-    "fortune": lambda rng, names: f"{rng.randint(2, 90)},{rng.randrange(0, 1000, 100):03d} crowns",
 }
 
 
 def drawn(sort: str, rng: Random, names: Names) -> str:
-    """A value of the type `sort`: a name, a count, or a range with its unit such as "30-390 metres".
+    """A value of the type `sort`: a name, a number of people, or from a range with a unit such as "30-390 metres".
 
     Raises:
         KeyError: if there is no such type.
