@@ -25,6 +25,7 @@ from tinyreader.distil.features import (
     choose_rows,
     sorted_batches,
     training_batches,
+    visited_rows,
     write_counts,
     write_features,
 )
@@ -331,3 +332,14 @@ def test_batches_are_of_the_rows_given() -> None:
 def test_an_index_entry_takes_what_the_docstring_says() -> None:
     """28 bytes: the arithmetic for 2.6 million windows depends on it."""
     assert features._INDEX.itemsize == 28
+
+
+@pytest.mark.parametrize("steps", [1, 3, 6, 7, 20])
+def test_visited_rows_are_those_of_the_first_batches(steps: int) -> None:
+    """A stage shorter than an epoch needs the teacher's outputs for the windows it sees, and for no others."""
+    rows = np.arange(3, 56, dtype=np.int64)
+    lengths = np.random.default_rng(0).integers(20, 60, 60).astype(np.int32)
+    batches = training_batches(rows, lengths, 8, (5, 2, 0))
+    seen = sorted(row for batch in batches[:steps] for row in batch.tolist())
+    assert visited_rows(rows, lengths, 8, steps, (5, 2)).tolist() == seen
+    assert (len(seen) == len(rows)) == (steps >= len(batches))

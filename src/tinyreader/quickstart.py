@@ -92,7 +92,7 @@ def quickstart(out: Path, progress: Progress) -> Outcome:
         load_recipe("quickstart-labels", [*taught, f"stages.labels.max_steps={steps}"]), out / "labels", progress
     )
     return Outcome(
-        _row("teacher", teacher), _row("student, labels alone", labels), _row("student, distilled", distilled),
+        _row("teacher", teacher), _row("labels alone", labels), _row("distilled", distilled),
         distilled.student, _ask(distilled.student, recipe),
     )  # fmt: skip
 

@@ -52,8 +52,8 @@ def _tell(outcome: Outcome) -> None:
     """Prints the table and the two answers."""
     console = Console()
     table = Table(title="Held-out articles")
-    table.add_column("reader")
-    for column in ("layers", "parameters", "exact", "F1", "answerable F1", "no answer F1", "training"):
+    table.add_column("reader", no_wrap=True)
+    for column in ("layers", "params", "EM", "F1", "HasAns F1", "NoAns F1", "time"):
         table.add_column(column, justify="right")
     for row in (outcome.teacher, outcome.labels, outcome.distilled):
         s = row.scores

@@ -185,6 +185,17 @@ def training_batches(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
+def visited_rows(
+    rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32], batch_size: int, steps: int, key: Sequence[int]
+) -> npt.NDArray[np.int64]:
+    """The rows that the first `steps` batches of epoch 0 hold, ascending; all of them from one epoch up.
+
+    `key` is (seed, stage), as for `training_batches`.
+    """
+    batches = training_batches(rows, lengths, batch_size, (*key, 0))
+    return rows if steps >= len(batches) else np.sort(np.concatenate(batches[:steps]))
+
+
 def sorted_batches(
     rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32], max_tokens: int
 ) -> list[npt.NDArray[np.int64]]:

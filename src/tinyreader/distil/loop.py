@@ -97,7 +97,7 @@ class StageTrainer:
             {f"student.{n}": t for n, t in job.student.unrounded.items()},
         )
         self.per_epoch = math.ceil(len(job.rows) / s.batch_size)
-        self.total = s.max_steps if s.max_steps is not None else math.ceil(s.epochs * self.per_epoch)
+        self.total = n_steps(s, len(job.rows))
         self.checkpoints = CheckpointFolder(job.folder / "checkpoints", job.training.keep_checkpoints)
         self.position = _Position()
         self._epoch: tuple[int, list[Rows]] = (-1, [])
@@ -296,6 +296,11 @@ class StageTrainer:
             step = checkpoint.step
             self.progress.say(f"{self.job.settings.name}: going on from step {step} of {self.total}")
         self.log.rewind(self.job.settings.name, step)
+
+
+def n_steps(stage: StageSettings, n_rows: int) -> int:
+    """The optimiser steps of a stage over `n_rows` windows."""
+    return stage.max_steps or math.ceil(stage.epochs * math.ceil(n_rows / stage.batch_size))
 
 
 def _summary(terms: dict[str, float]) -> str:

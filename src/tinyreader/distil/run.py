@@ -21,10 +21,10 @@ from tinyreader.data import fingerprint
 from tinyreader.distil.checkpoint import digest, save_tensors
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.evaluate import Evaluation, evaluate, pad_token
-from tinyreader.distil.features import FeatureStore, choose_rows
+from tinyreader.distil.features import FeatureStore, choose_rows, visited_rows
 from tinyreader.distil.labels import TeacherLabels, label_windows
 from tinyreader.distil.layer_maps import resolve_layer_map
-from tinyreader.distil.loop import StageJob, StageTrainer
+from tinyreader.distil.loop import StageJob, StageTrainer, n_steps
 from tinyreader.distil.network import Network, Precision, best_precision
 from tinyreader.distil.objectives import Intermediate, Labels, Objective, Prediction, check_attention
 from tinyreader.distil.prepare import (
@@ -214,7 +214,9 @@ class _Run:
         if stage.kind == "labels":
             return Labels(student)
         if stage.kind == "prediction":
-            labels = self._label(store, rows)
+            key = (self.recipe.training.seed, number)
+            needed = visited_rows(rows, store.lengths, stage.batch_size, n_steps(stage, len(rows)), key)
+            labels = self._label(store, needed)
             return Prediction(student, labels, temperature=stage.temperature, weight=stage.distillation_weight)
         return Intermediate(
             student, self._teaching(), self._layer_map(stage), attention=stage.attention,
