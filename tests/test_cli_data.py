@@ -96,11 +96,11 @@ def test_check_shows_the_first_findings(run: Run, bad: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b'{"data": [', b'{"title": "\xff"}', b"PK\x03\x04"])
 def test_check_of_a_damaged_file(run: Run, tmp_path: Path, content: bytes) -> None:
-    """A file that is empty, cut off, not UTF-8 or not JSON has a finding: exit code 1."""
+    """A file that is empty, cut off, not UTF-8 or not JSON has a finding, and nothing in it can be read: exit code 2."""
     path = tmp_path / "a.json"
     path.write_bytes(content)
     outcome = run("check", path)
-    assert (outcome.code, outcome.result["n_findings"]) == (1, 1)
+    assert (outcome.code, outcome.result["n_findings"]) == (2, 1)
 
 
 def test_check_of_what_is_not_there(run: Run, tmp_path: Path) -> None:

@@ -130,6 +130,6 @@ def _row(name: str, result: RunResult) -> Row:
 
 
 def _ask(student: Path, recipe: Recipe) -> tuple[tuple[Example, Prediction], ...]:
-    built, runtime = open_runtime(str(student), "fp32", recipe.data.max_seq_len)
+    built, runtime = open_runtime(str(student), "auto", recipe.data.max_seq_len)
     windower = Windower(built, WindowSettings(recipe.data.max_seq_len, recipe.data.doc_stride))
     return tuple(zip(SHOWCASE, predict(SHOWCASE, windower, runtime), strict=True))
