@@ -10,7 +10,7 @@ import numpy as np
 from tinyreader.data import Example
 from tinyreader.runtimes import Runtime
 from tinyreader.spans import Decoding, WindowLogits, decode
-from tinyreader.windows import Window, Windower, padded_length
+from tinyreader.windows import Window, Windower, chunks, padded_length
 
 _CHUNK = 2000  # examples whose windows are sorted together; bounds memory for any stream
 
@@ -39,7 +39,7 @@ def predict(
     max_answer_tokens: int = 30, max_batch_tokens: int = 4096, on_progress: Callable[[int], None] | None = None,
 ) -> Iterator[Prediction]:  # fmt: skip
     """A prediction per example, in order; windows are batched by length over many examples."""
-    for chunk in _chunks(examples):
+    for chunk in chunks(examples, _CHUNK):
         windows = list(windower.windows(chunk))
         logits = _run(windows, runtime, max_batch_tokens, windower.settings.max_seq_len)
         by_example: list[list[WindowLogits]] = [[] for _ in chunk]
@@ -57,17 +57,6 @@ def _prediction(example: Example, decoding: Decoding) -> Prediction:
     best = decoding.spans[0]
     text = example.context[best.start : best.end]
     return Prediction(example.id, text, best.start, best.end, best.score, decoding.null_odds)
-
-
-def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
-    chunk: list[Example] = []
-    for example in examples:
-        chunk.append(example)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def _run(

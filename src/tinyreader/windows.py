@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -123,7 +124,7 @@ class Windower:
     def windows(self, examples: Iterable[Example]) -> Iterator[Window]:
         """The windows of each example, in order; `Window.example` counts the examples of this call from 0."""
         index = 0
-        for chunk in _chunks(examples):
+        for chunk in chunks(examples, _CHUNK):
             questions = self.tokenizer.encode_batch([e.question for e in chunk], add_special_tokens=False)
             contexts = self._encode_contexts(chunk)
             for example, question in zip(chunk, questions, strict=True):
@@ -219,14 +220,10 @@ def padded_length(longest: int, most: int) -> int:
     return max(longest, min(most, -(-longest // 8) * 8))
 
 
-def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
-    chunk: list[Example] = []
-    for example in examples:
-        chunk.append(example)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
+def chunks(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:
+    """Consecutive lists of `size` examples, the last one perhaps shorter; reads no further than it must."""
+    rest = iter(examples)
+    while chunk := list(islice(rest, size)):
         yield chunk
 
 
