@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tinyreader.distil import runlog
-from tinyreader.distil.runlog import Progress, RunLog, StopSwitch, duration, stop_signals
+from tinyreader.distil.runlog import Progress, RunLog, StopSwitch, duration, stop_signals, stoppable
 from tinyreader.errors import Interrupted, RunError
 
 
@@ -290,6 +290,16 @@ def test_a_signal_in_the_midst_of_a_blocked_write_still_asks(monkeypatch: pytest
     assert switch.reason == "SIGTERM"
     assert shown == b"x" * 200_000 + b"\n"
     assert not progress.quiet
+
+
+def test_stoppable_passes_items_on_until_a_stop_is_asked_for() -> None:
+    """Reading a large file ends at the next example, with exit code 1 and advice, not after the file."""
+    switch = StopSwitch()
+    items = stoppable(range(10), switch)
+    assert [next(items), next(items)] == [0, 1]
+    switch.reason = "Ctrl-C"
+    with pytest.raises(Interrupted, match=r"stopped by Ctrl-C.*the same command starts again"):
+        next(items)
 
 
 def test_the_module_prints_to_stderr_only() -> None:

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from tinyreader.data import Example, Fingerprint, ReadReport, iter_examples, load_examples
 from tinyreader.distil.features import FeatureStore, write_counts, write_features
 from tinyreader.distil.recipe import DataSettings, EvaluationSettings, StageSettings
-from tinyreader.distil.runlog import Progress
+from tinyreader.distil.runlog import Progress, StopSwitch, stoppable
 from tinyreader.errors import SettingsError
 from tinyreader.windows import Windower, WindowSettings
 
@@ -46,10 +46,11 @@ def window_settings(data: DataSettings) -> WindowSettings:
     return WindowSettings(data.max_seq_len, data.doc_stride, data.max_question_tokens, data.on_long_question)
 
 
-def scan(source: Source, data: DataSettings, rejects: Path, progress: Progress) -> Scanned:
+def scan(source: Source, data: DataSettings, rejects: Path, progress: Progress, stop: StopSwitch) -> Scanned:
     """Reads the whole of `source`; what was left out or mended is said, and written to `rejects` with its reasons."""
     report, running = ReadReport(), Fingerprint()
-    for example in iter_examples(source.name, split=source.split, on_bad=data.on_bad, rejected=report):
+    examples = iter_examples(source.name, split=source.split, on_bad=data.on_bad, rejected=report)
+    for example in stoppable(examples, stop):
         running.update(example)
     _tell_rejected(source.name, report, rejects, progress)
     if not report.n_kept:
@@ -58,7 +59,7 @@ def scan(source: Source, data: DataSettings, rejects: Path, progress: Progress) 
 
 
 def features(
-    scanned: Scanned, data: DataSettings, tokenizer: Tokenizer, folder: Path, progress: Progress
+    scanned: Scanned, data: DataSettings, tokenizer: Tokenizer, folder: Path, progress: Progress, stop: StopSwitch
 ) -> FeatureStore:
     """The data set's windows under `folder`, made on the first call with these texts, tokenizer and settings."""
     settings = window_settings(data)
@@ -70,7 +71,10 @@ def features(
         windower = Windower(tokenizer, settings)
         examples = iter_examples(scanned.source.name, split=scanned.source.split, on_bad=data.on_bad)
         write_features(
-            windower.windows(examples), target, vocab_size=max(tokenizer.get_vocab().values()) + 1, fingerprint=fingerprint
+            stoppable(windower.windows(examples), stop),
+            target,
+            vocab_size=max(tokenizer.get_vocab().values()) + 1,
+            fingerprint=fingerprint,
         )
         write_counts(windower.counts, target)
     store = FeatureStore(target)

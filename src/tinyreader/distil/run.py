@@ -65,7 +65,7 @@ def run_recipe(recipe: Recipe, out: Path, progress: Progress | None = None) -> R
     refuse_augmentation(recipe.stages)
     progress = progress or Progress()
     stop = StopSwitch()
-    advice = "finishing this step, then saving (Ctrl-C again: stop at once, back to the last checkpoint)"
+    advice = "finishing what is under way, then saving (Ctrl-C again: stop at once, back to the last checkpoint)"
     with exclusive(out), stop_signals(stop, lambda reason: progress.say(f"{reason}: {advice}")):
         return _Run(recipe, out, progress, stop).carry_out()
 
@@ -106,7 +106,8 @@ class _Run:
         r = self.recipe
         sources = list(dict.fromkeys(Source.of_stage(s, r.data) for s in r.stages))
         scanned = {
-            s: scan(s, r.data, self.out / f"rejected-{n}.jsonl", self.progress) for n, s in enumerate(sources, start=1)
+            s: scan(s, r.data, self.out / f"rejected-{n}.jsonl", self.progress, self.stop)
+            for n, s in enumerate(sources, start=1)
         }
         self.dev = development_examples(
             r.data, r.evaluation, r.training.seed, self.out / "rejected-dev.jsonl", self.progress
@@ -133,7 +134,7 @@ class _Run:
             self.windower.check_question(example)
         with self.accelerator.main_process_first():
             self.stores = {
-                s: features(scanned[s], r.data, self.student.tokenizer, self.out / "features", self.progress)
+                s: features(scanned[s], r.data, self.student.tokenizer, self.out / "features", self.progress, self.stop)
                 for s in sources
             }
         self._teacher_network: Network | None = None

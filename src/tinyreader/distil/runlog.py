@@ -8,14 +8,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from tinyreader.errors import Interrupted, RunError
 from tinyreader.files import atomic_path
+
+T = TypeVar("T")
 
 
 class RunLog:
@@ -149,6 +151,13 @@ class StopSwitch:
         """Raises `Interrupted` when a stop was asked for; `advice` says how to go on."""
         if self.reason:
             raise Interrupted(f"stopped by {self.reason}. {advice}")
+
+
+def stoppable(items: Iterable[T], switch: StopSwitch) -> Iterator[T]:
+    """The items, until a stop is asked for: then `Interrupted`. For work that is done again at the next start."""
+    for item in items:
+        switch.check("No training had begun; the same command starts again.")
+        yield item
 
 
 @contextmanager
