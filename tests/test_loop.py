@@ -240,11 +240,8 @@ def test_a_stop_in_the_last_step_lets_the_stage_end(bench: Bench) -> None:
     assert not (bench.folder / "run" / "checkpoints").exists()
 
 
-def test_work_after_the_last_checkpoint_is_done_again(bench: Bench) -> None:
-    """A run that breaks off without warning goes on from its checkpoint, and no step stands in the log twice."""
-    options: dict[str, Any] = {"dropout": 0.1, "training": {"checkpoint_every_steps": 3}}
-    whole = bench.trainer("whole", **options)
-    whole.run()
+def break_off(bench: Bench, **options: Any) -> None:
+    """Starts the run "parts", which ends without warning in its sixth step."""
 
     def crash(call: int) -> None:
         if call == 6:
@@ -252,6 +249,15 @@ def test_work_after_the_last_checkpoint_is_done_again(bench: Bench) -> None:
 
     with pytest.raises(MemoryError):
         bench.trainer("parts", wrap=spying(crash), **options).run()
+
+
+def test_work_after_the_last_checkpoint_is_done_again(bench: Bench) -> None:
+    """A run that breaks off without warning goes on from its checkpoint, and no step stands in the log twice."""
+    options: dict[str, Any] = {"dropout": 0.1, "training": {"checkpoint_every_steps": 3}}
+    whole = bench.trainer("whole", **options)
+    whole.run()
+
+    break_off(bench, **options)
     assert [x["step"] for x in bench.log("parts")] == [1, 2, 3, 4, 5]
     last = bench.trainer("parts", **options)
     last.run()
@@ -265,12 +271,7 @@ def test_a_damaged_checkpoint_is_passed_over(bench: Bench) -> None:
     whole = bench.trainer("whole", **options)
     whole.run()
 
-    def crash(call: int) -> None:
-        if call == 6:
-            raise MemoryError
-
-    with pytest.raises(MemoryError):
-        bench.trainer("parts", wrap=spying(crash), **options).run()
+    break_off(bench, **options)
     newest = sorted((bench.folder / "parts" / "checkpoints").iterdir())[-1]
     assert newest.name == "step-00000004"
     content = bytearray((newest / "state.safetensors").read_bytes())

@@ -65,11 +65,12 @@ def predict(
 
     found = list(predictions_of(examples, windower, runtime, max_answer_tokens=max_answer_tokens, on_progress=tell))
     odds_path = null_odds or out.with_name(f"{out.name.removesuffix('.json')}.null_odds.json")
-    _write(out, {p.id: p.answer(threshold) for p in found})
+    answers = {p.id: p.answer(threshold) for p in found}
+    _write(out, answers)
     _write(odds_path, {p.id: p.null_odds for p in found})
     summary = {
         "predictions": str(out), "null_odds": str(odds_path), "questions": len(found),
-        "unanswered": sum(not p.answer(threshold) for p in found),
+        "unanswered": sum(not answer for answer in answers.values()),
         "truncated_questions": windower.counts.truncated_questions,
     }  # fmt: skip
     typer.echo(json.dumps(summary))

@@ -178,12 +178,14 @@ class _Run:
         outcome = {"name": stage.name, "kind": stage.kind, **trainer.run()}
         if self.accelerator.is_main_process:
             save_tensors(trainer.weights(), final)
-            with atomic_path(done) as path:
-                path.write_text(json.dumps({**outcome, "digest": digest(final)}, indent=2))
         self.accelerator.wait_for_everyone()
+        kept = {**outcome, "digest": digest(final)}
+        if self.accelerator.is_main_process:
+            with atomic_path(done) as path:
+                path.write_text(json.dumps(kept, indent=2))
         self.progress.say(f"stage {stage.name!r}: {outcome['steps']:,} steps in {duration(outcome['seconds'])}")
         self.log.write("stage", stage=stage.name, step=outcome["steps"], outcome=outcome)
-        return final, {**outcome, "digest": digest(final)}
+        return final, kept
 
     def _trainer(self, number: int, stage: StageSettings, weights: Path | None, folder: Path) -> StageTrainer:
         r, store = self.recipe, self.stores[Source.of_stage(stage, self.recipe.data)]
@@ -235,12 +237,12 @@ class _Run:
 
     def _label(self, store: FeatureStore, rows: Any) -> TeacherLabels:
         """The teacher's outputs for the rows, from disk where an earlier stage or start computed them."""
-        identity = json.dumps([self.identity.teacher, store.fingerprint, self.identity.precision, len(rows),
-                               self.recipe.training.seed])  # fmt: skip
-        began, first = time.perf_counter(), {"n": -1}
+        identity = json.dumps([self.identity.teacher, store.fingerprint, self.identity.precision])
+        began, computed = time.perf_counter(), False
 
         def tell(done: int, of: int) -> None:
-            first["n"] = done if first["n"] < 0 else first["n"]
+            nonlocal computed
+            computed = True
             self.progress.show(f"teacher {done:,}/{of:,} windows", force=done == of)
             self.stop.check(f"The teacher's outputs are kept up to window {done:,} of {of:,}. {_AGAIN}")
 
@@ -250,7 +252,7 @@ class _Run:
                 pad_id=self.pad_id, device=self.device, identity=identity, on_batch=tell,
             )  # fmt: skip
         seconds = time.perf_counter() - began
-        if first["n"] >= 0:
+        if computed:
             self.log.write("teacher", windows=len(rows), seconds=round(seconds, 3))
         return labels
 
