@@ -27,6 +27,7 @@ README = (REPOSITORY / "README.md").read_text("utf-8")
 ORDER = (
     "errors",
     "files",
+    "progress",
     "data",
     "tokenizer",
     "windows",
@@ -47,7 +48,7 @@ ORDER = (
     "cli",
     "__main__",
 )
-TORCH_FREE = ("errors", "files", "data", "tokenizer", "windows", "spans", "metrics", "cli")
+TORCH_FREE = ("errors", "files", "progress", "data", "tokenizer", "windows", "spans", "metrics", "cli")
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "huggingface_hub")
 
 

@@ -25,8 +25,9 @@ from tinyreader.distil.loop import StageJob, StageTrainer
 from tinyreader.distil.network import Batch, Network, Precision
 from tinyreader.distil.objectives import Intermediate, Labels, Objective, Prediction, Term, Totals
 from tinyreader.distil.recipe import StageSettings, TrainingSettings
-from tinyreader.distil.runlog import Progress, RunLog, StopSwitch
+from tinyreader.distil.runlog import RunLog
 from tinyreader.errors import Interrupted, RunError
+from tinyreader.progress import Progress, StopSwitch
 
 LENGTHS = [9, 14, 11, 7, 16, 8, 12, 10, 15, 13, 9, 6]
 KINDS = ["labels", "prediction", "intermediate"]

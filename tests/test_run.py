@@ -20,12 +20,12 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 from forked_runs import Blow, Runs
 from tiny_models import write_reader
 from tinyreader.data import Answer, Example, write_squad
-from tinyreader.distil.provenance import exclusive
 from tinyreader.distil.recipe import Recipe, make_recipe
 from tinyreader.distil.run import run_recipe
-from tinyreader.distil.runlog import Progress
 from tinyreader.errors import DataError, ModelError, RunError, SettingsError, TinyreaderError
+from tinyreader.files import exclusive
 from tinyreader.models import load_reader
+from tinyreader.progress import Progress
 
 RECIPE = """
 [teacher]

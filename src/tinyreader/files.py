@@ -6,10 +6,14 @@ import gzip
 import io
 import os
 import secrets
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, cast
+
+from tinyreader.errors import RunError
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -83,6 +87,31 @@ def open_binary(path: str | os.PathLike[str]) -> BinaryIO:
 def open_text(path: str | os.PathLike[str]) -> IO[str]:
     """Return the text of `path` for reading: UTF-8 with or without a byte order mark, gzip-compressed or not."""
     return io.TextIOWrapper(open_binary(path), encoding="utf-8-sig", newline="")
+
+
+@contextmanager
+def exclusive(out: Path) -> Iterator[None]:
+    """Keeps a second process out of the run's directory while the block runs; what a kill left half written goes."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{out} cannot be used as a directory for the run: {error.strerror}.") from None
+    if sys.platform == "win32" or os.environ.get("RANK", "0") != "0":
+        yield  # one lock for all processes of a distributed run: the first one's
+        return
+    import fcntl
+
+    with (out / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(f"another process is at work in {out}. Wait for it, or give another --out.") from None
+        for leftover in list(out.rglob(".tmp-*")):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+        yield
 
 
 class _OwningGzip(gzip.GzipFile):

@@ -17,9 +17,9 @@ from tinyreader.data import Example, write_squad
 from tinyreader.distil.evaluate import open_runtime
 from tinyreader.distil.recipe import Recipe, load_recipe
 from tinyreader.distil.run import RunResult, run_recipe
-from tinyreader.distil.runlog import Progress
 from tinyreader.models import save_reader
 from tinyreader.predict import Prediction, predict
+from tinyreader.progress import Progress
 from tinyreader.sample import SHOWCASE, encyclopaedia, tokenizer
 from tinyreader.windows import Windower, WindowSettings
 

@@ -66,7 +66,7 @@ def _run(recipe: Recipe, out: Path, *, quiet: bool) -> None:
         from tinyreader.distil.run import run_recipe
     except ModuleNotFoundError as error:
         raise MissingExtraError("training", "train") from error
-    from tinyreader.distil.runlog import Progress
+    from tinyreader.progress import Progress
 
     result = run_recipe(recipe, out, Progress(quiet=quiet))
     typer.echo(json.dumps({"student": str(result.student), "scores": result.scores}))

@@ -47,8 +47,8 @@ def predict(
     except ModuleNotFoundError as error:
         raise MissingExtraError("predicting", "train") from error
     from tinyreader.data import load_examples
-    from tinyreader.distil.runlog import Progress
     from tinyreader.predict import predict as predictions_of
+    from tinyreader.progress import Progress
     from tinyreader.windows import Windower, WindowSettings
 
     settings = WindowSettings(max_seq_len, doc_stride, None, "truncate" if truncate_questions else "error")

@@ -30,7 +30,7 @@ def quickstart(
         from tinyreader.quickstart import quickstart as carry_out
     except ModuleNotFoundError as error:
         raise MissingExtraError("the quick start", "train") from error
-    from tinyreader.distil.runlog import Progress
+    from tinyreader.progress import Progress
 
     if out is not None:
         outcome = carry_out(out, Progress())

@@ -29,8 +29,9 @@ from tinyreader.distil.network import Network
 from tinyreader.distil.objectives import Objective, Totals
 from tinyreader.distil.optimiser import MasterAdamW, OptimiserSettings, learning_rate_at
 from tinyreader.distil.recipe import StageSettings, TrainingSettings
-from tinyreader.distil.runlog import Progress, RunLog, StopSwitch, duration
+from tinyreader.distil.runlog import RunLog
 from tinyreader.errors import RunError
+from tinyreader.progress import Progress, StopSwitch, duration
 
 Rows = npt.NDArray[np.int64]
 

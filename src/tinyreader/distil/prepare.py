@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from tinyreader.data import Example, Fingerprint, ReadReport, iter_examples, load_examples
 from tinyreader.distil.features import FeatureStore, write_counts, write_features
 from tinyreader.distil.recipe import DataSettings, EvaluationSettings, StageSettings
-from tinyreader.distil.runlog import Progress, StopSwitch, stoppable
 from tinyreader.errors import SettingsError
+from tinyreader.progress import Progress, StopSwitch, stoppable
 from tinyreader.windows import Windower, WindowSettings
 
 

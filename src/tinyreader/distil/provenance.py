@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import shutil
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -54,31 +49,6 @@ def require_same_run(identity: Identity, out: Path) -> None:
             f"{out} holds another run: its {', '.join(differing)} differ from what was asked for now. "
             "Give another --out, or delete that directory to start over."
         )
-
-
-@contextmanager
-def exclusive(out: Path) -> Iterator[None]:
-    """Keeps a second process out of the run's directory while the block runs; what a kill left half written goes."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{out} cannot be used as a directory for the run: {error.strerror}.") from None
-    if sys.platform == "win32" or os.environ.get("RANK", "0") != "0":
-        yield  # one lock for all processes of a distributed run: the first one's
-        return
-    import fcntl
-
-    with (out / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunError(f"another process is at work in {out}. Wait for it, or give another --out.") from None
-        for leftover in list(out.rglob(".tmp-*")):
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
-        yield
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -35,13 +35,14 @@ from tinyreader.distil.prepare import (
     scan,
     window_settings,
 )
-from tinyreader.distil.provenance import Identity, environment, exclusive, require_same_run
+from tinyreader.distil.provenance import Identity, environment, require_same_run
 from tinyreader.distil.recipe import Recipe, StageSettings
-from tinyreader.distil.runlog import Progress, RunLog, StopSwitch, duration, stop_signals
+from tinyreader.distil.runlog import RunLog
 from tinyreader.distil.students import build_student
 from tinyreader.errors import RunError, SettingsError
-from tinyreader.files import atomic_path
+from tinyreader.files import atomic_path, exclusive
 from tinyreader.models import load_reader, max_tokens, model_fingerprint, save_reader
+from tinyreader.progress import Progress, StopSwitch, duration, stop_signals
 from tinyreader.windows import Windower
 
 _AGAIN = "The same command goes on from there."
