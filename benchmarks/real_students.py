@@ -25,7 +25,8 @@ import numpy as np
 from tinyreader.data import Example, load_examples
 from tinyreader.metrics import bootstrap_interval, paired_bootstrap, question_scores
 
-RATES = (1e-4, 2e-4, 4e-4)
+RATES = (2e-4, 4e-4, 8e-4)
+FOLDERS = ("teacher", "labels", "stage2", "stages12")
 
 
 def main() -> None:
@@ -36,7 +37,8 @@ def main() -> None:
     data = ["--set", f"data.train={options.train}", "--set", f"data.dev={options.dev}"]
 
     teacher = run(work / "teacher", [
-        "finetune", options.encoder, options.train, "--dev", options.dev, "--epochs", "1", "--batch-size", "32",
+        "finetune", options.encoder, options.train, "--dev", options.dev,
+        "--epochs", str(options.teacher_epochs), "--batch-size", "32",
         "--learning-rate", "1e-4", "--max-windows", str(options.windows), "--set", "stages.labels.dropout=0", *saving,
     ])  # fmt: skip
     recipe = str(Path(__file__).parent / "recipes" / "students-3l.toml")
@@ -65,6 +67,7 @@ def main() -> None:
     print(f"\nlearning rate of the students: {rate:g} (short runs, F1: "
           + ", ".join(f"{r:g} {t['scores']['best_f1']:.1f}" for r, t in tries.items()) + ")\n")  # fmt: skip
     print(table(rows, dev, work))
+    print(separation(rows, dev, work))
 
 
 def arguments() -> argparse.Namespace:
@@ -74,6 +77,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dev", required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/real"))
     parser.add_argument("--windows", type=int, default=30_000, help="windows the teacher learns from")
+    parser.add_argument("--teacher-epochs", type=int, default=3, help="passes of the teacher over its windows")
     parser.add_argument("--student-windows", type=int, default=30_000, help="of these, windows the students learn from")
     return parser.parse_args()
 
@@ -98,7 +102,7 @@ def run(out: Path, command: list[str]) -> dict[str, Any]:
 
 def table(rows: dict[str, dict[str, Any]], dev: list[Example], work: Path) -> str:
     """A Markdown table: F1 at the best threshold, and of answerable questions with no-answer off, with intervals."""
-    folders = dict(zip(rows, ("teacher", "labels", "stage2", "stages12"), strict=True))
+    folders = dict(zip(rows, FOLDERS, strict=True))
     lines = ["| reader | EM | F1 (95 %) | answerable F1, no-answer off (95 %) | steps | minutes, teacher pass included |",
              "|---|---|---|---|---|---|"]  # fmt: skip
     kept = {}
@@ -119,6 +123,21 @@ def table(rows: dict[str, dict[str, Any]], dev: list[Example], work: Path) -> st
             gain = paired_bootstrap(kept[name][which], kept[baseline][which])
             span = f"[{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"
             lines.append(f"{name} - labels alone, {what}: {100 * gain.mean:+.2f} {span}")
+    return "\n".join(lines)
+
+
+def separation(rows: dict[str, dict[str, Any]], dev: list[Example], work: Path) -> str:
+    """How well each reader's null odds tell unanswerable from answerable questions: the area under the ROC curve."""
+    lines = ["", "null odds of an unanswerable question above those of an answerable one (1/2: by chance):"]
+    for name, folder in zip(rows, FOLDERS, strict=True):
+        odds = json.loads((work / folder / "null_odds.json").read_text())
+        values = np.array([odds[e.id] for e in dev])
+        impossible = np.array([e.is_impossible for e in dev])
+        ranks = np.empty(len(values))
+        ranks[np.argsort(values)] = np.arange(1, len(values) + 1)
+        n = impossible.sum()
+        area = (ranks[impossible].sum() - n * (n + 1) / 2) / (n * (len(values) - n))
+        lines.append(f"{name}: {area:.3f}")
     return "\n".join(lines)
 
 

@@ -232,6 +232,11 @@ def test_labels_alone_need_no_teacher() -> None:
     assert "set teacher.model or student.model" in complaint(content)
 
 
+def test_augmenting_needs_somebody_who_proposes() -> None:
+    """A stage with augmented data names a masked language model, word vectors or synonyms."""
+    assert "nobody proposes words: set masked_lm, vectors or synonyms" in complaint(stage(augment={"times": 2}))
+
+
 def test_every_mistake_is_listed() -> None:
     """All mistakes are told at once, one a line."""
     said = complaint(small(zzz=1, data={}))
@@ -248,8 +253,8 @@ def test_every_mistake_is_listed() -> None:
         ("data.train=2024-01-01", lambda r: r.data.train == "2024-01-01"),
         ("stages.0.epochs=2", lambda r: r.stages[0].epochs == 2.0),
         ("stages.answers.learning_rate=1e-5", lambda r: r.stages[0].learning_rate == 1e-5),
-        ("stages.answers.augment.times=3", lambda r: r.stages[0].augment.times == 3),
-        ("stages.answers.augment={times = 4}", lambda r: r.stages[0].augment.times == 4),
+        ("stages.answers.augment.vectors=v.txt", lambda r: r.stages[0].augment.vectors == "v.txt"),
+        ("stages.answers.augment={times = 4, synonyms = 's'}", lambda r: r.stages[0].augment.times == 4),
         ("student.layers=[1, 3]", lambda r: r.student.layers == (1, 3)),
         ("training.trackers=[]", lambda r: r.training.trackers == ()),
         ("evaluation.at_end=false", lambda r: r.evaluation.at_end is False),

@@ -19,7 +19,8 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from forked_runs import Blow, Runs
 from tiny_models import write_reader
-from tinyreader.data import Answer, Example, write_squad
+from tinyreader.data import Answer, Example, load_examples, write_squad
+from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.recipe import Recipe, make_recipe
 from tinyreader.distil.run import run_recipe
 from tinyreader.errors import DataError, ModelError, RunError, SettingsError, TinyreaderError
@@ -303,7 +304,8 @@ def test_measuring_is_no_part_of_a_run_that_does_not_choose(here: Path) -> None:
         (["data.max_question_tokens=2"], DataError, "q2-0"),  # the development data, read before the training data
         (["data.max_question_tokens=2", "data.dev=", "evaluation.every_steps=", "evaluation.choose_best="],
          DataError, "q1-0"),
-        (["stages.answers.augment={times = 2}"], SettingsError, "augmented 2-fold"),
+        (["stages.inside.augment={synonyms = 'nothing.tsv'}"], DataError, "nothing.tsv"),
+        (["stages.inside.augment={masked_lm = './nothing'}"], ModelError, "./nothing"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_before_the_work(
@@ -314,6 +316,29 @@ def test_what_is_wrong_is_said_before_the_work(
         run(tmp_path / "out", *overrides)
     assert not list(tmp_path.glob("out/stages/*"))
     assert not list(tmp_path.glob("out/features/*/counts.json"))
+
+
+def test_a_stage_rewrites_its_data_first_and_keeps_the_result(here: Path, tmp_path: Path) -> None:
+    """An augmented stage learns from rewritten copies, the other stage from the plain data; both are used again."""
+    (here / "synonyms.tsv").write_text("bridge\triver\nbuilt\tmade\nthe\ta\nin\tnear\n", encoding="utf-8")
+    augment = "stages.inside.augment={times = 3, synonyms = 'synonyms.tsv', replace_question_words = true}"
+    short = [augment, "stages.inside.max_steps=2", "stages.answers.max_steps=2", "evaluation.every_steps=2"]
+    run(tmp_path / "out", *short)
+    (made,) = (tmp_path / "out" / "augmented").glob("*.jsonl.gz")
+    copies = load_examples(made)
+    (counted,) = log(tmp_path / "out", "augment")
+    assert {c.id.partition("#")[0] for c in copies} == {e.id for e in examples(1, 12)}
+    assert counted["counts"]["copied_examples"] == len(copies) > 12
+    assert all(c.context[a.start : a.end] == "x" for c in copies for a in c.answers)
+    sizes = sorted(len(FeatureStore(p)) for p in (tmp_path / "out" / "features").iterdir())
+    assert len(sizes) == 2
+    assert sizes[1] > 2 * sizes[0]
+    before = made.stat()
+    run(tmp_path / "out", *short)
+    assert (made.stat().st_ino, made.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    (here / "synonyms.tsv").write_text("bridge\tlake\n", encoding="utf-8")
+    with pytest.raises(RunError, match="data"):
+        run(tmp_path / "out", *short)
 
 
 def test_rejected_examples_are_written_out(here: Path, tmp_path: Path) -> None:

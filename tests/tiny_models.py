@@ -16,6 +16,7 @@ from transformers import (
     ModernBertConfig,
     MPNetConfig,
     PretrainedConfig,
+    PreTrainedModel,
     RobertaConfig,
 )
 
@@ -89,6 +90,25 @@ def write_reader(directory: Path, family: str = "bert", *, n_layers: int = 2, se
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
     return save_reader(model, write_vocabulary(directory / "vocabulary", family), directory / "reader")
+
+
+def masked_lm(family: str, vocab_size: int, *, n_layers: int = 2, seed: int = 0, **changes: Any) -> PreTrainedModel:
+    """A tiny random masked language model, its weights of some size."""
+    config = configuration(family, n_layers=n_layers, **{"vocab_size": vocab_size, **changes})
+    model = new_model(config, seed, "masked-LM")
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    return model
+
+
+def write_masked_lm(directory: Path, family: str = "bert", tokenizer: Tokenizer | None = None, **changes: Any) -> Path:
+    """A directory with a tiny random masked language model, written by Transformers, and its tokenizer."""
+    tokenizer = tokenizer or write_vocabulary(directory.parent / f"{directory.name}-vocabulary", family)
+    masked_lm(family, tokenizer.get_vocab_size() + 3, **changes).save_pretrained(directory)
+    tokenizer.save(str(directory / "tokenizer.json"))
+    return directory
 
 
 def inputs(n: int = 2, length: int = 12, seed: int = 0) -> dict[str, torch.Tensor]:

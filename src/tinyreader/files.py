@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and files that may be gzip-compressed."""
+"""Files that are whole or absent, files that may be gzip-compressed, and where converted files are kept."""
 
 from __future__ import annotations
 
@@ -71,6 +71,12 @@ def atomic_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
             binary = cast(BinaryIO, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6))
         with io.TextIOWrapper(binary, encoding="utf-8", newline="") as text:
             yield text
+
+
+def cache_directory() -> Path:
+    """Where this user's converted files are kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
+    return Path(base) / "tinyreader"
 
 
 def open_binary(path: str | os.PathLike[str]) -> BinaryIO:

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ MIN_STEP = 16
 """Context tokens by which each window must at least move on from the one before; fewer would multiply windows."""
 
 _CHUNK = 512  # examples tokenised together
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +222,9 @@ def padded_length(longest: int, most: int) -> int:
     return max(longest, min(most, -(-longest // 8) * 8))
 
 
-def chunks(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:
-    """Consecutive lists of `size` examples, the last one perhaps shorter; reads no further than it must."""
-    rest = iter(examples)
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Consecutive lists of `size` items, the last one perhaps shorter; reads no further than it must."""
+    rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,9 @@ from tinyreader.distil.attention import AttentionKind, recording, use_our_attent
 from tinyreader.distil.dropout import Dropout, StepRandom, replace_dropout
 from tinyreader.errors import ModelError
 from tinyreader.models import encoder_layers, qa_head, takes_segments
-
-Precision = Literal["bf16", "fp32"]
+from tinyreader.models.precision import Precision as Precision
+from tinyreader.models.precision import best_precision as best_precision
+from tinyreader.models.precision import round_to_bf16
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +122,8 @@ class Network:
         """Weights to the precision; embeddings and head convert what they give and take. Buffers stay as they are."""
         if precision == "fp32":
             return
-        low = torch.bfloat16
         head = qa_head(self.model)
-        embeddings = getattr(self.model.base_model, "embeddings", None)
-        kept = {id(p) for part in (head, embeddings) if part is not None for p in part.parameters()}
-        for name, parameter in self.model.named_parameters():
-            if id(parameter) not in kept:
-                if self.random is not None:
-                    self.unrounded[name] = parameter.data
-                parameter.data = parameter.data.to(low)
-        if embeddings is not None:
-            embeddings.register_forward_hook(lambda _, __, output: output.to(low))
+        round_to_bf16(self.model, [head], self.unrounded if self.random is not None else None)
         head.register_forward_pre_hook(lambda _, args: (args[0].float(), *args[1:]))
 
     @contextmanager
@@ -161,12 +153,3 @@ def _first_keeper(kept: dict[int, Tensor]) -> Any:
         kept[0] = args[0]
 
     return keep
-
-
-def best_precision(device: torch.device) -> Precision:
-    """bf16 where the device multiplies bf16 matrices in hardware, else fp32."""
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
-        return "bf16"
-    return "fp32"

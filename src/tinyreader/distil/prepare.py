@@ -39,6 +39,7 @@ class Scanned:
     source: Source
     fingerprint: str
     report: ReadReport
+    n_paragraphs: int
 
 
 def window_settings(data: DataSettings) -> WindowSettings:
@@ -48,14 +49,17 @@ def window_settings(data: DataSettings) -> WindowSettings:
 
 def scan(source: Source, data: DataSettings, rejects: Path, progress: Progress, stop: StopSwitch) -> Scanned:
     """Reads the whole of `source`; what was left out or mended is said, and written to `rejects` with its reasons."""
-    report, running = ReadReport(), Fingerprint()
+    report, running, n_paragraphs = ReadReport(), Fingerprint(), 0
     examples = iter_examples(source.name, split=source.split, on_bad=data.on_bad, rejected=report)
+    context = None
     for example in stoppable(examples, stop):
         running.update(example)
+        n_paragraphs += example.context != context
+        context = example.context
     _tell_rejected(source.name, report, rejects, progress)
     if not report.n_kept:
         raise SettingsError(f"{source.name} has no usable example to train on.")
-    return Scanned(source, running.hexdigest(), report)
+    return Scanned(source, running.hexdigest(), report, n_paragraphs)
 
 
 def features(
@@ -96,18 +100,6 @@ def development_examples(
         return examples
     chosen = np.random.default_rng([seed, 2]).permutation(len(examples))[:limit]
     return [examples[i] for i in sorted(chosen.tolist())]
-
-
-def refuse_augmentation(stages: tuple[StageSettings, ...]) -> None:
-    """Raises where a stage asks for augmented data, which this version cannot make yet."""
-    for stage in stages:
-        if stage.augment is not None:
-            raise SettingsError(
-                f"stage {stage.name!r} wants its data augmented {stage.augment.times}-fold, and augmentation is not part "
-                "of this version yet. To train on data you augmented yourself: "
-                f"--set stages.{stage.name}.augment= --set stages.{stage.name}.data=FILE; on the plain data: "
-                f"--set stages.{stage.name}.augment="
-            )
 
 
 def _tell_rejected(name: str, report: ReadReport, rejects: Path, progress: Progress) -> None:

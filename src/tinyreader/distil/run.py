@@ -18,6 +18,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from tinyreader.data import fingerprint
+from tinyreader.distil import augmented
 from tinyreader.distil.checkpoint import digest, save_tensors
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.evaluate import Evaluation, evaluate, pad_token
@@ -31,7 +32,6 @@ from tinyreader.distil.prepare import (
     Source,
     development_examples,
     features,
-    refuse_augmentation,
     scan,
     window_settings,
 )
@@ -63,7 +63,6 @@ def run_recipe(recipe: Recipe, out: Path, progress: Progress | None = None) -> R
     Raises `SettingsError`, `DataError` or `ModelError` before work is spent, `RunError` where training cannot go on, and
     `Interrupted` after Ctrl-C or SIGTERM, with everything saved.
     """
-    refuse_augmentation(recipe.stages)
     progress = progress or Progress()
     stop = StopSwitch()
     advice = "finishing what is under way, then saving (Ctrl-C again: stop at once, back to the last checkpoint)"
@@ -110,6 +109,11 @@ class _Run:
             s: scan(s, r.data, self.out / f"rejected-{n}.jsonl", self.progress, self.stop)
             for n, s in enumerate(sources, start=1)
         }
+        self.sources = {stage.name: Source.of_stage(stage, r.data) for stage in r.stages}
+        rewritings = {
+            s.name: augmented.plan(scanned[self.sources[s.name]], s.augment, r.data, r.training)
+            for s in r.stages if s.augment is not None
+        }  # fmt: skip
         self.dev = development_examples(
             r.data, r.evaluation, r.training.seed, self.out / "rejected-dev.jsonl", self.progress
         )
@@ -119,7 +123,8 @@ class _Run:
         self._check_lengths()
         self.identity = Identity(
             recipe=r.fingerprint(),
-            data={f"{s.name} {s.split or ''}".strip(): scanned[s].fingerprint for s in sources},
+            data={f"{s.name} {s.split or ''}".strip(): scanned[s].fingerprint for s in sources}
+            | {f"rewritten for stage {name}": rewriting.key for name, rewriting in rewritings.items()},
             dev=fingerprint(self.dev) if self.dev and r.evaluation.choose_best != "none" else None,
             teacher=model_fingerprint(self.teacher.source) if self.teacher else None,
             student=model_fingerprint(self.student.source) if r.student.init == "checkpoint" else None,
@@ -134,9 +139,14 @@ class _Run:
         for example in self.dev:
             self.windower.check_question(example)
         with self.accelerator.main_process_first():
+            for name, rewriting in rewritings.items():
+                made, facts = augmented.rewrite(rewriting, self.out / "augmented", self.progress, self.stop)
+                self.sources[name], scanned[made.source] = made.source, made
+                self.log.write("augment", stage=name, counts=facts)
+            del rewritings  # and the models that proposed
             self.stores = {
                 s: features(scanned[s], r.data, self.student.tokenizer, self.out / "features", self.progress, self.stop)
-                for s in sources
+                for s in dict.fromkeys(self.sources.values())
             }
         self._teacher_network: Network | None = None
 
@@ -189,7 +199,7 @@ class _Run:
         return final, kept
 
     def _trainer(self, number: int, stage: StageSettings, weights: Path | None, folder: Path) -> StageTrainer:
-        r, store = self.recipe, self.stores[Source.of_stage(stage, self.recipe.data)]
+        r, store = self.recipe, self.stores[self.sources[stage.name]]
         rows = choose_rows(len(store), stage.max_windows or r.data.max_windows, r.training.seed)
         model = copy.deepcopy(self.student.model)
         if weights is not None:

@@ -7,11 +7,13 @@ that is silently ignored is the mistake users find last. `"none"` clears an opti
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from tinyreader.augment.options import AugmentOptions
+from tinyreader.augment.proposers import ProposerNames
 from tinyreader.errors import SettingsError
 
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "aim", "clearml", "dvclive", "swanlab"]
@@ -173,14 +175,39 @@ class DataSettings(Settings):
         return self
 
 
+_USUAL = AugmentOptions()
+
+
 class AugmentSettings(Settings):
     """Section `[stages.augment]`: rewritten copies of the stage's data (TinyBERT, arXiv 1909.10351, algorithm 1)."""
 
-    times: Positive = Field(default=20, description="copies of each paragraph")
-    probability: float = Field(default=0.4, gt=0, le=1, description="chance that a word is replaced")
-    candidates: Positive = Field(default=15, description="proposals to choose each replacement from")
-    masked_lm: str | None = Field(default=None, description="model that proposes words of one piece")
-    vectors: str | None = Field(default=None, description="word vectors that propose words of several pieces")
+    times: Positive = Field(default=_USUAL.times, description="copies of each paragraph")
+    probability: float = Field(default=_USUAL.probability, gt=0, le=1, description="chance that a word is replaced")
+    candidates: Positive = Field(default=_USUAL.candidates, description="proposals to choose each replacement from")
+    masked_lm: str | None = Field(default=None, min_length=1, description="model that proposes words of one piece")
+    vectors: str | None = Field(default=None, min_length=1, description="word vectors, for words of several pieces")
+    synonyms: str | None = Field(default=None, min_length=1, description="file of synonyms, asked before the others")
+    exact: bool = Field(default=False, description="mask one word at a time: slower")
+    keep_original: bool = Field(default=False, description="the original beside its copies")
+    replace_answers: bool = Field(default=False, description="also words of answers, which move with them")
+    replace_question_words: bool = Field(default=False, description="also words that the paragraph's questions share")
+    replace_digits: bool = Field(default=False, description="also words with digits in them")
+    keep_stop_words: bool = Field(default=False, description="leave the words of grammar as they are")
+
+    @model_validator(mode="after")
+    def _somebody_proposes(self) -> AugmentSettings:
+        if not (self.masked_lm or self.vectors or self.synonyms):
+            raise ValueError("nobody proposes words: set masked_lm, vectors or synonyms")
+        return self
+
+    def options(self, seed: int) -> AugmentOptions:
+        """How the stage's data is rewritten."""
+        shared = {field.name for field in fields(AugmentOptions)} & self.model_dump().keys()
+        return AugmentOptions(seed=seed, **self.model_dump(include=shared))
+
+    def proposers(self, precision: str) -> ProposerNames:
+        """Who proposes words, by name."""
+        return ProposerNames(self.synonyms, self.masked_lm, self.vectors, self.exact, precision)
 
 
 class EvaluationSettings(Settings):

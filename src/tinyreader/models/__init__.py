@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from tinyreader.models.masked import LoadedMaskedLM, load_masked_lm
 from tinyreader.models.parts import encoder_layers, max_tokens, qa_head, takes_segments
+from tinyreader.models.precision import Precision, best_precision
 from tinyreader.models.reader import LoadedReader, load_configuration, load_encoder_as_reader, load_reader
 from tinyreader.models.save import atomic_directory, model_fingerprint, save_reader
 from tinyreader.models.source import model_directory
 
 __all__ = [
+    "LoadedMaskedLM",
     "LoadedReader",
+    "Precision",
     "atomic_directory",
+    "best_precision",
     "encoder_layers",
     "load_configuration",
     "load_encoder_as_reader",
+    "load_masked_lm",
     "load_reader",
     "max_tokens",
     "model_directory",

@@ -10,7 +10,7 @@ import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from tokenizers import Tokenizer
@@ -30,6 +30,8 @@ from tinyreader.models.weights import fit_names, read_weights
 from tinyreader.tokenizer import load_tokenizer, read_json
 
 log = logging.getLogger(__name__)
+
+Task = Literal["question-answering", "masked-LM"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +69,18 @@ def load_encoder_as_reader(name_or_dir: str | Path, *, revision: str | None = No
     directory = model_directory(name_or_dir, revision)
     config = load_configuration(directory)
     tokenizer = load_tokenizer(directory)
-    with _NoDraws():
+    with NoDraws():
         model = new_model(config, seed)
     new, ignored = _fill(model, read_weights(directory), directory)
     if new:
         _draw(model, new, seed)
         log.info("%s has no trained question-answering head; a new one was drawn with seed %d", directory, seed)
-    rows = model.get_input_embeddings().num_embeddings
-    largest = max(tokenizer.get_vocab().values())
-    if largest >= rows:
-        raise ModelError(
-            f"{directory}: the tokenizer gives ids up to {largest}, but the model embeds {rows} tokens: they do not "
-            "belong together"
-        )
+    check_vocabulary(model, tokenizer, directory)
     return LoadedReader(model, tokenizer, directory, head_is_new=bool(new), ignored=ignored)
 
 
-def load_configuration(directory: Path) -> PretrainedConfig:
-    """The configuration of an encoder in that directory, made one of a reader (two outputs a token, fp32)."""
+def load_configuration(directory: Path, task: Task = "question-answering") -> PretrainedConfig:
+    """The configuration of an encoder in that directory, made one for the task: for readers two outputs a token; fp32."""
     path = directory / "config.json"
     if not path.is_file():
         raise ModelError(f"{directory} has no config.json: it is no Transformers model directory")
@@ -100,8 +96,8 @@ def load_configuration(directory: Path) -> PretrainedConfig:
         config = CONFIG_MAPPING[model_type].from_dict(content | {"model_type": model_type, "dtype": "float32"})
     except Exception as error:  # whatever a configuration class makes of wrong values
         raise ModelError(f"{path} is not a valid {model_type} configuration: {error}") from error
-    if not is_encoder(config):
-        raise ModelError(f"{path}: {model_type!r} is not an encoder with a question-answering model in Transformers")
+    if not is_encoder(config, task):
+        raise ModelError(f"{path}: {model_type!r} is not an encoder with a {task} model in Transformers")
     return config
 
 
@@ -110,22 +106,27 @@ def _guess_type(content: dict[str, Any]) -> str | None:
     return "bert" if {"hidden_size", "intermediate_size", "type_vocab_size"} <= content.keys() else None
 
 
-def is_encoder(config: PretrainedConfig) -> bool:
-    """Whether Transformers has this architecture as a reader that sees the whole text: what fills in masks does."""
+def is_encoder(config: PretrainedConfig, task: Task = "question-answering") -> bool:
+    """Whether Transformers has this architecture for the task, and it sees the whole text: what fills in masks does."""
     kind = type(config)
-    both = kind in MODEL_FOR_QUESTION_ANSWERING_MAPPING and kind in MODEL_FOR_MASKED_LM_MAPPING
+    both = kind in _models(task) and kind in MODEL_FOR_MASKED_LM_MAPPING
     return both and not getattr(config, "is_encoder_decoder", False) and not getattr(config, "is_decoder", False)
 
 
-def new_model(config: PretrainedConfig, seed: int) -> PreTrainedModel:
-    """A reader of that configuration with random weights, the same for the same seed; other random numbers stay."""
+def _models(task: Task) -> Any:
+    """Transformers' classes for the task by their configurations' classes."""
+    return MODEL_FOR_QUESTION_ANSWERING_MAPPING if task == "question-answering" else MODEL_FOR_MASKED_LM_MAPPING
+
+
+def new_model(config: PretrainedConfig, seed: int, task: Task = "question-answering") -> PreTrainedModel:
+    """A model of that configuration with random weights, the same for the same seed; other random numbers stay."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = MODEL_FOR_QUESTION_ANSWERING_MAPPING[type(config)](config)
+        model = _models(task)[type(config)](config)
     return model.float().eval()
 
 
-class _NoDraws(TorchFunctionMode):
+class NoDraws(TorchFunctionMode):
     """Puts zeros for the random numbers of weights that are about to be loaded: seconds for a model of BERT's size."""
 
     def __torch_function__(
@@ -157,7 +158,7 @@ def _fill(model: PreTrainedModel, weights: dict[str, Tensor], directory: Path) -
     if not has_head:  # the last layer is then that of another task, what is before it (ModernBERT) may be of use
         last = {f"{path}.{name}" for path in ("qa_outputs", "classifier") for name in ("weight", "bias")}
         weights = {name: tensor for name, tensor in weights.items() if name not in head & last}
-    _check(own, weights, head, model.config.num_hidden_layers, directory)
+    check_weights(own, weights, head, model.config.num_hidden_layers, directory)
     ignored = tuple(sorted(weights.keys() - own.keys()))
     model.load_state_dict({name: tensor for name, tensor in weights.items() if name in own}, strict=False)
     return head - weights.keys(), ignored
@@ -169,12 +170,23 @@ def _is_reader(config: PretrainedConfig, head: set[str]) -> bool:
     return any(name.startswith("qa_outputs.") for name in head) or any("QuestionAnswering" in name for name in said)
 
 
-def _check(
+def check_vocabulary(model: PreTrainedModel, tokenizer: Tokenizer, directory: Path) -> None:
+    """Raise `ModelError` when the tokenizer gives ids that the model has no embedding for."""
+    rows = model.get_input_embeddings().num_embeddings
+    largest = max(tokenizer.get_vocab().values())
+    if largest >= rows:
+        raise ModelError(
+            f"{directory}: the tokenizer gives ids up to {largest}, but the model embeds {rows} tokens: they do not "
+            "belong together"
+        )
+
+
+def check_weights(
     own: dict[str, Tensor], weights: dict[str, Tensor], head: set[str], n_layers: int, directory: Path
 ) -> None:
     """Raise `ModelError` unless the weights are the whole encoder that the configuration describes."""
     if missing := sorted(own.keys() - weights.keys() - head):
-        raise ModelError(f"{directory}: the weights lack {_some(missing)}: they are not those of this config.json")
+        raise ModelError(f"{directory}: the weights lack {few(missing)}: they are not those of this config.json")
     for name in sorted(own.keys() & weights.keys()):
         if own[name].shape != weights[name].shape:
             raise ModelError(
@@ -185,9 +197,9 @@ def _check(
             raise ModelError(f"{directory}: {name} holds values that are not finite; the weights are damaged")
     numbers = {name: re.search(r"\.layers?\.(\d+)\.", name) for name in weights.keys() - own.keys()}
     if extra := sorted(name for name, found in numbers.items() if found and int(found[1]) >= n_layers):
-        raise ModelError(f"{directory}: the weights have {_some(extra)}, but config.json only {n_layers} layers")
+        raise ModelError(f"{directory}: the weights have {few(extra)}, but config.json only {n_layers} layers")
 
 
-def _some(names: list[str]) -> str:
+def few(names: list[str]) -> str:
     """A few of the names and how many there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

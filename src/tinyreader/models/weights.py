@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tinyreader.errors import ModelError
-from tinyreader.files import atomic_path
+from tinyreader.files import atomic_path, cache_directory
 from tinyreader.models.source import PICKLE_FILE
 from tinyreader.tokenizer import read_json
 
@@ -100,12 +99,6 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path} should hold a dictionary of tensors by name and nothing else")
     # Storage that tensors share is written out once for each; safetensors knows no sharing.
     return {str(name): tensor.detach().clone().contiguous() for name, tensor in content.items()}
-
-
-def cache_directory() -> Path:
-    """Where this user's converted files are kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    return Path(base) / "tinyreader"
 
 
 def hash_of(paths: Iterable[Path]) -> str:

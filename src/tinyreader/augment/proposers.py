@@ -1,0 +1,66 @@
+"""The proposers that names stand for: a masked language model, word vectors, a list of synonyms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tinyreader.augment.neighbours import Neighbours
+from tinyreader.augment.proposer import Proposer
+from tinyreader.augment.synonyms import read_synonyms
+from tinyreader.augment.vectors import load_vectors
+from tinyreader.errors import MissingExtraError, SettingsError
+
+EXTRA_PROPOSALS = 15
+"""So many more than the candidates are asked for, since some will not do (`candidates.clean`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposerNames:
+    """Who is to propose, by name, asked in this order: a file of synonyms, a masked language model, word vectors.
+
+    `exact` masks one word at a time, which is slower; see `MaskedLM`.
+    """
+
+    synonyms: str | None = None
+    masked_lm: str | None = None
+    vectors: str | None = None
+    exact: bool = False
+    precision: str = "auto"
+
+    def open(self, n_candidates: int) -> list[Proposer]:
+        """The proposers, loaded and checked; `SettingsError` when there is none."""
+        if not (self.synonyms or self.masked_lm or self.vectors):
+            raise SettingsError(
+                "nobody proposes words. Name at least one of: a masked language model (masked_lm, --masked-lm), word vectors "
+                "(vectors, --vectors), a file of synonyms (synonyms, --synonyms)"
+            )
+        n_proposals = n_candidates + EXTRA_PROPOSALS
+        opened: list[Proposer] = []
+        if self.synonyms is not None:
+            opened.append(read_synonyms(self.synonyms))
+        if self.masked_lm is not None:
+            opened.append(self._open_masked_lm(self.masked_lm, n_proposals))
+        if self.vectors is not None:
+            opened.append(Neighbours(load_vectors(self.vectors), n_proposals))
+        return opened
+
+    def _open_masked_lm(self, name: str, n_proposals: int) -> Proposer:
+        try:
+            from tinyreader.augment.masked_lm import MaskedLM
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("proposing words with a masked language model", "train") from error
+        return MaskedLM.from_pretrained(name, n_proposals=n_proposals, exact=self.exact, precision=self.precision)
+
+
+def fingerprint_of(proposer: Proposer) -> str:
+    """What tells a proposer from others: its own `fingerprint`, or the name of the function."""
+    own = getattr(proposer, "fingerprint", None)
+    if own is not None:
+        return str(own)
+    return f"{getattr(proposer, '__module__', '')}.{getattr(proposer, '__qualname__', type(proposer).__qualname__)}"
+
+
+def fingerprints(proposers: Sequence[Proposer]) -> list[str]:
+    """What tells these proposers, in this order, from others."""
+    return [fingerprint_of(proposer) for proposer in proposers]

@@ -1,0 +1,85 @@
+"""Synonyms from a file of two columns: the example of a proposer of one's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+
+from tinyreader.augment.candidates import is_word
+from tinyreader.augment.proposer import Passage
+from tinyreader.errors import DataError
+from tinyreader.files import open_binary
+
+log = logging.getLogger(__name__)
+
+EXPECTED = "A file of synonyms is UTF-8 text with a word, a tab and a synonym on each line"
+
+
+class Synonyms:
+    """Proposes what a table says for a word, whatever its case, in the table's order."""
+
+    def __init__(self, table: Mapping[str, Sequence[str]]) -> None:
+        self._table: dict[str, tuple[str, ...]] = {}
+        for word, synonyms in table.items():
+            self._table[word.casefold()] = (*self._table.get(word.casefold(), ()), *synonyms)
+        content = json.dumps(self._table, sort_keys=True).encode()
+        self.fingerprint = hashlib.blake2b(b"synonyms 1\n" + content, digest_size=16).hexdigest()
+
+    def __call__(self, passages: Sequence[Passage]) -> list[list[tuple[str, ...]]]:
+        """Synonyms per passage and place."""
+        return [[self._table.get(word.casefold(), ()) for word in passage.words] for passage in passages]
+
+
+def read_synonyms(path: str | os.PathLike[str]) -> Synonyms:
+    """The synonyms in a UTF-8 file, gzip-compressed or not, each line of which is a word, a tab and one synonym.
+
+    Lines of the same word add up, the best first. Blank lines and those that start with # are skipped. A line says nothing
+    of the other direction. Lines of which a side is not a single word (`fire engine`) are left out, with a warning in the log
+    that counts them. Raises `DataError`, naming the line, for a file that is otherwise.
+    """
+    table: dict[str, list[str]] = {}
+    n_left_out = first_left_out = 0
+    for number, word, synonym in _pairs(path):
+        if is_word(word) and is_word(synonym):
+            table.setdefault(word.casefold(), []).append(synonym)
+        else:
+            n_left_out += 1
+            first_left_out = first_left_out or number
+    if n_left_out:
+        log.warning(
+            "%s: %d lines with more or less than single words were left out, the first is line %d",
+            path, n_left_out, first_left_out,
+        )  # fmt: skip
+    if not table:
+        raise DataError(f"{path}: there are no synonyms in it. {EXPECTED}")
+    return Synonyms(table)
+
+
+def _pairs(path: str | os.PathLike[str]) -> Iterator[tuple[int, str, str]]:
+    """Yield line number, word and synonym."""
+    for number, line in _lines(path):
+        if not line.strip() or line.startswith("#"):
+            continue
+        columns = [column.strip() for column in line.split("\t")]
+        if len(columns) != 2 or not all(columns):
+            raise DataError(f"{path}, line {number}: {line.strip()[:60]!r} is not a word, a tab and a synonym. {EXPECTED}")
+        yield number, columns[0], columns[1]
+
+
+def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a UTF-8 file with their numbers; each is decoded by itself, so that an error can name it."""
+    number = 0
+    try:
+        with open_binary(path) as file:
+            for number, raw in enumerate(file, 1):
+                line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
+                yield number, line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}, line {number}: is not UTF-8. {EXPECTED}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        place = f", after line {number}" if number else ""
+        raise DataError(f"{path}{place}: cannot be read: {getattr(error, 'strerror', None) or error}") from error

@@ -1,0 +1,417 @@
+"""Files of word vectors: every format, what is wrong with them, and the cache."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyreader.augment import vector_files, vectors
+from tinyreader.augment.vectors import VectorNotes, Vectors, load_vectors, make_vectors
+from tinyreader.errors import DataError
+
+ROWS = {"the": [1.0, 2.0, 2.0], "bridge": [0.0, -3.0, 4.0], "naïve": [0.5, 0.25, 1.0], "Ελλάδα": [1e-3, 0.0, 0.0]}
+UNIT = np.array([[1 / 3, 2 / 3, 2 / 3], [0, -0.6, 0.8], [0.4364358, 0.2182179, 0.8728716], [1, 0, 0]], dtype=np.float32)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache directory, of each test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "tinyreader"
+
+
+def glove(rows: Any = ROWS) -> bytes:
+    """The rows in GloVe's format."""
+    pairs = rows.items() if isinstance(rows, dict) else rows
+    return "".join(f"{word} {' '.join(map(str, values))}\n" for word, values in pairs).encode()
+
+
+def text(rows: Any = ROWS) -> bytes:
+    """The rows in word2vec's text format; its own program writes a blank at the end of each line."""
+    return f"{len(rows)} {len(next(iter(rows.values())))}\n".encode() + glove(rows).replace(b"\n", b" \n")
+
+
+def binary(rows: Any = ROWS, end: bytes = b"\n") -> bytes:
+    """The rows in word2vec's binary format."""
+    pairs = list(rows.items() if isinstance(rows, dict) else rows)
+    out = f"{len(pairs)} {len(pairs[0][1])}\n".encode()
+    for word, values in pairs:
+        name = word if isinstance(word, bytes) else word.encode()
+        out += name + b" " + struct.pack(f"<{len(values)}f", *values) + end
+    return out
+
+
+def no_newlines(rows: Any = ROWS) -> bytes:
+    """The binary format as gensim writes it."""
+    return binary(rows, end=b"")
+
+
+WRITERS: tuple[Callable[[Any], bytes], ...] = (glove, text, binary, no_newlines)
+
+
+def load(tmp_path: Path, content: bytes, name: str = "vectors") -> Vectors:
+    """The vectors in a file with that content."""
+    (tmp_path / name).write_bytes(content)
+    return load_vectors(tmp_path / name)
+
+
+def complaint(tmp_path: Path, content: bytes) -> str:
+    """What is said of a file with that content, which leaves nothing in the cache."""
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, content, "bad")
+    assert str(tmp_path / "bad") in str(caught.value)
+    assert [p for p in tmp_path.rglob("*") if p.name not in ("bad", "cache", "tinyreader", vectors._FOLDER)] == []
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("compress", [False, True], ids=["plain", "gz"])
+@pytest.mark.parametrize("write", WRITERS, ids=lambda w: w.__name__)
+def test_every_format_gives_the_same(tmp_path: Path, write: Callable[[Any], bytes], compress: bool) -> None:
+    """Words in order with rows of length 1, whatever the format and the name; then the same again from the cache."""
+    content = gzip.compress(write(ROWS)) if compress else write(ROWS)
+    for _ in range(2):
+        read = load(tmp_path, content, "any.name")
+        assert list(read.words) == list(ROWS)
+        assert read.unit.dtype == np.float32
+        np.testing.assert_allclose(read.unit, UNIT, atol=1e-6)
+        assert read.notes == VectorNotes(read=4)
+        assert str(read.notes) == "4 vectors read"
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Any words with any numbers come back in order, in every format, and in blocks of any size."""
+    word = st.text(st.characters(blacklist_characters=" \t\r\n\0", blacklist_categories=("Cs",)), min_size=1, max_size=5)
+    words = data.draw(st.lists(word.map(lambda w: f"w{w}"), min_size=1, max_size=12, unique=True))
+    width = data.draw(st.integers(2, 4))
+    number = st.floats(-4, 4, width=32).filter(lambda x: x == 0 or abs(x) > 1e-30)
+    # a first value that is not zero, so that no row is
+    values = [[data.draw(st.floats(1, 4, width=32)), *data.draw(st.lists(number, min_size=width - 1, max_size=width - 1))]
+              for _ in words]
+    rows = dict(zip(words, values, strict=True))
+    write = data.draw(st.sampled_from(WRITERS))
+    path = tmp_path_factory.mktemp("any") / "v"
+    path.write_bytes(write(rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vector_files, "_BLOCK_VALUES", data.draw(st.integers(1, 60)))
+        blocks = list(vector_files.read_blocks(path))
+    assert [w.decode() for names, _ in blocks for w in names] == words
+    assert np.array_equal(np.concatenate([block for _, block in blocks]), np.array(values))
+
+
+def test_the_fingerprint_stands_for_words_and_values(tmp_path: Path) -> None:
+    """It is the same for the same table from a text file, compressed or not, or from memory, and changes with any part."""
+    first = load(tmp_path, glove())
+    assert len(first.fingerprint) == 32
+    table = np.array(list(ROWS.values()))
+    same = (load(tmp_path, gzip.compress(text())), make_vectors(list(ROWS), table), load(tmp_path, glove()))
+    assert {v.fingerprint for v in same} == {first.fingerprint}
+    others = (
+        load(tmp_path, glove({**ROWS, "the": [1.0, 2.0, 2.01]})),
+        load(tmp_path, glove().replace(b"bridge", b"Bridge")),
+        make_vectors(list(ROWS)[::-1], table),
+        make_vectors(list(ROWS)[:3], table[:3]),
+    )
+    assert len({v.fingerprint for v in (first, *others)}) == 5
+
+
+def test_words_are_found_as_they_are_or_in_lower_case() -> None:
+    """The word itself comes before its lower-case form; a word with neither is not found."""
+    read = make_vectors(["turkey", "Turkey", "bridge"], np.eye(3))
+    assert [read.find(w) for w in ("turkey", "Turkey", "TURKEY", "Bridge", "tower", "")] == [0, 1, 0, 2, None, None]
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda w: w.__name__)
+def test_what_is_no_use_is_left_out_and_counted(tmp_path: Path, write: Callable[[Any], bytes]) -> None:
+    """Vectors without a direction and words that came before are left out; the first usable one of a word counts."""
+    rows = [("a", [1.0, 0.0]), ("b", [0.0, 0.0]), ("a", [0.0, 1.0]), ("b", [0.0, 2.0]), ("", [1.0, 1.0])]
+    read = load(tmp_path, f"{len(rows)} 2\n".encode() + glove(rows) if write is text else write(rows))
+    assert list(read.words) == ["a", "b"]
+    assert read.unit.tolist() == [[1, 0], [0, 1]]
+    assert read.notes == VectorNotes(read=5, zero=1, duplicate=1, nameless=1)
+    assert read.notes.left_out == 3
+    assert str(read.notes) == "5 vectors read, left out: 1 of length 0, 1 for a word seen before, 1 without a word"
+    assert load(tmp_path, (tmp_path / "vectors").read_bytes()).notes == read.notes
+
+
+def test_words_that_are_not_utf8_are_left_out_and_counted(tmp_path: Path) -> None:
+    """Binary files hold words cut within a character: no text could have them, and the others are of use."""
+    rows = [(b"caf\xc3\xa9", [1.0, 2.0]), (b"caf\xc3", [3.0, 2.0]), (b"\xff", [1.0, 1.0]), (b"tower", [2.0, 1.0])]
+    for content in (binary(rows), b"".join(w + f" {a} {b}\n".encode() for w, (a, b) in rows)):
+        read = load(tmp_path, content)
+        assert list(read.words) == ["café", "tower"]
+        assert read.notes == VectorNotes(read=4, not_utf8=2)
+
+
+def test_words_of_glove_may_hold_blanks(tmp_path: Path) -> None:
+    """`. . .` and `at name@domain.com` are words of GloVe's largest file; a no-break space or a new-line sign is no blank."""
+    words = ["a", ". . .", "at name@domain.com", "\u00a0", "x\u0085y", "\u3000", "2", "1/2"]
+    content = "".join(f"{word} 0.{n + 1} -1e-2 3\n" for n, word in enumerate(words)).encode()
+    assert list(load(tmp_path, content).words) == words
+    assert list(load(tmp_path, f"{len(words)} 3\n".encode() + content).words) == words
+
+
+def test_marks_tabs_and_line_ends_do_not_matter(tmp_path: Path) -> None:
+    """A byte order mark, tabs, Windows line ends, blank lines and a last line without its end change nothing."""
+    for plain in (glove(), text()):
+        odd = b"\xef\xbb\xbf" + plain.replace(b" ", b"\t").replace(b"\n", b"\r\n") + b"\r\n\r\n"
+        for content in (odd, plain.rstrip(), plain.replace(b"\n", b"\n\n")):
+            assert load(tmp_path, content).fingerprint == load(tmp_path, plain).fingerprint
+
+
+def test_very_large_and_very_small_values_keep_their_direction(tmp_path: Path) -> None:
+    """Squares beyond what a float can hold are no problem."""
+    read = load(tmp_path, b"a 3e200 4e200\nb 3e-300 -4e-300\n")
+    np.testing.assert_allclose(read.unit, [[0.6, 0.8], [0.6, -0.8]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "there are no vectors in it, it is empty"),
+        (b" \n\n", "there are no vectors in it, it is empty"),
+        (b"0 300\n", r"no vectors in it, its header \(line 1\) says so"),
+        (b"5 0\n", "line 1: the header says 0 dimensions"),
+        (b"5 99999999999\n", "line 1: the header says 99999999999 dimensions"),
+        (b"a 0 0\nb 0 0\n", "none of its vectors can be used: 2 vectors read, left out: 2 of length 0"),
+        (b"a\nb\n", "line 1: there are no values after 'a'"),
+        (b"a 1 x\n", "line 1: 'x' is no number"),
+        (b"a 1 2\nb 1 x\nc 1 2\n", "line 2: 'x' is no number"),
+        (b"a 1 2\nb 1 1_0\nc 1 2\n", "line 2: '1_0' is no number"),
+        (b"a 1 2\n\nb nan 2\n", "line 3: 'nan' is no finite number"),
+        (b"a 1 2\nb 1 -inf\n", "line 2: '-inf' is no finite number"),
+        (b"a 1 2\nb 1 1e999\n", "line 2: '1e999' is no finite number"),
+        (b"a 1 2\nb 1\n", r"line 2: 'b' has 1 values, and the first line has 2\."),
+        (b"a 1 2\nb\n", "line 2: 'b' has 0 values, and the first line has 2"),
+        (b"a 1 2\nb 1 2 3\n", "line 2: 'b' has 3 values, and the first line has 2"),
+        (b"2 3\na 1 2\nb 1 2\n", r"line 2: 'a' has 2 values, and the header \(line 1\) says 3"),
+        (b"3 2\na 1 2\nb 1 2\n", r"the header \(line 1\) says 3 vectors, and 2 are there"),
+        (b"3 2\n", r"the header \(line 1\) says 3 vectors, and 0 are there"),
+        (b"1 2\na 1 2\nb 1 2\n", "line 3: is one vector more than the 1 that the header"),
+        (b"PK\3\4\0\0\0", "It is a zip archive: unpack it first"),
+        (b"\x93NUMPY\0\0", "neither text nor word2vec's binary format"),
+        ("a 1 2\n".encode("utf-16"), "neither text nor word2vec's binary format"),
+        (binary()[:-8], "word 4, byte 60: the file breaks off, but the header says 4 vectors of 3 dimensions"),
+        (binary()[:20], "word 2, byte 20: the file breaks off"),
+        (binary() + b"the", "the file goes on, but the header says 4 vectors"),
+        (binary().replace(b"4 3\n", b"3 3\n"), "word 4, byte 60: the file goes on, but the header says 3 vectors"),
+        (binary().replace(b"4 3\n", b"4 2\n"), "header"),
+        (binary([("a", [1.0, 2.0]), ("b", [1.0, float("nan")])]), r"word 2 \('b'\): its vector has values that are not finite"),
+        (b"9 2\nab " + bytes(8) + b"x" * 20_000, "word 2, byte 15: no word begins there"),
+        (gzip.compress(glove() * 50)[:-20], "the compressed data breaks off or is damaged"),
+        (gzip.compress(binary())[:-20], "the compressed data breaks off or is damaged"),
+        (gzip.compress(glove())[:-8] + bytes(8), "CRC check failed"),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, content: bytes, said: str) -> None:
+    """A file that is not as its format has it is an error that names the line, or the word and the byte."""
+    message = complaint(tmp_path, content)
+    assert re.search(said, message), message
+
+
+def test_a_line_without_end_is_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file without line ends is refused after the first few megabytes."""
+    monkeypatch.setattr(vector_files, "_MAX_LINE_BYTES", 1000)
+    assert "line 1: is longer than 1,000 bytes" in complaint(tmp_path, b"a " + b"0.5 " * 1000)
+
+
+def test_a_missing_file_and_a_directory_are_errors(tmp_path: Path) -> None:
+    """Both are said before anything is read."""
+    with pytest.raises(DataError, match=r"nothing\.txt: no such file\. Word vectors are a text file"):
+        load_vectors(tmp_path / "nothing.txt")
+    with pytest.raises(DataError, match="is a directory"):
+        load_vectors(str(tmp_path))
+
+
+@pytest.mark.parametrize("values", [[], [[1.0, 2.0]], [1.0, 2.0], [[], []], [[1.0, 2.0], [3.0, float("inf")]]])
+def test_tables_in_memory_are_checked(values: Any) -> None:
+    """Words and rows must fit each other, and the values be finite."""
+    with pytest.raises(DataError, match=r"need as many rows|the vector of 'b' has values that are not finite"):
+        make_vectors(["a", "b"], values)
+
+
+def test_the_second_time_the_file_is_not_parsed(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors are parsed once, whatever the file's name is then, and memory-mapped; nothing temporary stays."""
+    first = load(tmp_path, glove())
+    monkeypatch.setattr(vectors, "read_blocks", lambda path: pytest.fail("parsed again"))
+    again = load(tmp_path, glove(), "of another name")
+    assert isinstance(again.unit.base, np.memmap)
+    assert not again.unit.flags.writeable
+    assert (again.words, again.fingerprint, again.notes) == (first.words, first.fingerprint, first.notes)
+    assert np.array_equal(again.unit, first.unit)
+    (folder,) = (cache / vectors._FOLDER).iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["about.json", "unit.f32", "words.txt"]
+    assert (folder / "unit.f32").stat().st_size == 4 * 3 * 4
+
+
+def test_the_cache_may_be_elsewhere(tmp_path: Path, cache: Path) -> None:
+    """`cache` names another directory than the user's own."""
+    (tmp_path / "v").write_bytes(glove())
+    load_vectors(tmp_path / "v", cache=tmp_path / "mine")
+    assert (tmp_path / "mine" / vectors._FOLDER).is_dir()
+    assert not cache.exists()
+
+
+def edit_about(folder: Path, **changes: Any) -> None:
+    """Change what about.json says."""
+    about = json.loads((folder / "about.json").read_text())
+    (folder / "about.json").write_text(json.dumps(about | changes))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "unit.f32").write_bytes((folder / "unit.f32").read_bytes()[:-1]),
+        lambda folder: (folder / "unit.f32").unlink(),
+        lambda folder: (folder / "words.txt").write_text("the\nbridge\nother\nwords"),
+        lambda folder: (folder / "words.txt").unlink(),
+        lambda folder: (folder / "about.json").write_text("{"),
+        lambda folder: (folder / "about.json").write_text("[]"),
+        lambda folder: edit_about(folder, rows=3),
+        lambda folder: edit_about(folder, dimensions=4),
+        lambda folder: edit_about(folder, notes={"zzz": 1}),
+        lambda folder: [path.unlink() for path in folder.iterdir()],
+    ],
+)
+def test_a_damaged_cache_is_made_again(
+    tmp_path: Path, cache: Path, damage: Callable[[Path], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever is missing or of another size is noticed, said, and replaced."""
+    first = load(tmp_path, glove())
+    (folder,) = (cache / vectors._FOLDER).iterdir()
+    first = Vectors(first.words, first.unit.copy(), first.fingerprint, first.notes)
+    damage(folder)
+    again = load(tmp_path, glove())
+    assert "is damaged" in caplog.text
+    assert (again.words, again.notes) == (first.words, first.notes)
+    assert np.array_equal(again.unit, first.unit)
+    caplog.clear()
+    assert isinstance(load(tmp_path, glove()).unit.base, np.memmap)
+    assert caplog.text == ""
+    assert list((cache / vectors._FOLDER).iterdir()) == [folder]
+
+
+def test_a_cache_that_cannot_be_written_is_only_slower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where nothing can be kept the vectors are held in memory, with a warning."""
+    (tmp_path / "file").write_text("")
+    kept = load(tmp_path, glove())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    held = load(tmp_path, glove())
+    assert "cannot be kept in" in caplog.text
+    assert not isinstance(held.unit.base, np.memmap)
+    assert np.array_equal(held.unit, kept.unit)
+    assert (list(held.words), held.fingerprint, held.notes) == (list(kept.words), kept.fingerprint, kept.notes)
+
+
+def test_a_full_disk_leaves_nothing_behind(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error while the last of it is written out is no error of the load, and what was written is removed."""
+
+    def full(*paths: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(vectors, "sync", full)
+    assert list(load(tmp_path, glove()).words) == list(ROWS)
+    assert "No space left on device" in caplog.text
+    assert list((cache / vectors._FOLDER).iterdir()) == []
+
+
+def test_a_file_that_grows_meanwhile_is_refused(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file still being fetched is not kept under the hash of its first part."""
+    path = tmp_path / "v"
+    path.write_bytes(glove())
+    read = vectors._hash
+
+    def hash_then_grow(source: Path) -> str:
+        said = read(source)
+        with source.open("ab") as file:
+            file.write(b"more 1 2 3\n")
+        return said
+
+    monkeypatch.setattr(vectors, "_hash", hash_then_grow)
+    with pytest.raises(DataError, match="has changed while it was read"):
+        load_vectors(path)
+    assert list((cache / vectors._FOLDER).iterdir()) == []
+
+
+LOAD = "import sys; from tinyreader.augment.vectors import load_vectors; v = load_vectors(sys.argv[1]); print(v.fingerprint)"
+KILLED = "import os, signal, sys\nfrom tinyreader.augment import vectors\n" \
+    "vectors.sync = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)\nvectors.load_vectors(sys.argv[1])"  # fmt: skip
+
+
+def test_many_processes_may_load_at_once(tmp_path: Path, cache: Path) -> None:
+    """Processes that meet the same new file give the same, and leave one whole copy and nothing else."""
+    rows = {f"w{n}": [float(n + 1), 1.0, float(n % 7)] for n in range(10_000)}
+    path = tmp_path / "v"
+    path.write_bytes(glove(rows))
+    running = [subprocess.Popen([sys.executable, "-c", LOAD, str(path)], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    said = {process.communicate()[0].strip() for process in running}
+    assert [process.returncode for process in running] == [0] * 3
+    assert said == {load_vectors(path).fingerprint}
+    assert len(list((cache / vectors._FOLDER).iterdir())) == 1
+
+
+def test_the_faster_process_wins(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When another process has put its copy there in the meantime, that one stays and is used."""
+    (tmp_path / "v").write_bytes(glove())
+    load_vectors(tmp_path / "v", cache=tmp_path / "other")
+    publish = vectors._publish
+
+    def another_first(partial: Path, folder: Path) -> None:
+        shutil.copytree(tmp_path / "other" / vectors._FOLDER / folder.name, folder)
+        publish(partial, folder)
+
+    monkeypatch.setattr(vectors, "_publish", another_first)
+    inodes = []
+    for _ in range(2):
+        assert list(load_vectors(tmp_path / "v").words) == list(ROWS)
+        inodes += [path.stat().st_ino for path in (cache / vectors._FOLDER).iterdir()]
+    assert len(inodes) == 2
+    assert len(set(inodes)) == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a system where processes can be killed at once")
+def test_a_kill_in_between_does_not_hurt(tmp_path: Path, cache: Path) -> None:
+    """What a killed process leaves is never used; it goes the next time vectors are kept, once it is old."""
+    path = tmp_path / "v"
+    path.write_bytes(glove())
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (leftover,) = (cache / vectors._FOLDER).iterdir()
+    assert leftover.name.startswith(".tmp-")
+    assert list(load_vectors(path).words) == list(ROWS)
+    assert leftover.is_dir(), "it may belong to a process that is still at work"
+    for old in (*leftover.iterdir(), leftover):
+        os.utime(old, (1e9, 1e9))
+    load(tmp_path, text(), "another")
+    assert not leftover.exists()
+    assert len(list((cache / vectors._FOLDER).iterdir())) == 2
+
+
+def test_the_first_reading_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """That it takes a while, once, is told through the log."""
+    with caplog.at_level(logging.INFO):
+        load(tmp_path, glove())
+        load(tmp_path, glove())
+    assert caplog.text.count("reading the word vectors") == 1
