@@ -48,7 +48,9 @@ ORDER = (
     "cli",
     "__main__",
 )
-TORCH_FREE = ("errors", "files", "progress", "data", "tokenizer", "windows", "spans", "metrics", "cli")
+TORCH_FREE = (
+    "errors", "files", "progress", "data", "tokenizer", "windows", "spans", "metrics", "runtimes", "predict", "cli",
+)  # fmt: skip
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "huggingface_hub")
 
 
