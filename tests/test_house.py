@@ -30,12 +30,14 @@ ORDER = (
     "progress",
     "data",
     "tokenizer",
+    "model_files",
     "windows",
     "spans",
     "metrics",
     "models",
     "runtimes",
     "predict",
+    "reader",
     "augment",
     "distil",
     "recipes",
@@ -49,7 +51,8 @@ ORDER = (
     "__main__",
 )
 TORCH_FREE = (
-    "errors", "files", "progress", "data", "tokenizer", "windows", "spans", "metrics", "runtimes", "predict", "cli",
+    "errors", "files", "progress", "data", "tokenizer", "model_files", "windows", "spans", "metrics", "runtimes", "predict",
+    "reader", "cli",
 )  # fmt: skip
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "huggingface_hub")
 

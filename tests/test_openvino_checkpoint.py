@@ -189,8 +189,7 @@ def cut(directory: Path) -> None:
         (lambda d: (d / "model.safetensors").write_text("version https://git-lfs.github.com"), "damaged or no safetensors"),
         (lambda d: (d / "model.safetensors").write_bytes(b""), "damaged or no safetensors"),
         (lambda d: (d / "model.safetensors").write_bytes(struct.pack("<Q", 4) + b"[{}]"), "damaged or no safetensors"),
-        (lambda d: (d / "model.safetensors").unlink(), "has no model.safetensors, whole or in parts$"),
-        (pickled, r"pytorch_model.bin is a pickle.*tinyreader\[train\]"),
+        (lambda d: (d / "model.safetensors").unlink(), "has neither model.safetensors nor pytorch_model.bin$"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_reason(tmp_path: Path, damage: Any, said: str) -> None:
@@ -199,6 +198,19 @@ def test_what_cannot_be_used_is_refused_with_the_reason(tmp_path: Path, damage: 
     damage(directory)
     with pytest.raises(ModelError, match=said):
         load_model(directory, "fp32")
+
+
+def test_a_pickle_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With only a pytorch_model.bin the weights are converted into the user's cache, and are the same."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    directory = write_reader(tmp_path / "reader")
+    before = dict(Checkpoint(directory, "bert"))
+    pickled(directory)
+    for _ in range(2):
+        after = dict(Checkpoint(directory, "bert"))
+        assert after.keys() == before.keys()
+        assert all(np.array_equal(after[name], before[name]) for name in before)
+    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 1
 
 
 @pytest.mark.parametrize("family", ["deberta-v2", "modernbert"])

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from tinyreader.errors import ModelError
+from tinyreader.model_files import model_directory
 from tinyreader.models.parts import max_tokens
 from tinyreader.models.reader import NoDraws, check_vocabulary, check_weights, few, load_configuration, new_model
-from tinyreader.models.source import model_directory
 from tinyreader.models.weights import fit_names, read_weights
 from tinyreader.tokenizer import load_tokenizer, read_json, special_tokens
 

@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from tinyreader.errors import ModelError
-from tinyreader.models.source import model_directory
+from tinyreader.model_files import model_directory
 from tinyreader.models.weights import fit_names, read_weights
 from tinyreader.tokenizer import load_tokenizer, read_json
 

@@ -18,7 +18,6 @@ from transformers import PretrainedConfig, PreTrainedModel
 from tinyreader.errors import ModelError
 from tinyreader.files import sync
 from tinyreader.models.parts import max_tokens, takes_segments
-from tinyreader.models.weights import hash_of, weight_files
 from tinyreader.tokenizer import tokenizer_files
 
 
@@ -106,9 +105,3 @@ def _check_replaceable(target: Path) -> None:
     entries = list(target.iterdir())
     if entries and not ((target / "config.json").is_file() and all(entry.is_file() for entry in entries)):
         raise ModelError(f"{target} holds other things than a model and is not replaced; give another directory")
-
-
-def model_fingerprint(directory: str | Path) -> str:
-    """Hash of a model directory's configuration and weights."""
-    directory = Path(directory)
-    return hash_of([directory / "config.json", *weight_files(directory)])

@@ -6,7 +6,6 @@ which builds tensors and nothing else, and kept as safetensors in the user's cac
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -19,39 +18,9 @@ from torch import Tensor
 
 from tinyreader.errors import ModelError
 from tinyreader.files import atomic_path, cache_directory
-from tinyreader.models.source import PICKLE_FILE
-from tinyreader.tokenizer import read_json
+from tinyreader.model_files import PICKLE_FILE, hash_of, weight_files
 
 log = logging.getLogger(__name__)
-
-OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.h5", "*.msgpack", "*.bin.index.json")
-
-
-def weight_files(directory: Path) -> list[Path]:
-    """The files that hold a directory's weights: safetensors, whole or in parts, else the pickle."""
-    whole, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
-    if whole.is_file():
-        return [whole]
-    if index.is_file():
-        return [directory / name for name in _parts(index)]
-    if (directory / PICKLE_FILE).is_file():
-        return [directory / PICKLE_FILE]
-    others = sorted({path.name for pattern in OTHER_FORMATS for path in directory.glob(pattern)})
-    found = f" ({', '.join(others)} cannot be used)" if others else ""
-    raise ModelError(f"{directory} has neither model.safetensors nor {PICKLE_FILE}{found}")
-
-
-def _parts(index: Path) -> list[str]:
-    """The names of the files an index refers to, each once and all beside it."""
-    entries = read_json(index).get("weight_map")
-    if not isinstance(entries, dict) or not entries:
-        raise ModelError(f"{index} has no weight_map")
-    names = sorted({str(name) for name in entries.values()})
-    for name in names:
-        if Path(name).name != name or not name.endswith(".safetensors"):
-            raise ModelError(f"{index} refers to {name!r}, which is no safetensors file beside it")
-    return names
-
 
 def read_weights(directory: Path) -> dict[str, Tensor]:
     """A checkpoint's tensors by the names they have in it."""
@@ -70,9 +39,22 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path} is damaged or no safetensors file: {error}. Fetch the model again") from error
 
 
+def converted_pickle(path: Path) -> Path:
+    """The safetensors file in the user's cache that the pickle was converted to, now or before."""
+    _read_pickle(path)
+    cached = _cached(path)
+    if not cached.is_file():
+        raise ModelError(f"{path} was converted but cannot be kept in {cached.parent}; make that directory writable")
+    return cached
+
+
+def _cached(path: Path) -> Path:
+    return cache_directory() / "converted" / f"{hash_of([path])}.safetensors"
+
+
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     """The pickle's tensors, from the cache where it was converted before."""
-    cached = cache_directory() / "converted" / f"{hash_of([path])}.safetensors"
+    cached = _cached(path)
     if cached.is_file():
         try:
             return dict(load_file(cached))
@@ -99,16 +81,6 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path} should hold a dictionary of tensors by name and nothing else")
     # Storage that tensors share is written out once for each; safetensors knows no sharing.
     return {str(name): tensor.detach().clone().contiguous() for name, tensor in content.items()}
-
-
-def hash_of(paths: Iterable[Path]) -> str:
-    """Hash (BLAKE2b, 128 bits) of the files' contents, in order."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def fit_names(weights: Mapping[str, Tensor], expected: Iterable[str], prefix: str) -> dict[str, Tensor]:

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from tinyreader.errors import ModelError
-from tinyreader.tokenizer import read_json
+from tinyreader.errors import MissingExtraError, ModelError
+from tinyreader.model_files import PICKLE_FILE, weight_files
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -56,7 +56,7 @@ class Checkpoint(Mapping[str, FloatArray]):
         self.directory = directory
         self.prefix = prefix
         self.entries: dict[str, Entry] = {}
-        for path in weight_files(directory):
+        for path in _safetensors(directory):
             for entry in _entries(path):
                 own = _own_name(entry.name, prefix)
                 if own not in self.entries or f"{prefix}." in entry.name:
@@ -103,23 +103,16 @@ class Checkpoint(Mapping[str, FloatArray]):
             raise ModelError(f"{self.directory}: the weights have {_some(extra)}, but config.json only {n_layers} layers")
 
 
-def weight_files(directory: Path) -> list[Path]:
-    """The safetensors files of a model directory, whole or in the parts that its index names."""
-    whole, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
-    if whole.is_file():
-        return [whole]
-    if not index.is_file():
-        pickled = (directory / "pytorch_model.bin").is_file()
-        what = ". Its pytorch_model.bin is a pickle, which the torch engine converts: pip install \"tinyreader[train]\""
-        raise ModelError(f"{directory} has no model.safetensors, whole or in parts{what if pickled else ''}")
-    parts = read_json(index).get("weight_map")
-    if not isinstance(parts, dict) or not parts:
-        raise ModelError(f"{index} has no weight_map")
-    names = sorted({str(name) for name in parts.values()})
-    for name in names:
-        if Path(name).name != name or not name.endswith(".safetensors"):
-            raise ModelError(f"{index} refers to {name!r}, which is no safetensors file beside it")
-    return [directory / name for name in names]
+def _safetensors(directory: Path) -> list[Path]:
+    """The safetensors files of a model directory; a pickle is converted once, which takes torch."""
+    files = weight_files(directory)
+    if files != [directory / PICKLE_FILE]:
+        return files
+    try:
+        from tinyreader.models.weights import converted_pickle
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"converting the pickle {files[0]}", "train") from error
+    return [converted_pickle(files[0])]
 
 
 def _entries(path: Path) -> list[Entry]:

@@ -1,11 +1,14 @@
-"""From the name of a model to a directory on this machine."""
+"""A model's files: from its name to a directory on this machine, and which files there hold its weights."""
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from tinyreader.errors import MissingExtraError, ModelError
+from tinyreader.tokenizer import read_json
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 SETTINGS_FILES = (
@@ -20,6 +23,7 @@ SETTINGS_FILES = (
 )
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 PICKLE_FILE = "pytorch_model.bin"
+OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.h5", "*.msgpack", "*.bin.index.json")
 
 
 def model_directory(name_or_dir: str | Path, revision: str | None = None) -> Path:
@@ -53,3 +57,45 @@ def _download(name: str, revision: str | None) -> Path:
             f"there is no directory {name}, and the Hub's model of that name could not be downloaded: {reason}"
         ) from error
     return path
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """The files that hold a directory's weights: safetensors, whole or in parts, else the pickle."""
+    whole, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
+    if whole.is_file():
+        return [whole]
+    if index.is_file():
+        return [directory / name for name in _parts(index)]
+    if (directory / PICKLE_FILE).is_file():
+        return [directory / PICKLE_FILE]
+    others = sorted({path.name for pattern in OTHER_FORMATS for path in directory.glob(pattern)})
+    found = f" ({', '.join(others)} cannot be used)" if others else ""
+    raise ModelError(f"{directory} has neither model.safetensors nor {PICKLE_FILE}{found}")
+
+
+def _parts(index: Path) -> list[str]:
+    """The names of the files an index refers to, each once and all beside it."""
+    entries = read_json(index).get("weight_map")
+    if not isinstance(entries, dict) or not entries:
+        raise ModelError(f"{index} has no weight_map")
+    names = sorted({str(name) for name in entries.values()})
+    for name in names:
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise ModelError(f"{index} refers to {name!r}, which is no safetensors file beside it")
+    return names
+
+
+def hash_of(paths: Iterable[Path]) -> str:
+    """Hash (BLAKE2b, 128 bits) of the files' contents, in order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def model_fingerprint(directory: str | Path) -> str:
+    """Hash of a model directory's configuration and weights."""
+    directory = Path(directory)
+    return hash_of([directory / "config.json", *weight_files(directory)])

@@ -1,0 +1,61 @@
+"""`TorchRuntime`: any question-answering model that Transformers has, on a GPU or a CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tinyreader.models import (
+    LoadedReader,
+    Precision,
+    best_precision,
+    load_reader,
+    max_tokens,
+    qa_head,
+    takes_segments,
+)
+from tinyreader.models.precision import round_to_bf16
+from tinyreader.runtimes import Logits
+
+
+class TorchRuntime:
+    """A `Runtime` of a loaded reader, which is moved to the device and, for bf16, rounded in place."""
+
+    def __init__(self, reader: LoadedReader, precision: Precision, device: torch.device) -> None:
+        self.device = device
+        pad = reader.config.pad_token_id
+        self.pad_id = int(pad) if pad is not None else 0
+        self.max_tokens = max_tokens(reader.model) or 2**31
+        self.vocab_size = reader.model.get_input_embeddings().num_embeddings
+        self.precision = precision
+        self._takes_segments = takes_segments(reader.model)
+        self.model = reader.model.eval().to(device)
+        if precision == "bf16":
+            head = qa_head(self.model)
+            round_to_bf16(self.model, [head])
+            head.register_forward_pre_hook(lambda _, args: (args[0].float(), *args[1:]))
+
+    @torch.inference_mode()
+    def logits(
+        self, input_ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], segment_ids: npt.NDArray[np.int64]
+    ) -> Logits:
+        """Start and end logits float32 [B, L] of padded windows [B, L]; `mask` is 1 on real tokens."""
+        inputs = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)}
+        if self._takes_segments:
+            inputs["token_type_ids"] = torch.from_numpy(segment_ids)
+        out = self.model(**{name: tensor.to(self.device) for name, tensor in inputs.items()})
+        return out.start_logits.float().cpu().numpy(), out.end_logits.float().cpu().numpy()
+
+
+def open_torch(directory: Path, precision: Literal["auto", "bf16", "fp32"], threads: int | None = None) -> TorchRuntime:
+    """The runtime of the reader in that directory, on the accelerator where there is one."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    device = found if found is not None else torch.device("cpu")
+    chosen = best_precision(device) if precision == "auto" else precision
+    return TorchRuntime(load_reader(directory), chosen, device)

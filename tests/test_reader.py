@@ -1,0 +1,292 @@
+"""`reader`: questions and documents in, verbatim answers with places and scores out."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tiny_models import WORDS, write_reader
+from tinyreader.errors import DataError, ModelError, SettingsError
+from tinyreader.reader import Document, FoundAnswer, Reader, ReaderSettings, Reading
+from tinyreader.reader.reader import CHUNK_CHARACTERS
+from tinyreader.reader.settings import read_settings, write_settings
+from tinyreader.tokenizer import load_tokenizer
+
+QUESTION = "who built the bridge ?"
+SHORT: dict[str, Any] = {"max_seq_len": 32, "doc_stride": 6}
+
+
+def text(n: int, seed: int = 0) -> str:
+    """A text of n words that the tiny vocabulary knows."""
+    draw = random.Random(seed)
+    return " ".join(draw.choice([w for w in WORDS if w.isalpha()]) for _ in range(n))
+
+
+class Pointing:
+    """A runtime that wants the token `x`: where it stands the logits are high, and the null logit is `null`."""
+
+    pad_id = 0
+    max_tokens = 64
+
+    def __init__(self, x_id: int, null: float = 0.0, heights: dict[int, float] | None = None) -> None:
+        self.x_id, self.null, self.heights, self.shapes = x_id, null, heights or {}, list[tuple[int, int]]()
+
+    def logits(self, input_ids: Any, mask: Any, segment_ids: Any) -> tuple[Any, Any]:
+        """High at the token, `null` at the first, low elsewhere."""
+        self.shapes.append(input_ids.shape)
+        scores = np.where(input_ids == self.x_id, 5.0, -5.0).astype(np.float32)
+        scores[:, 0] = self.null
+        return scores, scores.copy()
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random reader."""
+    return write_reader(tmp_path_factory.mktemp("reader"))
+
+
+@pytest.fixture(scope="module")
+def reader(directory: Path) -> Reader:
+    """It, in fp32 by OpenVINO."""
+    return Reader.from_pretrained(directory, precision="fp32", threads=1, **SHORT)
+
+
+def pointing(directory: Path, null: float = 0.0, **settings: Any) -> Reader:
+    """A reader that finds the word x."""
+    tokenizer = load_tokenizer(directory)
+    return Reader(tokenizer, Pointing(tokenizer.token_to_id("x"), null), ReaderSettings(**{**SHORT, **settings}))
+
+
+def same(one: Reading, other: Reading) -> bool:
+    """Whether two readings say the same; scores to what fp32 in batches of other shapes may differ by."""
+    def plain(r: Reading) -> list[tuple[Any, ...]]:
+        return [(a.text, a.start, a.end, a.document.id) for a in r.answers]
+
+    close = all(math.isclose(a.score, b.score, abs_tol=1e-5) for a, b in zip(one.answers, other.answers, strict=False))
+    return (one.question, plain(one), one.has_answer) == (other.question, plain(other), other.has_answer) and close
+
+
+def test_answers_are_slices_of_their_documents(reader: Reader) -> None:
+    """Each answer is verbatim, with its place, best first, and scores are chances."""
+    documents = [text(n, n) for n in (5, 90, 30)]
+    reading = reader.read(QUESTION, documents, top_k=10)
+    assert len(reading.answers) == 10
+    for answer in reading.answers:
+        assert answer.document.text[answer.start : answer.end] == answer.text != ""
+        assert answer.document == Document(answer.document.id, documents[int(answer.document.id)])
+    scores = [a.score for a in reading.answers]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0.0 <= s <= 1.0 for s in scores)
+    assert math.isclose(reading.no_answer_score, 1.0 - scores[0])
+
+
+def test_every_document_is_read_to_its_end(directory: Path) -> None:
+    """What is sought is found wherever it stands in a document of many windows, once."""
+    reader = pointing(directory)
+    for place in (0, 17, 140, 299):
+        words = text(300).replace("x", "a").split()
+        words[place] = "x"
+        reading = reader.read(QUESTION, " ".join(words), max_answer_tokens=1)
+        assert reading.answer is not None
+        assert (reading.answer.text, reading.answer.start) == ("x", len(" ".join([*words[:place], ""])))
+        assert [a.text for a in reading.answers].count("x") == 1
+
+
+def test_a_stream_gives_what_single_calls_give(reader: Reader) -> None:
+    """Many questions at once, of many lengths, are answered as one by one, in order."""
+    pairs = [(f"{QUESTION} {text(n % 3, n)}", [text(3 + 11 * n % 70, n + k) for k in range(n % 3)]) for n in range(12)]
+    together = list(reader.read_many(iter(pairs)))
+    assert [r.question for r in together] == [q for q, _ in pairs]
+    assert all(same(one, reader.read(*pair)) for one, pair in zip(together, pairs, strict=True))
+
+
+def test_an_endless_stream_is_read_as_it_comes(directory: Path) -> None:
+    """Readings come out while questions still come in, and a chunk bounds what is held."""
+    taken = 0
+
+    def endless() -> Iterator[tuple[str, str]]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield QUESTION, "the bridge x " * 200
+
+    stream = pointing(directory).read_many(endless())
+    assert next(stream).answers[0].text == "x"
+    assert taken * 2600 < 1.1 * CHUNK_CHARACTERS
+    stream.close()
+
+
+def test_one_question_on_more_text_than_a_chunk(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question whose documents fill several chunks gets the best of all of them, and the next one its own."""
+    monkeypatch.setattr("tinyreader.reader.reader.CHUNK_CHARACTERS", 300)
+    reader = pointing(directory)
+    many = [f"{'a ' * 40}{n} the bridge" for n in range(10)]
+    many[7] += " x"
+    first, second, third = reader.read_many([(QUESTION, many), ("who ?", "x a"), ("it ?", [])])
+    assert (first.answers[0].text, first.answers[0].document.id) == ("x", "7")
+    assert second.answers[0].document.text == "x a"
+    assert third.answers == ()
+
+
+def test_documents_come_in_several_forms(directory: Path, tmp_path: Path) -> None:
+    """A text, a path, a document, a pair, and lists of them; answers name what they come from."""
+    reader = pointing(directory)
+    path = tmp_path / "notes é.txt"
+    path.write_text("the x", encoding="utf-8")
+    for given, name in (("the x", "0"), (path, str(path)), (Document("d", "the x"), "d"), (("p", "the x"), "p")):
+        for documents in (given, [given]):
+            assert reader.read(QUESTION, documents).answers[0].document.id == name  # type: ignore[arg-type]
+    assert {a.document.id for a in reader.read(QUESTION, ["x", path, ("p", "x")], top_k=3).answers} == {"0", str(path), "p"}
+
+
+@pytest.mark.parametrize("empty", [[], "", "   \n", ["", "  "]])
+def test_nothing_to_read_is_no_answer(reader: Reader, empty: Any) -> None:
+    """Without text there is no answer, with certainty, and no error."""
+    reading = reader.read(QUESTION, empty)
+    assert (reading.answers, reading.answer, reading.no_answer_score, reading.has_answer) == ((), None, 1.0, False)
+
+
+def test_the_null_score_decides_whether_there_is_an_answer(directory: Path) -> None:
+    """The span's odds against null decide at the threshold; the score is their logistic, divided by the temperature."""
+    assert pointing(directory, null=4.9).read(QUESTION, "the x").has_answer
+    unsure = pointing(directory, null=5.5).read(QUESTION, "the x")
+    assert unsure.answer is None
+    assert unsure.answers[0].null_odds == pytest.approx(1.0)
+    assert unsure.answers[0].score == pytest.approx(1 / (1 + math.e))
+    assert unsure.no_answer_score == pytest.approx(1 - 1 / (1 + math.e))
+    assert pointing(directory, null=5.5, no_answer_threshold=1.0).read(QUESTION, "the x").has_answer
+    calm = pointing(directory, null=5.5, temperature=4.0).read(QUESTION, "the x")
+    assert calm.answers[0].score == pytest.approx(1 / (1 + math.exp(0.25)))
+    assert pointing(directory, null=1000.0).read(QUESTION, "the x").answers[0].score == 0.0
+
+
+def test_zero_is_a_value(directory: Path) -> None:
+    """Settings of a call go over the reader's own, 0 and False too; None leaves them as they are."""
+    reader = pointing(directory, null=5.5, score_threshold=0.9, word_boundaries=True)
+    assert reader.read(QUESTION, "the x").answers == ()
+    assert reader.read(QUESTION, "the x", score_threshold=0).answers != ()
+    assert reader.read(QUESTION, "the x", score_threshold=None).answers == ()
+    with pytest.raises(SettingsError, match=r"max_answer_token is no setting of a reader; there are: .*max_answer_tokens"):
+        reader.read(QUESTION, "the x", max_answer_token=3)
+
+
+def test_answers_do_not_overlap_unless_asked_to(reader: Reader) -> None:
+    """Of overlapping spans of a document the best stays; max_overlap = 1 keeps all."""
+    def overlaps(answers: tuple[FoundAnswer, ...]) -> bool:
+        return any(a.start < b.end and b.start < a.end for n, a in enumerate(answers) for b in answers[:n])
+
+    assert not overlaps(reader.read(QUESTION, text(60), top_k=5).answers)
+    assert overlaps(reader.read(QUESTION, text(60), top_k=5, max_overlap=1.0).answers)
+
+
+def test_word_boundaries_widen_answers(directory: Path) -> None:
+    """An answer that cuts through a word takes all of it, by choice."""
+    tokenizer = load_tokenizer(directory)
+    middle = Reader(tokenizer, Pointing(tokenizer.token_to_id("##ing")), ReaderSettings(**SHORT))
+    one = {"max_answer_tokens": 1}
+    assert middle.read(QUESTION, "was builting it", **one).answers[0].text == "ing"
+    assert middle.read(QUESTION, "was builting it", word_boundaries=True, **one).answers[0].text == "builting"
+
+
+def test_the_surroundings_of_an_answer(directory: Path) -> None:
+    """`context` gives the answer with so many characters on each side, as many as there are."""
+    answer = pointing(directory).read(QUESTION, "the bridge x was built").answers[0]
+    assert answer.context(4) == "dge x was"
+    assert answer.context() == "the bridge x was built"
+
+
+def test_one_form_for_programs(reader: Reader) -> None:
+    """A reading as plain data holds all that was found, and is JSON."""
+    plain = json.loads(json.dumps(reader.read(QUESTION, [("a", text(20))]).as_dict()))
+    assert plain.keys() == {"question", "has_answer", "no_answer_score", "answers"}
+    assert plain["answers"][0].keys() == {"text", "score", "document", "start", "end", "null_odds"}
+
+
+@pytest.mark.parametrize(
+    ("question", "documents", "said"),
+    [
+        ("", "a", "question 0 is empty"),
+        ("  ", "a", "question 0 is empty"),
+        ("the " * 40, "a", "has 40 tokens"),
+        (QUESTION, [3], "document 0 is of type int"),
+        (QUESTION, [("a", 3)], "document 0 is of type tuple"),
+        (QUESTION, Path("nothing.txt"), "nothing.txt cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_said(reader: Reader, question: str, documents: Any, said: str) -> None:
+    """Each mistake is one clear error."""
+    with pytest.raises(DataError, match=said):
+        reader.read(question, documents)
+
+
+def test_bytes_that_are_no_text_are_said(reader: Reader, tmp_path: Path) -> None:
+    """A file that is not UTF-8 is named with the place."""
+    (tmp_path / "a.txt").write_bytes(b"the \xff")
+    with pytest.raises(DataError, match=r"a.txt is not UTF-8 text \(byte 4\)"):
+        reader.read(QUESTION, tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("engine", ["auto", "openvino", "torch"])
+def test_engines_agree(directory: Path, reader: Reader, engine: Any) -> None:
+    """Whatever engine reads, it finds the same."""
+    other = Reader.from_pretrained(directory, engine=engine, precision="fp32", **SHORT)
+    for n in range(4):
+        assert same(other.read(QUESTION, text(50, n)), reader.read(QUESTION, text(50, n)))
+
+
+def test_architectures_without_a_graph_are_read_by_torch(tmp_path: Path) -> None:
+    """engine = "auto" takes torch for what OpenVINO does not know."""
+    reader = Reader.from_pretrained(write_reader(tmp_path, "deberta-v2"), precision="fp32", **SHORT)
+    assert type(reader.runtime).__name__ == "TorchRuntime"
+    assert reader.read(QUESTION, text(40)).answers
+
+
+def test_settings_lie_beside_the_model(tmp_path: Path) -> None:
+    """What `reader.json` says is the reader's default; a call's own settings go over it."""
+    directory = write_reader(tmp_path)
+    write_settings(ReaderSettings(no_answer_threshold=-1.5, temperature=2.0, max_seq_len=48, doc_stride=10), directory)
+    assert json.loads((directory / "reader.json").read_text())["settings"]["no_answer_threshold"] == -1.5
+    reader = Reader.from_pretrained(directory, temperature=3.0, threads=1)
+    assert (reader.settings.no_answer_threshold, reader.settings.temperature, reader.settings.max_seq_len) == (-1.5, 3.0, 48)
+    (directory / "reader.json").write_text('{"settings": {"topk": 3}}')
+    with pytest.raises(ModelError, match=r"reader.json: topk is no setting"):
+        read_settings(directory)
+
+
+def test_windows_fit_short_models(tmp_path: Path) -> None:
+    """A model that takes fewer tokens than the usual window is read in its own; asking for more is an error."""
+    directory = write_reader(tmp_path)
+    assert Reader.from_pretrained(directory, threads=1).settings.max_seq_len == 64
+    with pytest.raises(SettingsError, match="max_seq_len is 80, but this model takes at most 64 tokens"):
+        Reader.from_pretrained(directory, threads=1, max_seq_len=80, doc_stride=10)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"top_k": 0}, {"max_answer_tokens": 0}, {"score_threshold": 1.5}, {"max_overlap": -1.0}, {"temperature": 0.0},
+     {"no_answer_threshold": math.nan}],
+)  # fmt: skip
+def test_settings_without_sense_are_refused(wrong: dict[str, Any]) -> None:
+    """A value that could not mean anything is named."""
+    with pytest.raises(SettingsError, match=next(iter(wrong))):
+        ReaderSettings(**wrong)
+
+
+def test_reading_takes_neither_torch_nor_transformers(directory: Path) -> None:
+    """A question is answered in a process that has imported neither."""
+    code = (
+        "import sys; from tinyreader.reader import Reader\n"
+        f"reader = Reader.from_pretrained({str(directory)!r}, max_seq_len=32, doc_stride=6, threads=1)\n"
+        "assert reader.read('who ?', 'the bridge was built').answers\n"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'transformers')))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
