@@ -105,7 +105,7 @@ def run_peer(python: Path, stage: str, job: Job) -> list[Timing]:
     command += ["--teacher", str(job.teacher), "--student", str(job.student), "--data", str(job.data)]
     command += ["--batch-size", str(job.batch_size), "--max-seq-len", str(job.max_seq_len)]
     with CpuWatch() as watch:
-        report = json.loads(run(command, job).splitlines()[-1])
+        report = json.loads(run(command, job.scratch, job.threads).splitlines()[-1])
     for phase, steps in report["phases"].items():
         same_windows(PEER, phase, sum(n for n, _ in steps), job)
     return [
@@ -123,7 +123,7 @@ def run_ours(stage: str, job: Job) -> list[Timing]:
     recipe.write_text(recipe_text(stage, job), "utf-8")
     command = [str(Path(sys.executable).with_name("tinyreader")), "distil", str(recipe), "--out", str(out)]
     with CpuWatch() as watch:
-        run(command, job)
+        run(command, job.scratch, job.threads)
     events = [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
     precision = json.loads((out / "student" / "run.json").read_text("utf-8"))["identity"]["precision"]
     same_windows(OURS, stage, sum(event["outcome"]["windows"] for event in events if event["event"] == "stage"), job)
@@ -162,13 +162,11 @@ def recipe_text(stage: str, job: Job) -> str:
     return "\n".join(lines) + "\n"
 
 
-def run(command: Sequence[str], job: Job) -> str:
-    """What the command printed; its progress goes to a file, whose end is shown if it fails."""
-    log = job.scratch / "stderr.txt"
+def run(command: Sequence[str], scratch: Path, threads: int) -> str:
+    """What the command printed; its progress goes to a file in scratch, whose end is shown if it fails."""
+    log = scratch / "stderr.txt"
     with log.open("w") as stderr:
-        result = subprocess.run(
-            command, env=environment(job.threads), cwd=job.scratch, stdout=subprocess.PIPE, stderr=stderr
-        )
+        result = subprocess.run(command, env=environment(threads), cwd=scratch, stdout=subprocess.PIPE, stderr=stderr)
     if result.returncode:
         raise SystemExit(f"{' '.join(command)}\nended with {result.returncode}:\n{log.read_text()[-3000:]}")
     return result.stdout.decode()

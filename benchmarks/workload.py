@@ -1,6 +1,6 @@
-"""What both sides of a distillation benchmark work on: windows cut once, a vocabulary, models with random weights.
+"""What both sides of a benchmark work on: windows or whole paragraphs, a vocabulary, vectors, models with random weights.
 
-The windows are written as SQuAD paragraphs that fit `max_seq_len` whole, so that both sides train on the same ones, one
+Windows are written as SQuAD paragraphs that fit `max_seq_len` whole, so that both sides train on the same ones, one
 feature each, whatever their own rules for cutting are.
 """
 
@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tokenizers import BertWordPieceTokenizer
 
 DOC_STRIDE = 128
 MAX_QUESTION_TOKENS = 64  # what Haystack 1 keeps of a question; a longer one would give the sides different windows
+WARM_UP = "The quick brown fox jumps over the lazy dog, and the dog does not mind at all."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A question with a piece of its context, as one SQuAD paragraph, and its length in tokens."""
+    """A SQuAD paragraph and its length in tokens: a question with a piece of its context, or a paragraph as it came."""
 
     paragraph: dict[str, Any]
     n_tokens: int
@@ -70,6 +73,25 @@ def questions(data: Path) -> Iterator[tuple[dict[str, Any], str]]:
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:
                 yield question, paragraph["context"]
+
+
+def sample_paragraphs(
+    data: Path, tokenizer: BertWordPieceTokenizer, *, n: int, max_tokens: int, seed: int
+) -> list[Window]:
+    """The first n paragraphs of the file in a seeded random order, with all of their questions.
+
+    A paragraph of more than max_tokens is passed over: Haystack 1 would rewrite the beginning of it only.
+    """
+    pool = [p for article in json.loads(data.read_text("utf-8"))["data"] for p in article["paragraphs"]]
+    random.Random(seed).shuffle(pool)
+    sample: list[Window] = []
+    for paragraph in pool:
+        n_tokens = len(tokenizer.encode(paragraph["context"]))
+        if n_tokens <= max_tokens:
+            sample.append(Window(paragraph, n_tokens))
+        if len(sample) == n:
+            return sample
+    raise SystemExit(f"{data} has only {len(sample)} fitting paragraphs of the {n} asked for: ask for fewer")
 
 
 def sample_windows(
@@ -116,22 +138,44 @@ def write_squad(path: Path, windows: list[Window]) -> None:
     path.write_text(json.dumps({"version": "v2.0", "data": [{"title": "sample", "paragraphs": paragraphs}]}), "utf-8")
 
 
-def write_model(folder: Path, shape: Shape, vocab: Path, *, seed: int) -> None:
-    """Write a BERT reader of the shape with random weights, and its tokenizer."""
+def write_model(folder: Path, shape: Shape, vocab: Path, *, seed: int, kind: str = "BertForQuestionAnswering") -> None:
+    """Write a BERT model of the shape and the Transformers class with random weights, and its tokenizer."""
     import torch
-    from transformers import BertConfig, BertForQuestionAnswering
+    import transformers
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     torch.manual_seed(seed)
-    config = BertConfig(
+    config = transformers.BertConfig(
         vocab_size=len(vocab.read_text("utf-8").splitlines()),
         hidden_size=shape.width,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         intermediate_size=shape.intermediate,
     )
-    BertForQuestionAnswering(config).save_pretrained(folder)
+    getattr(transformers, kind)(config).save_pretrained(folder)
     (folder / "vocab.txt").write_bytes(vocab.read_bytes())
     settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 512}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
+
+
+def write_vectors(
+    path: Path, data: Path, tokenizer: BertWordPieceTokenizer, *, n_words: int, width: int, seed: int
+) -> None:
+    """Write random word vectors in GloVe's text format: half of the words are the data's most frequent, half made up.
+
+    Made-up words are of letters, in which Tinyreader searches; Haystack 1 searches in everything.
+    """
+    counts: Counter[str] = Counter()
+    for article in json.loads(data.read_text("utf-8"))["data"]:
+        for paragraph in article["paragraphs"]:
+            text = tokenizer.normalizer.normalize_str(paragraph["context"])
+            counts.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text))
+    words = [word for word, _ in counts.most_common(n_words // 2)]
+    letters = str.maketrans("0123456789", "bcdfghjklm")
+    words += [f"qx{str(number).translate(letters)}" for number in range(n_words - len(words))]
+    draw = np.random.default_rng(seed)
+    numbers = np.array([f"{value / 10_000:.4f}" for value in range(-9999, 10_000)], dtype=object)
+    with path.open("w", encoding="utf-8") as file:
+        for word in words:
+            file.write(f"{word} {' '.join(numbers[draw.integers(len(numbers), size=width)])}\n")
