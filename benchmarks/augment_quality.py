@@ -96,7 +96,7 @@ def main() -> int:
     paragraphs = list(paragraphs_of(load_examples(args.data)))
     sample = random.Random(args.seed).sample(paragraphs, min(args.paragraphs, len(paragraphs)))
     names = ProposerNames(args.synonyms, args.masked_lm, args.vectors, args.exact)
-    proposers: list[Proposer] = names.open(options.candidates)
+    proposers: list[Proposer] = names.open(options.candidates, print)
     report = AugmentReport()
     plain = [example for paragraph in sample for example in paragraph]
     copies = [e for e in augment(plain, proposers, options, report) if "#aug" in e.id]

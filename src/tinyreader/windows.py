@@ -110,10 +110,10 @@ class Windower:
 
     def __init__(self, tokenizer: Tokenizer, settings: WindowSettings | None = None) -> None:
         self.settings = settings or WindowSettings()
-        self.tokenizer = _unbounded(tokenizer)
+        self.tokenizer = unbounded(tokenizer)
         self.counts = WindowCounts()
         self._template = _pair_template(self.tokenizer)
-        self._trims = _offsets_hold_spaces(self.tokenizer)
+        self._trims = offsets_hold_spaces(self.tokenizer)
         room = self.settings.max_seq_len - self._template.n_special - self.settings.doc_stride - MIN_STEP
         self.max_question_tokens = min(room, self.settings.max_question_tokens or room)
         if self.max_question_tokens < 1:
@@ -147,9 +147,9 @@ class Windower:
         for text, encoding in zip(texts, encoded, strict=True):
             offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
             if self._trims:
-                _trim_spaces(text, offsets)
+                trim_spaces(text, offsets)
             if not text.isascii():
-                _take_in_marks(text, offsets)
+                take_in_marks(text, offsets)
             contexts[text] = _Context(np.array(encoding.ids, dtype=np.int32), offsets)
         return contexts
 
@@ -238,7 +238,7 @@ def _pieces(n_tokens: int, room: int, step: int) -> Iterator[tuple[int, int]]:
     yield start, n_tokens
 
 
-def _unbounded(tokenizer: Tokenizer) -> Tokenizer:
+def unbounded(tokenizer: Tokenizer) -> Tokenizer:
     """A copy that does not truncate, pad, draw lots, or take texts for special tokens; the caller's own is left alone."""
     try:
         copy = Tokenizer.from_str(tokenizer.to_str())
@@ -279,13 +279,13 @@ def _pair_template(tokenizer: Tokenizer) -> _Template:
     return template
 
 
-def _offsets_hold_spaces(tokenizer: Tokenizer) -> bool:
+def offsets_hold_spaces(tokenizer: Tokenizer) -> bool:
     text = "one two  three\nfour"
     offsets = tokenizer.encode(text, add_special_tokens=False).offsets
     return any(text[a:b] != text[a:b].strip() for a, b in offsets)
 
 
-def _trim_spaces(text: str, offsets: IntArray) -> None:
+def trim_spaces(text: str, offsets: IntArray) -> None:
     """Shrinks, in place, offsets that begin or end with white space, as SentencePiece's do."""
     for row, (a, b) in enumerate(offsets.tolist()):
         piece = text[a:b]
@@ -294,7 +294,7 @@ def _trim_spaces(text: str, offsets: IntArray) -> None:
             offsets[row] = (a + left, a + max(left, len(piece.rstrip())))
 
 
-def _take_in_marks(text: str, offsets: IntArray) -> None:
+def take_in_marks(text: str, offsets: IntArray) -> None:
     """Lengthens, in place, offsets that stop short of combining marks: normalisers drop these, an answer must not."""
     change = np.zeros(len(text) + 1, dtype=np.int32)
     np.add.at(change, offsets[:, 0], 1)

@@ -21,7 +21,7 @@ from tinyreader.augment.candidates import is_word
 from tinyreader.augment.proposer import Passage
 from tinyreader.errors import ModelError, SettingsError
 from tinyreader.tokenizer import special_tokens
-from tinyreader.windows import _offsets_hold_spaces, _take_in_marks, _trim_spaces, _unbounded, padded_length
+from tinyreader.windows import offsets_hold_spaces, padded_length, take_in_marks, trim_spaces, unbounded
 
 Ints = npt.NDArray[np.int64]
 
@@ -143,14 +143,14 @@ class Asker:
     def __init__(
         self, tokenizer: Tokenizer, vocabulary: Vocabulary, mask_id: int, pad_id: int, max_tokens: int, options: MaskedLMOptions
     ) -> None:
-        self.tokenizer = _unbounded(tokenizer)
+        self.tokenizer = unbounded(tokenizer)
         self.vocabulary, self.options = vocabulary, options
         self.mask_id, self.pad_id, self.max_tokens = mask_id, pad_id, max_tokens
         self.prefix, self.suffix = _special_ids(self.tokenizer)
         self.room = max_tokens - len(self.prefix) - len(self.suffix)
         if self.room < 1:
             raise ModelError(f"an input of {max_tokens} tokens leaves no room for text beside the special tokens")
-        self._spaces = _offsets_hold_spaces(self.tokenizer)
+        self._spaces = offsets_hold_spaces(self.tokenizer)
 
     def ask(self, passages: Sequence[Passage]) -> Iterator[Questions]:
         """Yield, for each passage, the sequences that ask for its places that are words of one token."""
@@ -160,9 +160,9 @@ class Asker:
             ids = np.array(encoding.ids, dtype=np.int64)
             offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
             if self._spaces:
-                _trim_spaces(passage.text, offsets)
+                trim_spaces(passage.text, offsets)
             if not passage.text.isascii():
-                _take_in_marks(passage.text, offsets)
+                take_in_marks(passage.text, offsets)
             yield self._questions(ids, _tokens_at(passage, offsets, self.vocabulary.forms[ids] != Form.PART))
 
     def _questions(self, ids: Ints, tokens: Ints) -> Questions:

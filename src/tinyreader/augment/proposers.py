@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tinyreader.augment.neighbours import Neighbours
@@ -28,8 +28,8 @@ class ProposerNames:
     exact: bool = False
     precision: str = "auto"
 
-    def open(self, n_candidates: int) -> list[Proposer]:
-        """The proposers, loaded and checked; `SettingsError` when there is none."""
+    def open(self, n_candidates: int, say: Callable[[str], None]) -> list[Proposer]:
+        """The proposers, loaded and checked; `SettingsError` when there is none. `say` is told what was left out of a file."""
         if not (self.synonyms or self.masked_lm or self.vectors):
             raise SettingsError(
                 "nobody proposes words. Name at least one of: a masked language model (masked_lm, --masked-lm), word vectors "
@@ -42,7 +42,10 @@ class ProposerNames:
         if self.masked_lm is not None:
             opened.append(self._open_masked_lm(self.masked_lm, n_proposals))
         if self.vectors is not None:
-            opened.append(Neighbours(load_vectors(self.vectors), n_proposals))
+            vectors = load_vectors(self.vectors)
+            if vectors.notes.left_out:
+                say(f"{self.vectors}: {vectors.notes}")
+            opened.append(Neighbours(vectors, n_proposals))
         return opened
 
     def _open_masked_lm(self, name: str, n_proposals: int) -> Proposer:

@@ -85,7 +85,7 @@ def augment(
         scanned = scan(source, stop)
         if scanned.report.counts:
             progress.say(f"{data}: {scanned.report}")
-        proposers = asked.names.open(asked.options.candidates)
+        proposers = asked.names.open(asked.options.candidates, progress.say)
         if show:
             _show(_some(source.examples(), show, asked.options.seed), proposers, asked.options)
             return

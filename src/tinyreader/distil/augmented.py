@@ -37,9 +37,11 @@ class Rewriting:
         return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def plan(plain: Scanned, settings: AugmentSettings, data: DataSettings, training: TrainingSettings) -> Rewriting:
+def plan(
+    plain: Scanned, settings: AugmentSettings, data: DataSettings, training: TrainingSettings, progress: Progress
+) -> Rewriting:
     """The rewriting that a stage on the data `plain` asks for, its proposers loaded and checked."""
-    proposers = settings.proposers(training.precision).open(settings.candidates)
+    proposers = settings.proposers(training.precision).open(settings.candidates, progress.say)
     return Rewriting(plain, data.on_bad, settings.options(training.seed), proposers)
 
 

@@ -111,7 +111,7 @@ class _Run:
         }
         self.sources = {stage.name: Source.of_stage(stage, r.data) for stage in r.stages}
         rewritings = {
-            s.name: augmented.plan(scanned[self.sources[s.name]], s.augment, r.data, r.training)
+            s.name: augmented.plan(scanned[self.sources[s.name]], s.augment, r.data, r.training, self.progress)
             for s in r.stages if s.augment is not None
         }  # fmt: skip
         self.dev = development_examples(
