@@ -11,6 +11,7 @@ import sys
 
 import typer
 
+from tinyreader.cli import ask as ask_commands
 from tinyreader.cli import augment as augment_commands
 from tinyreader.cli import data as data_commands
 from tinyreader.cli import distil as distil_commands
@@ -27,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_commands.app, name="data")
+ask_commands.register(app)
 augment_commands.register(app)
 distil_commands.register(app)
 predict_commands.register(app)

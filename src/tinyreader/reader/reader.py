@@ -57,8 +57,8 @@ class Reader:
         Raises `ModelError` for what is no question-answering model and `SettingsError` for settings that do not fit it.
         """
         directory = model_directory(model, revision)
-        tokenizer = load_tokenizer(directory)
         runtime = open_engine(directory, engine, precision, threads)
+        tokenizer = load_tokenizer(directory)
         stored = read_settings(directory)
         most = getattr(runtime, "max_tokens", None)
         if most is not None and "max_seq_len" not in settings and stored.max_seq_len > most:
