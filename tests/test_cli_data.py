@@ -219,3 +219,17 @@ def test_wrong_usage(run: Run) -> None:
     """Wrong options are exit code 2."""
     assert run("check").code == 2
     assert run("stats", "x.json", "--on-bad", "ignore").code == 2
+
+
+def test_split_does_not_overwrite_what_it_splits(run: Run, tmp_path: Path) -> None:
+    """A file that has the name of one of the parts, in the directory where they go, is left alone."""
+    source = write_json(tmp_path / "train.json", document())
+    before = source.read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path)
+    for out in (tmp_path, tmp_path / "link"):
+        outcome = run("split", source, "-o", out, "--held-out", "0.5")
+        assert outcome.code == 2
+        assert "is the file to be split and would be overwritten" in outcome.err
+    assert source.read_bytes() == before
+    assert not (tmp_path / "held-out.json").exists()
+    assert run("split", source, "-o", tmp_path / "parts", "--held-out", "0.5").code == 0

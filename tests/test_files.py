@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyreader.files import atomic_path, atomic_text, open_binary, open_text
+from tinyreader.files import atomic_path, atomic_text, exclusive, open_binary, open_text
 
 
 def names(directory: Path) -> list[str]:
@@ -97,3 +97,13 @@ def test_text_is_read_without_its_byte_order_mark(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfab\r\n")
     with open_text(path) as file:
         assert file.read() == "ab\r\n"
+
+
+def test_only_our_own_leftovers_go(tmp_path: Path) -> None:
+    """Taking a directory removes what a kill left half written there, and nothing that only looks like it."""
+    (tmp_path / ".tmp-mine").write_text("kept")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / ".tmp-0a1b2c3d-model").write_text("half")
+    with exclusive(tmp_path):
+        assert (tmp_path / ".tmp-mine").exists()
+        assert not (tmp_path / "sub" / ".tmp-0a1b2c3d-model").exists()

@@ -21,7 +21,7 @@ from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.evaluate import NetworkRuntime
 from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.labels import label_windows
-from tinyreader.distil.loop import StageJob, StageTrainer
+from tinyreader.distil.loop import StageJob, StageTrainer, n_steps
 from tinyreader.distil.network import Batch, Network, Precision
 from tinyreader.distil.objectives import Intermediate, Labels, Objective, Prediction, Term, Totals
 from tinyreader.distil.recipe import StageSettings, TrainingSettings
@@ -327,6 +327,16 @@ def test_the_best_weights_are_kept_when_asked_for(bench: Bench) -> None:
     assert not torch.equal(last.weights()["student.qa_outputs.weight"], best.weights()["student.qa_outputs.weight"])
 
 
+def test_the_last_weights_are_among_those_to_choose_from(bench: Bench) -> None:
+    """The end of a stage is measured where the best is chosen, also between two regular measurements."""
+    scores = {2: 10.0, 4: 20.0, 5: 30.0}
+    trainer = bench.trainer("last", max_steps=5, evaluate=scores_of(scores), evaluate_every=2, choose_best="f1")
+    assert trainer.run()["best_step"] == 5
+    plain = bench.trainer("plain", max_steps=5)
+    plain.run()
+    assert_same_bits(trainer.weights(), plain.weights())
+
+
 @pytest.mark.parametrize("crash_at", [4, 6, 8])
 def test_the_best_weights_survive_a_crash(bench: Bench, crash_at: int) -> None:
     """Wherever a run breaks off, the weights chosen in the end are those of the uninterrupted run."""
@@ -471,3 +481,25 @@ def test_weights_are_copies_in_fp32(bench: Bench) -> None:
     assert_same_bits(given, kept)
     rounded = dict(trainer.job.student.model.named_parameters())
     assert all(torch.equal(t.to(rounded[n[8:]].dtype), rounded[n[8:]]) for n, t in trainer.weights().items())
+
+
+@pytest.mark.parametrize(("epochs", "n_rows", "steps"), [(1.1, 200, 55), (2, 9, 6), (0.5, 20, 3), (0.01, 4, 1), (1.0001, 4, 2)])
+def test_epochs_are_steps(epochs: float, n_rows: int, steps: int) -> None:
+    """Parts of an epoch count as begun steps do; what floating point adds to a whole number does not."""
+    stage = StageSettings(name="stage", kind="labels", batch_size=4, learning_rate=1e-3, epochs=epochs)
+    assert n_steps(stage, n_rows) == steps
+
+
+def test_best_weights_that_cannot_be_read_are_an_error(bench: Bench) -> None:
+    """What damage to the file of the best weights does is said with the remedy."""
+    scores = iter([3.0, 1.0])
+
+    def evaluate(_: Network) -> dict[str, float]:
+        score = next(scores)
+        if score == 1.0:
+            (bench.folder / "damaged" / "best.safetensors").write_bytes(b"x")
+        return {"f1": score}
+
+    trainer = bench.trainer("damaged", evaluate=evaluate, evaluate_every=4, choose_best="f1")
+    with pytest.raises(RunError, match=r"best.safetensors cannot be read .* Delete .*damaged to have stage 'stage' done"):
+        trainer.run()

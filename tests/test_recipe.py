@@ -108,6 +108,15 @@ def test_a_path_is_read_as_a_file(tmp_path: Path) -> None:
     assert load_recipe(path).name == "mine"
 
 
+def test_a_stray_file_does_not_hide_a_recipe_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name of the package means its recipe, whatever files are about; with ./ before it, it means the file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "finetune").write_text("#!/bin/sh\n", encoding="utf-8")
+    assert load_recipe("finetune", NEEDED["finetune"]).name == "finetune"
+    with pytest.raises(SettingsError, match=r"\./finetune|finetune: "):
+        load_recipe("./finetune")
+
+
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A missing file, broken TOML, bytes that are no text, and an unknown name are each one clear error."""
     broken, binary = tmp_path / "broken.toml", tmp_path / "binary.toml"
@@ -124,9 +133,9 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (small(tecaher={}), "unknown key tecaher: did you mean 'teacher'?"),
-        (small(data={"train": "x", "max_seq_length": 3}), "unknown key data.max_seq_length: did you mean 'max_seq_len'?"),
-        (stage(temprature=2), "unknown key stages.hidden.temprature: did you mean 'temperature'?"),
-        (stage(augment={"tines": 2}), "unknown key stages.hidden.augment.tines: did you mean 'times'?"),
+        (small(data={"train": "x", "max_seq_length": 3}), "unknown key data.max_seq_length: did you mean 'data.max_seq_len'?"),
+        (stage(temprature=2), "unknown key stages.hidden.temprature: did you mean 'stages.hidden.temperature'?"),
+        (stage(augment={"tines": 2}), "unknown key stages.hidden.augment.tines: did you mean 'stages.hidden.augment.times'?"),
         (small(data={"train": "x", "learning_rate": 1}), "unknown key data.learning_rate: it belongs to stages"),
         (small(zzz=1), "unknown key zzz: known are name, description"),
     ],
@@ -150,6 +159,8 @@ def test_unknown_keys_are_refused_with_the_nearest_name(content: dict[str, Any],
         (stage(layer_map="all"), "stages.hidden.layer_map = 'all': should be 'uniform' or a list"),
         (stage(name="a.b"), "stages.a.b.name = 'a.b'"),
         (small(data=3), "data = 3: should be a table of keys"),
+        (small(name="../mine"), "name = '../mine': should match pattern"),
+        (small(name=".."), "name = '..': should match pattern"),
         (small(stages=[]), "stages = []: should have at least 1 item"),
         (small(data={}), "data.train is missing"),
         (small(training={"trackers": ["tb"]}), "training.trackers.0 = 'tb': should be 'tensorboard', 'wandb'"),
@@ -211,6 +222,7 @@ def test_settings_without_effect_are_refused(content: dict[str, Any], said: str)
         ),
         (small(stages=small()["stages"] * 2), "more than one stage is called 'answers'"),
         (small(data={"train": "x", "max_seq_len": 64, "doc_stride": 64}), "doc_stride (64) must be smaller"),
+        (small(data={"train": "x", "max_seq_len": 64, "doc_stride": 50}), "max_seq_len (64) by at least 20 tokens"),
         (small(evaluation={"every_steps": 5}), "evaluation.every_steps needs data to measure on: set data.dev"),
         (
             small(evaluation={"choose_best": "f1"}, data={"train": "x", "dev": "y"}),
@@ -288,7 +300,7 @@ def test_overrides_reach_every_place(override: str, read: Any) -> None:
         ("name.first.second=x", "name has no keys of its own"),
         ("stages.0=3", "stages has no keys of its own"),
         ("stages.other=", "there is no stages.other"),
-        ("data.tarin=x", "unknown key data.tarin: did you mean 'train'?"),
+        ("data.tarin=x", "unknown key data.tarin: did you mean 'data.train'?"),
     ],
 )
 def test_wrong_overrides_are_named(override: str, said: str) -> None:

@@ -112,7 +112,7 @@ def exclusive(out: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise RunError(f"another process is at work in {out}. Wait for it, or give another --out.") from None
-        for leftover in list(out.rglob(".tmp-*")):
+        for leftover in list(out.rglob(".tmp-" + "[0-9a-f]" * 8 + "-*")):  # names of ours alone: `out` may hold other things
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:

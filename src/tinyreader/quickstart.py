@@ -76,12 +76,12 @@ def quickstart(out: Path, progress: Progress) -> Outcome:
     write_squad(book.train, train)
     write_squad(book.held_out, dev)
     shell = _untrained_model(book.train, out / "sample" / "untrained")
-    data = [f"data.train={json.dumps(str(train))}", f"data.dev={json.dumps(str(dev))}"]
+    data = [_set("data.train", train), _set("data.dev", dev)]
 
     progress.say("1/3  the teacher, from random weights")
-    recipe = load_recipe("quickstart-teacher", [*data, f"student.model={json.dumps(str(shell))}"])
+    recipe = load_recipe("quickstart-teacher", [*data, _set("student.model", shell)])
     teacher = run_recipe(recipe, out / "teacher", progress)
-    taught = [*data, f"teacher.model={json.dumps(str(teacher.student))}"]
+    taught = [*data, _set("teacher.model", teacher.student)]
 
     progress.say("2/3  the student, distilled in two stages")
     distilled = run_recipe(load_recipe("quickstart", taught), out / "distilled", progress)
@@ -95,6 +95,11 @@ def quickstart(out: Path, progress: Progress) -> Outcome:
         _row("teacher", teacher), _row("labels alone", labels), _row("distilled", distilled),
         distilled.student, _ask(distilled.student, recipe),
     )  # fmt: skip
+
+
+def _set(key: str, path: Path) -> str:
+    """The override that sets `key` to a path; TOML does not know JSON's escapes of signs beyond U+FFFF."""
+    return f"{key}={json.dumps(str(path), ensure_ascii=False)}"
 
 
 def _untrained_model(examples: tuple[Example, ...], folder: Path) -> Path:

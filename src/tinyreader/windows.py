@@ -25,6 +25,9 @@ IntArray = npt.NDArray[np.int32]
 MIN_STEP = 16
 """Context tokens by which each window must at least move on from the one before; fewer would multiply windows."""
 
+LEAST_ROOM = MIN_STEP + 4
+"""Tokens that a window needs beside its overlap: that step, a question of one token and three special tokens."""
+
 _CHUNK = 512  # examples tokenised together
 
 T = TypeVar("T")
@@ -40,10 +43,10 @@ class WindowSettings:
     on_long_question: Literal["error", "truncate"] = "error"
 
     def __post_init__(self) -> None:
-        if self.doc_stride < 0 or self.max_seq_len < self.doc_stride + MIN_STEP + 4:
+        if self.doc_stride < 0 or self.max_seq_len < self.doc_stride + LEAST_ROOM:
             raise SettingsError(
                 f"max_seq_len {self.max_seq_len} with doc_stride {self.doc_stride} leaves no room for a question: "
-                f"max_seq_len must be at least doc_stride + {MIN_STEP + 4}, and doc_stride at least 0."
+                f"max_seq_len must be at least doc_stride + {LEAST_ROOM}, and doc_stride at least 0."
             )
         if self.max_question_tokens is not None and self.max_question_tokens < 1:
             raise SettingsError(f"max_question_tokens is {self.max_question_tokens}; it must be at least 1.")

@@ -114,15 +114,18 @@ def split_command(
     rejects: RejectsOption = None,
 ) -> None:
     """Write DIR/train.json and DIR/held-out.json (.jsonl, .gz as FILE is), with no article and no context in both."""
-    amount = _share_or_number(held_out)
+    amount, suffix = _share_or_number(held_out), _data_suffix(file)
+    parts = out / f"train{suffix}", out / f"held-out{suffix}"
+    for part in parts:
+        if part.exists() and Path(file).exists() and part.samefile(file):
+            raise SettingsError(f"{part} is the file to be split and would be overwritten: give another --out")
     examples, report = _load(file, split, on_bad, rejects)
     train, aside = split_by_article(examples, amount, seed)
-    suffix = _data_suffix(file)
     _finish(
         file=file,
         seed=seed,
-        train=_write(train, out / f"train{suffix}"),
-        held_out=_write(aside, out / f"held-out{suffix}"),
+        train=_write(train, parts[0]),
+        held_out=_write(aside, parts[1]),
         reading=_counts(report),
     )
 

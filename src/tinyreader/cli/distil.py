@@ -57,7 +57,8 @@ def finetune(
         "stages.labels.batch_size": batch_size, "stages.labels.learning_rate": learning_rate,
         "data.max_windows": max_windows, "training.seed": seed,
     }  # fmt: skip
-    overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
+    # ensure_ascii=False: TOML does not know JSON's escapes of signs beyond U+FFFF
+    overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in flags.items() if value is not None]
     _run(load_recipe("finetune", [*overrides, *(set_ or ())]), out, quiet=quiet)
 
 

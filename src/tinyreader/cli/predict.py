@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import math
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,8 @@ def predict(
 ) -> None:
     """Answer every question of a data set; writes predictions and null odds for `tinyreader score`."""
     threshold = _threshold(null_threshold)
+    odds_path = null_odds or out.parent / f"{out.name.removesuffix('.json')}.null_odds.json"
+    _check_outputs(out, odds_path, data)
     try:
         from tinyreader.distil.evaluate import open_runtime
     except ModuleNotFoundError as error:
@@ -64,7 +67,6 @@ def predict(
         progress.show(f"{done:,}/{len(examples):,} questions", force=done == len(examples))
 
     found = list(predictions_of(examples, windower, runtime, max_answer_tokens=max_answer_tokens, on_progress=tell))
-    odds_path = null_odds or out.with_name(f"{out.name.removesuffix('.json')}.null_odds.json")
     answers = {p.id: p.answer(threshold) for p in found}
     _write(out, answers)
     _write(odds_path, {p.id: p.null_odds for p in found})
@@ -86,6 +88,22 @@ def _threshold(text: str) -> float:
     if math.isnan(value):
         raise SettingsError(f'--null-threshold {text!r} is no number; give one, or "off" for always an answer.')
     return value
+
+
+def _check_outputs(out: Path, odds: Path, data: str) -> None:
+    """Raises `SettingsError`, before work is spent, where the files cannot be written or would replace another."""
+    for path, option in ((out, "--out"), (odds, "--null-odds")):
+        if path.is_dir():
+            raise SettingsError(f"{option} {path} is a directory; give the name of a file")
+        if path.resolve() == Path(data).resolve():
+            raise SettingsError(f"{option} {path} is the data, and would replace it; give another name")
+        if path.exists() and not path.is_file():  # a device or a pipe
+            continue
+        there = next(directory for directory in path.absolute().parents if directory.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            raise SettingsError(f"{option} {path} cannot be written: {there} is not a directory that can be written to")
+    if out.resolve() == odds.resolve():
+        raise SettingsError(f"--out and --null-odds are both {out}; give two names")
 
 
 def _write(path: Path, content: dict[str, str] | dict[str, float]) -> None:

@@ -31,7 +31,7 @@ EXPECTED = (
 LINES_SUFFIXES = (".jsonl", ".ndjson")
 REMEDIES = {
     "error": "Look at everything with: tinyreader data check FILE. To mend or leave out what is wrong: on_bad='repair' "
-    "or 'skip' (--on-bad)",
+    "or 'skip' (--on-bad, in a recipe data.on_bad)",
     "repair": "Nothing of it can be read, so there is nothing to repair or skip",
     "skip": "Nothing of it can be read, so there is nothing to skip to",
 }

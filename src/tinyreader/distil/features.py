@@ -27,7 +27,7 @@ _INDEX = np.dtype(
     [("offset", "<i8"), ("example", "<i4"), ("length", "<u2"), ("segment", "<u2"), ("first", "<u2"), ("stop", "<u2"),
      ("start", "<u2"), ("end", "<u2"), ("segment_stop", "<u2"), ("reserved", "<u2")]
 )  # fmt: skip
-_META, _IDS, _ROWS = "features.json", "ids.bin", "index.bin"
+_META, _IDS, _ROWS, _COUNTS = "features.json", "ids.bin", "index.bin", "counts.json"
 _FORMAT = 2
 _FLUSH, _LONGEST = 4096, 2**16 - 1
 
@@ -132,8 +132,16 @@ def _stream(windows: Iterable[Window], folder: Path, dtype: np.dtype[Any]) -> tu
 
 def write_counts(counts: WindowCounts, folder: Path) -> None:
     """Keeps beside the store what became of the examples."""
-    with atomic_path(folder / "counts.json") as path:
+    with atomic_path(folder / _COUNTS) as path:
         path.write_text(json.dumps(asdict(counts), indent=2))
+
+
+def read_counts(folder: Path) -> WindowCounts | None:
+    """What became of the examples of a whole store; None where it is not whole, and has to be made (again)."""
+    try:
+        return WindowCounts(**json.loads((folder / _COUNTS).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _require_room(window: Window, dtype: np.dtype[Any]) -> None:

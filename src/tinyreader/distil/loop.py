@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -117,7 +118,7 @@ class StageTrainer:
             meter.seconds += seconds
             if position.step % self.job.training.log_every_steps == 0 or position.step == self.total:
                 meter = self._report(meter)
-            if self.job.evaluate_every and position.step % self.job.evaluate_every == 0:
+            if self._measures(position.step):
                 self._evaluate()
                 model.train()
             if position.step == self.total:
@@ -246,6 +247,12 @@ class StageTrainer:
         )
         return _Meter()
 
+    def _measures(self, step: int) -> bool:
+        """Whether the student is measured after `step`: now and then, and at the end where the best is chosen."""
+        every = self.job.evaluate_every
+        is_candidate = step == self.total and self.job.choose_best != "none"
+        return every is not None and (step % every == 0 or is_candidate)
+
     def _evaluate(self) -> None:
         if self.job.evaluate is None or not self.accelerator.is_main_process:
             return
@@ -270,7 +277,13 @@ class StageTrainer:
         """Puts the best weights measured in place of the last, where the recipe asks for it."""
         if self.position.best_step is None or self.position.best_step == self.position.step:
             return
-        best = load_file(self._best_path)
+        try:
+            best = load_file(self._best_path)
+        except (OSError, SafetensorError) as error:
+            raise RunError(
+                f"the best weights in {self._best_path} cannot be read ({error}). Delete {self.job.folder} to have stage "
+                f"{self.job.settings.name!r} done again."
+            ) from None
         with torch.no_grad():
             for name, master in self.optimiser.masters.items():
                 master.copy_(best[name])
@@ -301,7 +314,8 @@ class StageTrainer:
 
 def n_steps(stage: StageSettings, n_rows: int) -> int:
     """The optimiser steps of a stage over `n_rows` windows."""
-    return stage.max_steps or math.ceil(stage.epochs * math.ceil(n_rows / stage.batch_size))
+    steps = stage.epochs * math.ceil(n_rows / stage.batch_size)
+    return stage.max_steps or math.ceil(round(steps, 6))  # 1.1 epochs of 50 batches are 55.00000000000001 steps
 
 
 def _summary(terms: dict[str, float]) -> str:

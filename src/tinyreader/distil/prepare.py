@@ -6,17 +6,16 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from tinyreader.data import Example, Fingerprint, ReadReport, iter_examples, load_examples
-from tinyreader.distil.features import FeatureStore, write_counts, write_features
+from tinyreader.distil.features import FeatureStore, read_counts, write_counts, write_features
 from tinyreader.distil.recipe import DataSettings, EvaluationSettings, StageSettings
 from tinyreader.errors import SettingsError
 from tinyreader.progress import Progress, StopSwitch, stoppable
-from tinyreader.windows import Windower, WindowSettings
+from tinyreader.windows import WindowCounts, Windower, WindowSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def features(
     key = {"data": scanned.fingerprint, "tokenizer": _text_hash(tokenizer.to_str()), "windows": asdict(settings)}
     fingerprint = _text_hash(json.dumps(key, sort_keys=True))
     target = folder / fingerprint
-    if not (target / "counts.json").exists():
+    if (counts := read_counts(target)) is None:
         progress.say(f"{scanned.source.name}: {scanned.report.n_kept:,} questions; cutting them into windows")
         windower = Windower(tokenizer, settings)
         examples = iter_examples(scanned.source.name, split=scanned.source.split, on_bad=data.on_bad)
@@ -81,8 +80,9 @@ def features(
             fingerprint=fingerprint,
         )
         write_counts(windower.counts, target)
+        counts = windower.counts
     store = FeatureStore(target)
-    _tell_losses(json.loads((target / "counts.json").read_text()), progress)
+    _tell_losses(counts, progress)
     return store
 
 
@@ -108,10 +108,9 @@ def _tell_rejected(name: str, report: ReadReport, rejects: Path, progress: Progr
         progress.say(f"{name}: {report}; the reasons are in {rejects}")
 
 
-def _tell_losses(counts: dict[str, Any], progress: Progress) -> None:
+def _tell_losses(counts: WindowCounts, progress: Progress) -> None:
     progress.say(
-        f"{counts['windows']:,} windows of {counts['examples']:,} questions, "
-        f"{counts['answerable_windows']:,} with their answer inside"
+        f"{counts.windows:,} windows of {counts.examples:,} questions, {counts.answerable_windows:,} with their answer inside"
     )
     reasons = {
         "truncated_questions": "questions were cut to fit",
@@ -119,8 +118,8 @@ def _tell_losses(counts: dict[str, Any], progress: Progress) -> None:
         "answers_without_tokens": "answers have no token and count as no answer",
     }
     for name, reason in reasons.items():
-        if counts[name]:
-            progress.say(f"  {counts[name]:,} {reason}")
+        if n := getattr(counts, name):
+            progress.say(f"  {n:,} {reason}")
 
 
 def _text_hash(text: str) -> str:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.tracking import get_available_trackers
 
 from tinyreader.distil.network import Precision
-from tinyreader.errors import RunError
+from tinyreader.errors import RunError, SettingsError
 from tinyreader.files import atomic_path
 
 _PACKAGES = ("tinyreader", "torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
+_NAME = "identity.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +30,43 @@ class Identity:
     dev: str | None
     teacher: str | None
     student: str | None
+    tokenizer: str
     precision: Precision
     processes: int
 
 
 def require_same_run(identity: Identity, out: Path) -> None:
-    """Notes the identity in a new directory; raises `RunError` where the directory holds another run."""
-    path = out / "identity.json"
-    mine = asdict(identity)
+    """Raises `RunError` where the directory holds another run than this."""
+    path, mine = out / _NAME, asdict(identity)
     if not path.exists():
-        with atomic_path(path) as partial:
-            partial.write_text(json.dumps(mine, indent=2))
         return
     try:
-        theirs = json.loads(path.read_text())
-    except ValueError:
+        theirs = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError):
         raise RunError(f"{path} is damaged; give another --out, or delete {out} to start over.") from None
     differing = [name for name in mine if theirs.get(name) != mine[name]]
     if differing:
         raise RunError(
             f"{out} holds another run: its {', '.join(differing)} differ from what was asked for now. "
             "Give another --out, or delete that directory to start over."
+        )
+
+
+def note_run(identity: Identity, out: Path) -> None:
+    """Writes down whose directory `out` is, once the run has something to keep there."""
+    if not (out / _NAME).exists():
+        with atomic_path(out / _NAME) as partial:
+            partial.write_text(json.dumps(asdict(identity), indent=2))
+
+
+def require_trackers(names: Sequence[str]) -> None:
+    """Raises `SettingsError` for a tracker that is not installed: Accelerate would leave it out without a word."""
+    installed = {str(tracker) for tracker in get_available_trackers()}
+    missing = [name for name in names if name not in installed]
+    if missing:
+        raise SettingsError(
+            f"training.trackers names {', '.join(missing)}, which is not installed. "
+            f"Install it (pip install {' '.join(missing)}) or take it out: --set training.trackers=[]"
         )
 
 

@@ -64,7 +64,7 @@ BOOKKEEPING = {
 class Recipe(Settings):
     """Everything that determines a student: teacher, first weights, data and the stages of training."""
 
-    name: str = Field(min_length=1)
+    name: str = Field(pattern=r"^[^/\\]*[^./\\][^/\\]*$", description="names the run's directory, so it holds no / or \\")
     description: str = ""
     teacher: TeacherSettings | None = None
     student: StudentSettings
@@ -157,7 +157,7 @@ def make_recipe(content: dict[str, Any], *, source: str = "recipe", overrides: S
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of that name in the package, or in that .toml file, after the overrides."""
+    """The recipe of that name in the package, or in that file, after the overrides; `./NAME` is always a file."""
     source, text = _read(str(name_or_path))
     try:
         content = tomllib.loads(text)
@@ -181,7 +181,8 @@ def recipe_schema() -> dict[str, Any]:
 def _read(name_or_path: str) -> tuple[str, str]:
     """What to call the recipe in messages, and its text."""
     path = Path(name_or_path)
-    if path.suffix != ".toml" and path.name == name_or_path and not path.is_file():
+    is_name = path.name == name_or_path and path.suffix != ".toml"
+    if is_name and (name_or_path in recipe_names() or not path.is_file()):  # a stray file is no recipe of the package
         return name_or_path, _packaged(name_or_path)
     try:
         return str(path), path.read_text(encoding="utf-8-sig")

@@ -7,14 +7,17 @@ finds what is done and goes on with the rest.
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from tinyreader.data import fingerprint
@@ -35,12 +38,13 @@ from tinyreader.distil.prepare import (
     scan,
     window_settings,
 )
-from tinyreader.distil.provenance import Identity, environment, require_same_run
+from tinyreader.distil.provenance import Identity, environment, note_run, require_same_run, require_trackers
 from tinyreader.distil.recipe import Recipe, StageSettings
 from tinyreader.distil.runlog import RunLog
 from tinyreader.distil.students import build_student
 from tinyreader.errors import RunError, SettingsError
 from tinyreader.files import atomic_path, exclusive
+from tinyreader.model_files import hash_of
 from tinyreader.models import load_reader, max_tokens, model_fingerprint, save_reader
 from tinyreader.progress import Progress, StopSwitch, duration, stop_signals
 from tinyreader.windows import Windower
@@ -66,8 +70,23 @@ def run_recipe(recipe: Recipe, out: Path, progress: Progress | None = None) -> R
     progress = progress or Progress()
     stop = StopSwitch()
     advice = "finishing what is under way, then saving (Ctrl-C again: stop at once, back to the last checkpoint)"
+    require_trackers(recipe.training.trackers)
+    made = [directory for directory in (out, *out.parents) if not directory.exists()]
     with exclusive(out), stop_signals(stop, lambda reason: progress.say(f"{reason}: {advice}")):
-        return _Run(recipe, out, progress, stop).carry_out()
+        try:
+            return _Run(recipe, out, progress, stop).carry_out()
+        except BaseException:
+            _withdraw(made)
+            raise
+
+
+def _withdraw(made: list[Path]) -> None:
+    """Removes the directories made for a run that ended before it left anything in them but its lock; innermost first."""
+    with suppress(OSError):
+        if made and {entry.name for entry in made[0].iterdir()} <= {".lock"}:
+            (made[0] / ".lock").unlink(missing_ok=True)
+            for directory in made:
+                directory.rmdir()
 
 
 class _Run:
@@ -127,7 +146,8 @@ class _Run:
             | {f"rewritten for stage {name}": rewriting.key for name, rewriting in rewritings.items()},
             dev=fingerprint(self.dev) if self.dev and r.evaluation.choose_best != "none" else None,
             teacher=model_fingerprint(self.teacher.source) if self.teacher else None,
-            student=model_fingerprint(self.student.source) if r.student.init == "checkpoint" else None,
+            student=self._first_weights(),
+            tokenizer=hashlib.blake2b(self.student.tokenizer.to_str().encode(), digest_size=16).hexdigest(),
             precision=self._precision(),
             processes=self.accelerator.num_processes,
         )
@@ -148,7 +168,15 @@ class _Run:
                 s: features(scanned[s], r.data, self.student.tokenizer, self.out / "features", self.progress, self.stop)
                 for s in dict.fromkeys(self.sources.values())
             }
+        note_run(self.identity, self.out)
         self._teacher_network: Network | None = None
+
+    def _first_weights(self) -> str | None:
+        """Hash of the files that the student's first weights come from, besides the teacher's and the recipe."""
+        settings, source = self.recipe.student, self.student.source
+        if settings.init == "checkpoint":
+            return model_fingerprint(source)
+        return hash_of([source / "config.json"]) if settings.init == "random" and settings.model else None
 
     def _check_lengths(self) -> None:
         wanted = self.recipe.data.max_seq_len
@@ -180,11 +208,12 @@ class _Run:
         folder.mkdir(parents=True, exist_ok=True)
         final, done = folder / "weights.safetensors", folder / "done.json"
         if done.exists():
-            outcome = json.loads(done.read_text())
-            if final.exists() and digest(final) == outcome["digest"]:
+            outcome = _read_object(done)
+            if final.exists() and digest(final) == outcome.get("digest"):
                 self.progress.say(f"stage {stage.name!r} is done already ({outcome['steps']:,} steps)")
                 return final, outcome
-            raise RunError(f"{final} is missing or damaged. Delete {folder} to have stage {stage.name!r} done again.")
+            damaged = final if "digest" in outcome else done
+            raise RunError(f"{damaged} is missing or damaged. Delete {folder} to have stage {stage.name!r} done again.")
         trainer = self._trainer(number, stage, weights, folder)
         outcome = {"name": stage.name, "kind": stage.kind, **trainer.run()}
         if self.accelerator.is_main_process:
@@ -294,10 +323,23 @@ class _Run:
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }  # fmt: skip
         if self.accelerator.is_main_process:
-            save_reader(model, self.student.tokenizer, target, extra={"run.json": json.dumps(record, indent=2)})
+            self._save(model, target, record)
             self.log.write("done", scores=scores)
         self.accelerator.wait_for_everyone()
         return RunResult(target, scores, record)
+
+    def _save(self, model: Any, target: Path, record: dict[str, Any]) -> None:
+        """Puts the student and its record into `target`; where it is there already, only what was measured is new.
+
+        What somebody laid beside the student since then, such as a card, stays.
+        """
+        earlier = _read_object(target / "run.json")
+        if earlier and _holds(target, model):
+            record |= {key: earlier[key] for key in ("environment", "finished") if key in earlier}
+            with atomic_path(target / "run.json") as path:
+                path.write_text(json.dumps(record, indent=2), encoding="utf-8")
+        else:
+            save_reader(model, self.student.tokenizer, target, extra={"run.json": json.dumps(record, indent=2)})
 
     def _keep_predictions(self, measured: Evaluation) -> None:
         """Leaves what the scores were computed from: `tinyreader score` on these files gives them again."""
@@ -310,6 +352,26 @@ class _Run:
         ):
             with atomic_path(self.out / name) as path:
                 path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; an empty one where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _holds(directory: Path, model: Any) -> bool:
+    """Whether a reader's directory is whole and its weights are those of `model`."""
+    try:
+        saved = load_file(directory / "model.safetensors")
+    except (OSError, SafetensorError):
+        return False
+    own = model.state_dict()
+    same = saved.keys() == own.keys() and all(torch.equal(tensor, own[name]) for name, tensor in saved.items())
+    return same and all((directory / name).is_file() for name in ("config.json", "tokenizer.json", "tokenizer_config.json"))
 
 
 def _load_student(model: Any, weights: Path) -> None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from tinyreader.augment.options import AugmentOptions
 from tinyreader.augment.proposers import ProposerNames
 from tinyreader.errors import SettingsError
+from tinyreader.windows import LEAST_ROOM
 
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "aim", "clearml", "dvclive", "swanlab"]
 
@@ -170,8 +171,11 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _stride_fits(self) -> DataSettings:
-        if self.doc_stride >= self.max_seq_len:
-            raise ValueError(f"doc_stride ({self.doc_stride}) must be smaller than max_seq_len ({self.max_seq_len})")
+        if self.max_seq_len < self.doc_stride + LEAST_ROOM:
+            raise ValueError(
+                f"doc_stride ({self.doc_stride}) must be smaller than max_seq_len ({self.max_seq_len}) by at least "
+                f"{LEAST_ROOM} tokens, for a question and some new context in each window"
+            )
         return self
 
 
@@ -218,7 +222,7 @@ class EvaluationSettings(Settings):
     max_answer_tokens: Positive = 30
     max_questions: Positive | None = Field(default=None, description="on n questions, a seeded choice; none: all")
     choose_best: Literal["none", "f1", "exact"] = Field(
-        default="none", description="keep the best weights measured; not in intermediate stages"
+        default="none", description="keep the best weights measured, the last ones included; not in intermediate stages"
     )
 
 

@@ -19,7 +19,7 @@ def _line(detail: ErrorDetails, model: type[BaseModel], content: Any) -> str:
     loc = detail["loc"]
     place = _place(loc, content)
     if detail["type"] == "extra_forbidden":
-        return f"unknown key {place}{_hint(str(loc[-1]), loc[:-1], model)}"
+        return f"unknown key {place}{_hint(place, loc, model)}"
     if detail["type"] == "missing":
         return f"{place} is missing"
     message = detail["msg"].removeprefix("Value error, ")
@@ -47,12 +47,12 @@ def _place(loc: tuple[int | str, ...], content: Any) -> str:
     return ".".join(parts)
 
 
-def _hint(key: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
+def _hint(place: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
     """What was probably meant: a similar key of the same section, or the section that has this key."""
-    section = _section(model, loc)
+    key, section = str(loc[-1]), _section(model, loc[:-1])
     near = get_close_matches(key, section.model_fields, n=1)
     if near:
-        return f": did you mean {near[0]!r}?"
+        return f": did you mean '{place.removesuffix(key)}{near[0]}'?"
     homes = [name for name, inner in _sections(model).items() if key in inner.model_fields]
     if homes:
         return f": it belongs to {' or '.join(homes)}"
