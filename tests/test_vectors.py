@@ -94,6 +94,25 @@ def test_every_format_gives_the_same(tmp_path: Path, write: Callable[[Any], byte
         assert str(read.notes) == "4 vectors read"
 
 
+@pytest.mark.parametrize("write", WRITERS, ids=lambda w: w.__name__)
+@pytest.mark.parametrize("word", ["w\x0c:", "w\x0c0", "w\x0b1", "w\x1c2", "w\xa03", "w\x854"])
+def test_only_blanks_and_tabs_separate(tmp_path: Path, word: str, write: Callable[[Any], bytes]) -> None:
+    """Form feeds and other white space are part of the word they stand in, in the first row too."""
+    (tmp_path / "v").write_bytes(write({word: [1.0, 2.0], "b": [0.5, 1.0]}))
+    [(words, values)] = vector_files.read_blocks(tmp_path / "v")
+    assert [w.decode() for w in words] == [word, "b"]
+    assert values.tolist() == [[1.0, 2.0], [0.5, 1.0]]
+
+
+def test_binary_values_that_look_like_letters(tmp_path: Path) -> None:
+    """A short binary file whose every byte could be text is told from text by its length."""
+    value = 2.6012163162231445  # the bytes of "Tz&@"
+    for write in (binary, no_newlines):
+        (tmp_path / "v").write_bytes(write({"w0": [value, value], "w1": [value, value]}))
+        [(words, values)] = vector_files.read_blocks(tmp_path / "v")
+        assert (words, values.tolist()) == ([b"w0", b"w1"], [[value, value], [value, value]])
+
+
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

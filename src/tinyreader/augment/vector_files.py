@@ -94,11 +94,23 @@ def _look_at(path: Path) -> tuple[_Header | None, bool]:
 
 def _is_binary(rows: bytes, header: _Header) -> bool:
     """Whether rows are binary: the first ends in no numbers written out, and its values have bytes that no text has."""
-    fields = rows.partition(b"\n")[0].split()[-header.n_dimensions :]
+    fields = _fields(rows.partition(b"\n")[0].rstrip(b"\r").replace(b"\t", b" "))[-header.n_dimensions :]
     if len(fields) == header.n_dimensions and all(_number(field) is not None for field in fields):
         return False
-    values = rows.partition(b" ")[2][: 4 * header.n_dimensions]
-    return _NO_TEXT.search(values) is not None
+    if _NO_TEXT.search(rows.partition(b" ")[2][: 4 * header.n_dimensions]) is not None:
+        return True
+    return _fits_exactly(rows, header)
+
+
+def _fits_exactly(rows: bytes, header: _Header) -> bool:
+    """Whether binary rows, as many as the header says, end where the sample ends: float32 bytes can all look like letters."""
+    at = 0
+    for _ in range(header.n_rows):
+        blank = rows.find(b" ", at)
+        at = blank + 1 + 4 * header.n_dimensions
+        if blank < 0 or at > len(rows):
+            return False
+    return not rows[at:].strip()
 
 
 def _text_blocks(file: BinaryIO, path: Path, header: _Header | None) -> Iterator[Block]:
@@ -131,7 +143,7 @@ def _rows(file: BinaryIO, path: Path, n_before: int) -> Iterator[tuple[int, byte
 
 def _dimensions_of(row: bytes, path: Path, number: int) -> int:
     """How many values follow the word in the first line of a file without a header."""
-    fields = row.split()
+    fields = _fields(row)
     for field in fields[1:]:
         if _number(field) is None:
             raise DataError(f"{path}, line {number}: {_show(field)} is no number. {EXPECTED}")
@@ -171,7 +183,7 @@ class _Lines:
 
     def _check(self, number: int, row: bytes) -> tuple[bytes, list[float]]:
         """The word and the values of a line. A word may hold blanks (GloVe's have some), or be missing before a blank."""
-        fields = [field for field in row.split(b" ") if field]
+        fields = _fields(row)
         word, texts = fields[: -self.n_dimensions], fields[-self.n_dimensions :]
         has_all = len(texts) == self.n_dimensions and (bool(word) or row.startswith(b" "))
         if not has_all or (len(word) > 1 and _number(word[-1]) is not None):
@@ -200,6 +212,11 @@ def _parse(texts: list[bytes], n_dimensions: int) -> Values | None:
         return None
     usual = values.shape == (len(texts), n_dimensions) and bool(np.isfinite(values).all())
     return values if usual else None
+
+
+def _fields(row: bytes) -> list[bytes]:
+    """What stands between blanks. Nothing else separates: a form feed or a no-break space may be part of a word."""
+    return [field for field in row.split(b" ") if field]
 
 
 def _number(text: bytes) -> float | None:
