@@ -8,17 +8,23 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import given as draws
+from hypothesis import strategies as st
 
 from tiny_models import WORDS, write_reader
 from tinyreader.errors import DataError, ModelError, SettingsError
-from tinyreader.reader import Document, FoundAnswer, Reader, ReaderSettings, Reading
-from tinyreader.reader.reader import CHUNK_CHARACTERS
+from tinyreader.reader import Document, FoundAnswer, Question, Reader, ReaderSettings, Reading
+from tinyreader.reader import reader as reader_module
 from tinyreader.reader.settings import read_settings, write_settings
+from tinyreader.reader.tasks import CHUNK_CHARACTERS
 from tinyreader.tokenizer import load_tokenizer
 
 QUESTION = "who built the bridge ?"
@@ -64,6 +70,32 @@ def pointing(directory: Path, null: float = 0.0, **settings: Any) -> Reader:
     """A reader that finds the word x."""
     tokenizer = load_tokenizer(directory)
     return Reader(tokenizer, Pointing(tokenizer.token_to_id("x"), null), ReaderSettings(**{**SHORT, **settings}))
+
+
+class Scattered:
+    """A runtime whose logits depend on each token and its place alone, whatever stands beside its window in a batch."""
+
+    pad_id = 0
+    max_tokens = 64
+
+    def logits(self, input_ids: Any, mask: Any, segment_ids: Any) -> tuple[Any, Any]:
+        """Numbers that look drawn by chance."""
+        places = np.arange(input_ids.shape[1])
+        return tuple(  # type: ignore[return-value]
+            ((input_ids * 7919 + places * 104729 + salt) % 1009 / 100 - 5).astype(np.float32) for salt in (0, 311)
+        )
+
+
+class CountingTokenizer:
+    """A tokenizer that notes the texts it was given."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer, self.texts = tokenizer, list[str]()
+
+    def encode_batch(self, texts: list[str], **named: Any) -> Any:
+        """What the tokenizer gives."""
+        self.texts += texts
+        return self.tokenizer.encode_batch(texts, **named)
 
 
 def same(one: Reading, other: Reading) -> bool:
@@ -127,7 +159,7 @@ def test_an_endless_stream_is_read_as_it_comes(directory: Path) -> None:
 
 def test_one_question_on_more_text_than_a_chunk(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A question whose documents fill several chunks gets the best of all of them, and the next one its own."""
-    monkeypatch.setattr("tinyreader.reader.reader.CHUNK_CHARACTERS", 300)
+    monkeypatch.setattr("tinyreader.reader.tasks.CHUNK_CHARACTERS", 300)
     reader = pointing(directory)
     many = [f"{'a ' * 40}{n} the bridge" for n in range(10)]
     many[7] += " x"
@@ -205,10 +237,142 @@ def test_the_surroundings_of_an_answer(directory: Path) -> None:
 
 
 def test_one_form_for_programs(reader: Reader) -> None:
-    """A reading as plain data holds all that was found, and is JSON."""
-    plain = json.loads(json.dumps(reader.read(QUESTION, [("a", text(20))]).as_dict()))
-    assert plain.keys() == {"question", "has_answer", "no_answer_score", "answers"}
-    assert plain["answers"][0].keys() == {"text", "score", "document", "start", "end", "null_odds"}
+    """A reading as plain data holds all that was found, is JSON, and becomes the same reading again."""
+    document = Document("a", text(20), (0, 9))
+    reading = next(reader.read_many([Question(QUESTION, document, 7)]))
+    plain = json.loads(json.dumps(reading.as_dict()))
+    assert plain.keys() == {"id", "question", "has_answer", "no_answer_score", "answers"}
+    first = reading.answers[0]
+    assert plain["id"] == 7
+    assert plain["answers"][0] == {
+        "text": first.text, "score": first.score, "document": "a", "start": first.start, "end": first.end,
+        "page": 1 if first.start < 9 else 2, "line": 1, "null_odds": first.null_odds,
+        "before": document.text[: first.start], "after": document.text[first.end :],
+    }  # fmt: skip
+    assert Reading.from_dict(plain, [document]) == reading
+    with pytest.raises(DataError, match="document 'a' has other words"):
+        Reading.from_dict(plain, [Document("a", "other")])
+    with pytest.raises(DataError, match="from document 'a', which is not among those given"):
+        Reading.from_dict(plain, [])
+    with pytest.raises(DataError, match="this is no reading"):
+        Reading.from_dict({"question": "?"}, [])
+
+
+def test_answers_know_page_and_line(directory: Path) -> None:
+    """Both are of the answer's first code point; a text without pages has lines alone."""
+    answer = pointing(directory).read(QUESTION, Document("d", "the bridge\nwas\nx in", (0, 11))).answers[0]
+    assert (answer.text, answer.page, answer.line) == ("x", 2, 3)
+    assert pointing(directory).read(QUESTION, "the\n\nx").answers[0].page is None
+
+
+def test_questions_bear_their_ids(directory: Path) -> None:
+    """An id comes back with its reading, and errors name the question by it."""
+    reader = pointing(directory)
+    asked = [Question(QUESTION, "the x", "q7"), (QUESTION, "x"), Question(QUESTION, ["a", "x"], 3)]
+    assert [r.id for r in reader.read_many(asked)] == ["q7", None, 3]
+    with pytest.raises(DataError, match="question q7 is empty"):
+        list(reader.read_many([Question(" ", "the x", "q7")]))
+    with pytest.raises(DataError, match="question 'q8' has 40 tokens"):
+        list(reader.read_many([Question("the " * 40, "the x", "q8")]))
+    with pytest.raises(DataError, match="question 1 is of type str; give a Question or a pair"):
+        list(reader.read_many([asked[0], "who ?"]))  # type: ignore[list-item]
+
+
+@draws(st.permutations(range(9)), st.integers(1, 400), st.integers(1, 9))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_company_changes_nothing(directory: Path, order: list[int], chunk: int, group: int) -> None:
+    """Whatever is read together, in whatever order, chunks and groups of windows, each question has the same reading."""
+    tokenizer = load_tokenizer(directory)
+    scattered = Reader(tokenizer, Scattered(), ReaderSettings(**SHORT, top_k=4))
+    asked = [Question(text(3, n), [text(1 + 17 * (n + k) % 90, n + k) for k in range(n % 4)], n) for n in range(9)]
+    alone = [scattered.read(q.text, q.documents) for q in asked]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tinyreader.reader.tasks.CHUNK_CHARACTERS", chunk)
+        patch.setattr("tinyreader.reader.reader.GROUP_WINDOWS", group)
+        together = list(scattered.read_many(asked[n] for n in order))
+    assert [replace(r, id=None) for r in together] == [alone[n] for n in order]
+
+
+def test_threads_may_share_a_reader(directory: Path) -> None:
+    """Four threads asking at the same time, with different settings, get what one gets."""
+    reader = pointing(directory, null=1.0)
+    asked = [(QUESTION, f"{text(n, n)} x", {"doc_stride": n % 5, "top_k": 1 + n % 3}) for n in range(40)]
+    alone = [reader.read(q, d, **s) for q, d, s in asked]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda each: reader.read(each[0], each[1], **each[2]), asked)) == alone
+
+
+def test_a_text_is_tokenised_once_for_many_questions(directory: Path) -> None:
+    """Questions of a text that was just read find it cut already, in another call too."""
+    reader = pointing(directory)
+    windower = reader._windower(reader.settings)
+    counted = CountingTokenizer(windower.tokenizer)
+    windower.tokenizer = counted  # type: ignore[assignment]
+    for n in range(5):
+        list(reader.read_many([(f"who {word} ?", "the bridge x") for word in ("built", "was", "a")]))
+        reader.read(f"{'the ' * n} ?", "the bridge x")
+    assert counted.texts.count("the bridge x") == 1
+
+
+def test_a_long_text_is_never_held_in_windows(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a text is, so many windows are computed at a time, and the answer near its end is found."""
+    monkeypatch.setattr("tinyreader.reader.reader.GROUP_WINDOWS", 10)
+    monkeypatch.setattr("tinyreader.windows.SEGMENT_CHARACTERS", 500)
+    reader = pointing(directory)
+    alive: list[int] = []
+    honest = reader_module.run_windows
+
+    def watched(windows: list[Any], *rest: Any, **named: Any) -> Any:
+        alive.append(len(windows))
+        return honest(windows, *rest, **named)
+
+    monkeypatch.setattr(reader_module, "run_windows", watched)
+    long = text(3000).replace("x", "a") + " x was"
+    reading = reader.read(QUESTION, long)
+    assert (max(alive), len(alive) > 10) == (10, True)
+    assert reading.answers[0].start == long.index("x")
+
+
+def test_passages_are_picked_before_reading(directory: Path) -> None:
+    """With `passages`, only those that share words are read; offsets are the document's; 0 reads everything."""
+    reader = pointing(directory)
+    filler = "in it a b c . " * 90
+    documents = [("1", filler), ("2", f"{filler}\n\nwho built the bridge ? x .\n\n{filler}"), ("3", "x")]
+    some = reader.read("who built the bridge ?", documents, passages=1)
+    assert [a.document.id for a in some.answers if a.text == "x"] == ["2"]
+    assert some.answers[0].start == documents[1][1].index("x")
+    everything = reader.read("who built the bridge ?", documents, passages=0)
+    assert {a.document.id for a in everything.answers if a.text == "x"} == {"2", "3"}
+    assert same(everything, reader.read("who built the bridge ?", documents, passages=10_000))
+    asked = [("who built the bridge ?", documents), ("b c ?", documents[:1]), ("who built ?", documents)]
+    assert next(reader.read_many(asked, passages=1)).answers == some.answers
+    assert reader.read(QUESTION, [], passages=3).answers == ()
+
+
+def test_a_question_that_is_cut_is_told(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By choice too long a question is cut, with a warning that says to what."""
+    reader = pointing(directory, on_long_question="truncate")
+    assert reader.read("the " * 40, "the x").answers
+    assert "were cut to that length" in caplog.text
+    caplog.clear()
+    reader.read(QUESTION, "the x")
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("blank", ["", "  \n", "\u200b", "\x00"])
+def test_blank_documents_have_no_answer(directory: Path, blank: str) -> None:
+    """Nothing is found in nothing, and other documents are read all the same."""
+    reader = pointing(directory)
+    assert (reader.read(QUESTION, blank).answer, reader.read(QUESTION, blank).no_answer_score) == (None, 1.0)
+    assert reader.read(QUESTION, [blank, "the x"]).answers[0].document.id == "1"
+
+
+def test_widened_answers_are_told_once(directory: Path) -> None:
+    """Two halves of a word become one answer when answers are whole words."""
+    tokenizer = load_tokenizer(directory)
+    halves = Reader(tokenizer, Pointing(tokenizer.token_to_id("##ing")), ReaderSettings(**SHORT, top_k=5))
+    reading = halves.read(QUESTION, "builting it", word_boundaries=True, max_answer_tokens=1)
+    assert [a.text for a in reading.answers] == ["builting", "it"]
 
 
 @pytest.mark.parametrize(
@@ -220,6 +384,12 @@ def test_one_form_for_programs(reader: Reader) -> None:
         (QUESTION, [3], "document 0 is of type int"),
         (QUESTION, [("a", 3)], "document 0 is of type tuple"),
         (QUESTION, Path("nothing.txt"), "nothing.txt cannot be read"),
+        (QUESTION, None, "document 0 is of type NoneType"),
+        (QUESTION, b"the x", "document 0 is of type bytes"),
+        (QUESTION, Document("d", None), "document 'd' is of type NoneType; it must be a text"),  # type: ignore[arg-type]
+        (QUESTION, "the \ud83d x", "document '0' holds half of a surrogate pair at 4"),
+        ("who \ud83d ?", "the x", "question 0 holds half of a surrogate pair at 4"),
+        (None, "the x", "question 0 is of type NoneType"),
     ],
 )
 def test_what_cannot_be_read_is_said(reader: Reader, question: str, documents: Any, said: str) -> None:
@@ -273,7 +443,9 @@ def test_windows_fit_short_models(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"top_k": 0}, {"max_answer_tokens": 0}, {"score_threshold": 1.5}, {"max_overlap": -1.0}, {"temperature": 0.0},
-     {"no_answer_threshold": math.nan}],
+     {"no_answer_threshold": math.nan}, {"score_threshold": math.nan}, {"temperature": math.nan}, {"top_k": "3"},
+     {"top_k": True}, {"top_k": 2.5}, {"temperature": "1"}, {"word_boundaries": 1}, {"on_long_question": "cut"},
+     {"max_seq_len": 10}, {"doc_stride": -1}, {"passages": -1}],
 )  # fmt: skip
 def test_settings_without_sense_are_refused(wrong: dict[str, Any]) -> None:
     """A value that could not mean anything is named."""

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyreader.errors import ModelError, SettingsError
-from tinyreader.spans import Decoding, Span, WindowLogits, answer, best_spans, decode, thin
+from tinyreader.spans import Decoding, Span, WindowLogits, answer, best_spans, decode, merged, thin
 
 Place = tuple[int, int, float]
 
@@ -217,3 +217,26 @@ def test_decode_needs_a_window() -> None:
     """Decoding nothing is a mistake of the caller."""
     with pytest.raises(ValueError, match="at least one window"):
         decode([])
+
+
+def test_groups_of_windows_decode_as_all_together() -> None:
+    """Decoding group by group and merging gives the places, scores and null score of decoding at once."""
+    draw = np.random.default_rng(5)
+    windows = [
+        WindowLogits(
+            draw.normal(size=20).round(1), draw.normal(size=20).round(1), 4, 19,
+            np.stack([np.arange(20) * 3 + 24 * n, np.arange(20) * 3 + 24 * n + 2], axis=1),
+        )
+        for n in range(6)
+    ]  # fmt: skip
+    whole = decode(windows, n_best=25)
+    grouped = merged([decode(windows[:1], n_best=25), merged([decode([w], n_best=25) for w in windows[1:]], 100)], 25)
+    assert grouped.null_score == whole.null_score
+    assert [(s.start, s.end, s.score) for s in grouped.spans] == [(s.start, s.end, s.score) for s in whole.spans]
+
+
+def test_thinning_may_stop_early() -> None:
+    """`most` gives the first of what thinning gives without it."""
+    spans = [Span(a, a + 4, 10.0 - a, 0, a, a) for a in range(20)]
+    assert thin(spans, 0.0, 2) == thin(spans, 0.0)[:2]
+    assert thin(spans, 0.0, 0) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -522,3 +523,36 @@ def test_windows_equal_a_real_tokenizers_pairs(shared_dir: Path, name: str) -> N
             ]
         if window.end:
             assert one.answers[0].text in labelled(window, one.context)
+
+
+def test_a_long_text_is_tokenised_in_parts_with_the_same_tokens(
+    any_tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever a long text is parted, its windows are those of the whole."""
+    draw = random.Random(3)
+    long = " ".join(draw.choice(CONTEXT.split()) for _ in range(300)) + "\n\n" + CONTEXT
+    whole = cut(any_tokenizer, example(long))
+    for size in (40, 101, 1000):
+        monkeypatch.setattr("tinyreader.windows.SEGMENT_CHARACTERS", size)
+        parted = cut(any_tokenizer, example(long))
+        assert len(parted) == len(whole)
+        assert all(same(a, b) for a, b in zip(parted, whole, strict=True))
+
+
+def test_a_text_without_spaces_is_parted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no place between words, a part ends after so many code points, and every sign keeps its place."""
+    monkeypatch.setattr("tinyreader.windows.SEGMENT_CHARACTERS", 50)
+    text = "w1w2w3" * 100
+    windows = cut(byte_level(), example(text))
+    covered = {place for w in windows for a, b in w.offsets[w.first : w.stop].tolist() for place in range(a, b)}
+    assert covered == set(range(len(text)))
+
+
+def test_texts_met_last_are_remembered_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept tokenised is bounded, and forgetting changes nothing."""
+    monkeypatch.setattr("tinyreader.windows.REMEMBERED_CHARACTERS", 60)
+    windower = Windower(words(), WindowSettings(64, 8))
+    texts = ["w1 w2 w3", "w4 " * 15, "w5", "w1 w2 w3", "w6 " * 40]
+    first = [next(windower.windows([example(text)])) for text in texts]
+    assert windower._recent._size == sum(map(len, windower._recent._kept)) <= 60
+    assert all(same(next(windower.windows([example(text)])), window) for text, window in zip(texts, first, strict=True))

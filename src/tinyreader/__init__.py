@@ -11,16 +11,17 @@ TYPE_CHECKING = False  # known to type checkers by its name; `typing` itself is 
 if TYPE_CHECKING:
     from tinyreader.data import Answer, Example
     from tinyreader.errors import TinyreaderError
-    from tinyreader.reader import Document, Reader, Reading
+    from tinyreader.reader import Document, Question, Reader, Reading
 
     __version__: str
 
-__all__ = ["Answer", "Document", "Example", "Reader", "Reading", "TinyreaderError", "__version__"]
+__all__ = ["Answer", "Document", "Example", "Question", "Reader", "Reading", "TinyreaderError", "__version__"]
 
 _HOMES = {
     "Answer": "tinyreader.data",
     "Document": "tinyreader.reader",
     "Example": "tinyreader.data",
+    "Question": "tinyreader.reader",
     "Reader": "tinyreader.reader",
     "Reading": "tinyreader.reader",
     "TinyreaderError": "tinyreader.errors",

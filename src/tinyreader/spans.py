@@ -97,6 +97,19 @@ def decode(windows: Sequence[WindowLogits], *, max_answer_tokens: int = 30, n_be
     return Decoding(tuple(spans), null_score)
 
 
+def merged(decodings: Iterable[Decoding], n_best: int) -> Decoding:
+    """The `n_best` best places of several groups of windows of one context, as if they had been decoded together."""
+    best: dict[tuple[int, int], Span] = {}
+    null_score = math.inf
+    for decoding in decodings:
+        null_score = min(null_score, decoding.null_score)
+        for span in decoding.spans:
+            kept = best.get((span.start, span.end))
+            if kept is None or span.score > kept.score:
+                best[span.start, span.end] = span
+    return Decoding(tuple(sorted(best.values(), key=_rank)[:n_best]), null_score)
+
+
 def answer(decoding: Decoding, context: str, threshold: float = 0.0) -> str:
     """The best span's text, or "" where the null odds exceed the threshold or no span exists."""
     if not decoding.spans or decoding.null_odds > threshold:
@@ -104,8 +117,8 @@ def answer(decoding: Decoding, context: str, threshold: float = 0.0) -> str:
     return decoding.spans[0].text(context)
 
 
-def thin(spans: Iterable[Span], max_overlap: float = 0.0) -> tuple[Span, ...]:
-    """The spans, best first, without those that overlap a better one that is kept by more than `max_overlap`.
+def thin(spans: Iterable[Span], max_overlap: float = 0.0, most: int | None = None) -> tuple[Span, ...]:
+    """The spans, best first and `most` of them, without those that overlap a better one kept by more than `max_overlap`.
 
     `max_overlap` is a share of the shorter span's length, from 0 (kept spans are disjoint) to 1 (all are kept).
     """
@@ -113,6 +126,8 @@ def thin(spans: Iterable[Span], max_overlap: float = 0.0) -> tuple[Span, ...]:
         raise SettingsError(f"max_overlap is {max_overlap}; it is a share of a span's length, from 0 to 1.")
     kept: list[Span] = []
     for span in sorted(spans, key=_rank):
+        if len(kept) == most:
+            break
         if all(_overlap(span, other) <= max_overlap for other in kept):
             kept.append(span)
     return tuple(kept)

@@ -6,15 +6,18 @@ context shared by many questions is tokenised once and no setting that came with
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from threading import Lock
 from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from tokenizers.models import BPE
 
 from tinyreader.data import Example
@@ -28,25 +31,40 @@ MIN_STEP = 16
 LEAST_ROOM = MIN_STEP + 4
 """Tokens that a window needs beside its overlap: that step, a question of one token and three special tokens."""
 
+SEGMENT_CHARACTERS = 100_000
+"""Longer contexts are tokenised in parts of about so many code points: what the tokenizer returns is 100 times its text."""
+
+REMEMBERED_CHARACTERS = 2_000_000
+"""About so much of the contexts met last is kept tokenised, for the questions still to come on them."""
+
 _CHUNK = 512  # examples tokenised together
+
+_SINGLE_SPACE, _SPACE = re.compile(r"(?<=\S) (?=\S)"), re.compile(r"\s")
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class WindowSettings:
-    """How texts are cut: lengths are in tokens; `doc_stride` is the overlap of neighbouring windows."""
+    """How texts are cut: lengths are in tokens; `doc_stride` is the overlap of neighbouring windows.
+
+    Each window moves on by at least `min_step`: a question that leaves less is too long.
+    """
 
     max_seq_len: int = 384
     doc_stride: int = 128
     max_question_tokens: int | None = None
     on_long_question: Literal["error", "truncate"] = "error"
+    min_step: int = MIN_STEP
 
     def __post_init__(self) -> None:
-        if self.doc_stride < 0 or self.max_seq_len < self.doc_stride + LEAST_ROOM:
+        if self.min_step < 1:
+            raise SettingsError(f"min_step is {self.min_step}; it must be at least 1.")
+        least = LEAST_ROOM - MIN_STEP + self.min_step
+        if self.doc_stride < 0 or self.max_seq_len < self.doc_stride + least:
             raise SettingsError(
                 f"max_seq_len {self.max_seq_len} with doc_stride {self.doc_stride} leaves no room for a question: "
-                f"max_seq_len must be at least doc_stride + {LEAST_ROOM}, and doc_stride at least 0."
+                f"max_seq_len must be at least doc_stride + {least}, and doc_stride at least 0."
             )
         if self.max_question_tokens is not None and self.max_question_tokens < 1:
             raise SettingsError(f"max_question_tokens is {self.max_question_tokens}; it must be at least 1.")
@@ -108,8 +126,33 @@ class _Context:
     offsets: IntArray
 
 
+class _Recent:
+    """The contexts met last, up to `REMEMBERED_CHARACTERS`; threads may share it."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, _Context] = OrderedDict()
+        self._size = 0
+        self._lock = Lock()
+
+    def get(self, texts: Iterable[str]) -> dict[str, _Context]:
+        """Those of the texts that are kept."""
+        with self._lock:
+            return {text: self._kept[text] for text in texts if text in self._kept}
+
+    def put(self, contexts: Mapping[str, _Context]) -> None:
+        """Keeps these, and forgets those that were met longest ago, where they are more."""
+        with self._lock:
+            for text, context in contexts.items():
+                if self._kept.pop(text, None) is None:
+                    self._size += len(text)
+                self._kept[text] = context
+            while self._size > REMEMBERED_CHARACTERS:
+                oldest, _ = self._kept.popitem(last=False)
+                self._size -= len(oldest)
+
+
 class Windower:
-    """Cuts examples into windows with one tokenizer; `counts` tells what happened so far."""
+    """Cuts examples into windows with one tokenizer; threads may share it. `counts` tells what happened so far."""
 
     def __init__(self, tokenizer: Tokenizer, settings: WindowSettings | None = None) -> None:
         self.settings = settings or WindowSettings()
@@ -117,7 +160,8 @@ class Windower:
         self.counts = WindowCounts()
         self._template = _pair_template(self.tokenizer)
         self._trims = offsets_hold_spaces(self.tokenizer)
-        room = self.settings.max_seq_len - self._template.n_special - self.settings.doc_stride - MIN_STEP
+        self._recent = _Recent()
+        room = self.settings.max_seq_len - self._template.n_special - self.settings.doc_stride - self.settings.min_step
         self.max_question_tokens = min(room, self.settings.max_question_tokens or room)
         if self.max_question_tokens < 1:
             raise SettingsError(
@@ -144,17 +188,38 @@ class Windower:
             raise self._too_long(example, len(ids))
 
     def _encode_contexts(self, chunk: list[Example]) -> dict[str, _Context]:
+        """The contexts of a chunk, tokenised, those that were met a short while ago from memory."""
         texts = list(dict.fromkeys(e.context for e in chunk))
-        encoded = self.tokenizer.encode_batch(texts, add_special_tokens=False)
-        contexts = {}
-        for text, encoding in zip(texts, encoded, strict=True):
-            offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
-            if self._trims:
-                trim_spaces(text, offsets)
-            if not text.isascii():
-                take_in_marks(text, offsets)
-            contexts[text] = _Context(np.array(encoding.ids, dtype=np.int32), offsets)
+        contexts = self._recent.get(texts)
+        new = [text for text in texts if text not in contexts]
+        short = [text for text in new if len(text) <= SEGMENT_CHARACTERS]
+        for text, encoding in zip(short, self.tokenizer.encode_batch(short, add_special_tokens=False), strict=True):
+            contexts[text] = self._context([(0, text, encoding)])
+        for text in new:
+            if len(text) > SEGMENT_CHARACTERS:
+                contexts[text] = self._context(self._encoded_parts(text))
+        self._recent.put({text: contexts[text] for text in texts})
         return contexts
+
+    def _encoded_parts(self, text: str) -> Iterator[tuple[int, str, Encoding]]:
+        """Yield the parts of a long text with their places; a few are tokenised at the same time."""
+        for group in chunks(segments(text, SEGMENT_CHARACTERS), 4):
+            parts = [text[begin:end] for begin, end in group]
+            encoded = self.tokenizer.encode_batch(parts, add_special_tokens=False)
+            yield from zip((begin for begin, _ in group), parts, encoded, strict=True)
+
+    def _context(self, parts: Iterable[tuple[int, str, Encoding]]) -> _Context:
+        """Ids and offsets of a text that was tokenised in parts, each with its place in the text."""
+        ids, offsets = [], []
+        for place, text, encoding in parts:
+            own = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
+            if self._trims:
+                trim_spaces(text, own)
+            if not text.isascii():
+                take_in_marks(text, own)
+            ids.append(np.array(encoding.ids, dtype=np.int32))
+            offsets.append(own + np.int32(place))
+        return _Context(np.concatenate(ids), np.concatenate(offsets))
 
     def _question_ids(self, example: Example, ids: list[int]) -> list[int]:
         if len(ids) <= self.max_question_tokens:
@@ -239,6 +304,22 @@ def _pieces(n_tokens: int, room: int, step: int) -> Iterator[tuple[int, int]]:
         yield start, start + room
         start += step
     yield start, n_tokens
+
+
+def segments(text: str, size: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a long text, each up to about `size`, cut before single spaces between words.
+
+    There no tokenizer joins what stands on both sides, so the tokens are those of the whole text; where a part has no such
+    place, it is cut before white space of another kind, or else after `size` code points.
+    """
+    begin = 0
+    while len(text) - begin > size:
+        where = (text, begin + size // 2, begin + size)
+        found = _SINGLE_SPACE.search(*where) or _SPACE.search(*where)
+        end = found.start() if found else begin + size
+        yield begin, end
+        begin = end
+    yield begin, len(text)
 
 
 def unbounded(tokenizer: Tokenizer) -> Tokenizer:

@@ -1,50 +1,76 @@
-"""`tinyreader ask`: one question of text files, with the answers where they stand."""
+"""`tinyreader ask`: one question of files, with the answers where they stand."""
 
 from __future__ import annotations
 
-import enum
+import io
 import json
+import logging
+import os
+import re
 import sys
+from collections import Counter
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinyreader.cli.predict import PrecisionChoice
-from tinyreader.errors import DataError
+from tinyreader.errors import DataError, MissingExtraError, SettingsError
 
 if TYPE_CHECKING:
+    from tinyreader.documents import Document, LeftOut
     from tinyreader.reader import FoundAnswer, Reading
 
-TEXT_SUFFIXES = {".txt", ".md", ".rst", ".text"}
+WHOLE_CHARACTERS = 300_000
+"""Up to so much text, about 75 pages, is read whole unless `--passages` says otherwise."""
 
+PASSAGES = 100
+"""So many passages are read of more text than that."""
 
-class EngineChoice(enum.StrEnum):
-    """What `--engine` can be."""
+_N_SHOWN = 20
 
-    auto = "auto"
-    openvino = "openvino"
-    torch = "torch"
+ENGINE_HELP = "What computes: auto, openvino, torch or another that is installed."
+PRECISION_HELP = "Number format of the arithmetic: auto, fp32, bf16 or what else the engine offers."
 
 
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
-    paths: Annotated[list[Path], typer.Argument(help="Text files, or folders of them; - is standard input.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Text, Markdown, HTML, PDF or DOCX files, or folders of them; - is standard input.")
+    ],
     model: Annotated[str, typer.Option("--model", "-m", help="Reader: a directory or a Hub id.")],
     top_k: Annotated[int | None, typer.Option(help="So many answers at most (3, unless the model says).")] = None,
-    engine: Annotated[EngineChoice, typer.Option(help="What computes.")] = EngineChoice.auto,
-    precision: Annotated[PrecisionChoice, typer.Option(help="Number format of the arithmetic.")] = PrecisionChoice.auto,
+    score_threshold: Annotated[float | None, typer.Option(help="Leave out answers with a lower score, 0 to 1.")] = None,
+    no_answer_threshold: Annotated[
+        float | None, typer.Option(help="Largest null odds of an answer, in logits; inf: always an answer.")
+    ] = None,
+    max_answer_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
+    passages: Annotated[
+        int | None, typer.Option(help=f"Read the passages that share most with the question only (much text: {PASSAGES}).")
+    ] = None,
+    read_all: Annotated[bool, typer.Option("--all", help="Read everything, however much it is.")] = False,
+    engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
+    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Threads to compute with (all cores).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the reading as JSON.")] = False,
 ) -> None:
-    """Answer QUESTION from text files, or say that they do not answer it (exit code 1)."""
-    from tinyreader.reader import Document, Reader
+    """Answer QUESTION from files, or say that they do not answer it (exit code 1)."""
+    from tinyreader.reader import Reader
 
-    files, skipped = _text_files(paths)
-    reader = Reader.from_pretrained(model, engine=engine.value, precision=precision.value)
-    documents = [Document("-", sys.stdin.read()) if str(path) == "-" else path for path in files]
-    reading = reader.read(question, documents, top_k=top_k)
-    for path in skipped:
-        typer.echo(f"tinyreader: {path} was skipped: only {', '.join(sorted(TEXT_SUFFIXES))} are read", err=True)
+    if not question.strip():
+        raise DataError("the question is empty; ask something")
+    if read_all and passages:
+        raise SettingsError(f"--all and --passages {passages} contradict each other; give one of them")
+    changes: dict[str, Any] = {
+        "top_k": top_k, "score_threshold": score_threshold, "no_answer_threshold": no_answer_threshold,
+        "max_answer_tokens": max_answer_tokens,
+    }  # fmt: skip
+    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of every small flaw that it mends
+    documents = _documents(paths)
+    changes["passages"] = 0 if read_all else _passages(documents, passages)
+    given: dict[str, Any] = {"engine": engine, "precision": precision, "threads": threads}
+    reading = Reader.from_pretrained(model, **given).read(question, documents, **changes)
     if as_json:
         typer.echo(json.dumps(reading.as_dict()))
     else:
@@ -53,48 +79,96 @@ def ask(
         raise typer.Exit(1)
 
 
-def _text_files(paths: list[Path]) -> tuple[list[Path], list[Path]]:
-    """The files to read, folders walked in order of their names, and the files in folders that are left out."""
-    found: list[Path] = []
-    skipped: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and not _is_hidden(p.relative_to(path)))
-            found += [p for p in inside if p.suffix.lower() in TEXT_SUFFIXES]
-            skipped += [p for p in inside if p.suffix.lower() not in TEXT_SUFFIXES]
-        elif str(path) != "-" and not path.exists():
-            raise DataError(f"{path}: no such file or folder")
-        else:
-            found.append(path)
-    if not found:
-        raise DataError(f"there is no text file to read in {', '.join(map(str, paths))} ({', '.join(sorted(TEXT_SUFFIXES))})")
-    return found, skipped
+def _documents(paths: Sequence[Path]) -> list[Document]:
+    """The documents in these files; of those met in folders, what cannot be read is told on stderr and left out."""
+    from tinyreader.documents import LeftOut, find_files, read_document
+
+    found, left_out = find_files([path for path in paths if str(path) != "-"])
+    documents = [_standard_input()] if any(str(path) == "-" for path in paths) else []
+    for file in found:
+        try:
+            documents.append(read_document(file.path))
+        except (DataError, MissingExtraError) as error:
+            if file.named:
+                raise
+            left_out.append(LeftOut(file.path, str(error).removeprefix(f"{file.path} ")))
+    _tell(left_out)
+    if not documents:
+        raise DataError(f"there is nothing to read in {', '.join(map(str, paths))}")
+    return documents
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _standard_input() -> Document:
+    from tinyreader.documents import Document, document_of
+
+    stream = getattr(sys.stdin, "buffer", None)
+    return Document("-", sys.stdin.read()) if stream is None else document_of(stream.read(), "-")
+
+
+def _tell(left_out: Sequence[LeftOut]) -> None:
+    """Say what was not read: why for each, and only how many where the kind of file is not read at all."""
+    unreadable = [item for item in left_out if not item.is_other_kind]
+    for item in unreadable[:_N_SHOWN]:
+        _say(f"{item.path} was skipped: {item.reason}")
+    others = Counter(item.path.suffix.lower() or "no suffix" for item in left_out if item.is_other_kind)
+    parts = [f"{len(unreadable)} that cannot be read"] * bool(unreadable)
+    if others:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in others.most_common(5)) + ", ..." * (len(others) > 5)
+        parts.append(f"{others.total()} of other kinds ({kinds})")
+    if parts:
+        _say(f"{len(left_out)} files were skipped: {' and '.join(parts)}")
+
+
+def _passages(documents: Sequence[Document], wanted: int | None) -> int:
+    """How many passages to read, 0 for all; where nobody said, it depends on how much there is."""
+    if wanted is not None:
+        return wanted
+    size = sum(len(document.text) for document in documents)
+    if size <= WHOLE_CHARACTERS:
+        return 0
+    much = f"{size:,} characters in {len(documents):,} document{'s' * (len(documents) != 1)}"
+    if find_spec("bm25s") is None:
+        _say(f'{much} are all read. Quicker, the best passages only: pip install "tinyreader[search]"')
+        return 0
+    _say(f"of {much}, the {PASSAGES} passages that share most with the question are read; --all reads everything")
+    return PASSAGES
+
+
+def _say(text: str) -> None:
+    typer.echo(f"tinyreader: {text}", err=True)
 
 
 def _show(reading: Reading) -> None:
     """Print the answers for a person: where they stand, how sure the reader is, and the words around them."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a console may not know a document's signs
     if not reading.has_answer:
         typer.echo(f"No answer ({reading.no_answer_score:.0%} sure).")
         if reading.answers:
             typer.echo("Nearest:")
     for answer in reading.answers:
-        line = answer.document.text.count("\n", 0, answer.start) + 1
-        typer.echo(f"{answer.document.id}:{line}  {answer.score:.0%}")
+        place = f":{answer.line}" if answer.page is None else f", page {answer.page}"
+        typer.echo(f"{_printable(answer.document.id)}{place}  {answer.score:.0%}")
         typer.echo(f"    {_surroundings(answer)}")
 
 
-def _surroundings(answer: FoundAnswer, chars: int = 120) -> str:
+def _surroundings(answer: FoundAnswer) -> str:
     """The answer, highlighted, between the words around it, on one line."""
-    text = answer.document.text
-    before, after = text[max(0, answer.start - chars) : answer.start], text[answer.end : answer.end + chars]
-    before = before if answer.start <= chars else "…" + before.partition(" ")[2]
-    after = after if answer.end + chars >= len(text) else after.rpartition(" ")[0] + "…"
-    words = typer.style(answer.text, bold=True, fg="green") if sys.stdout.isatty() else f"[{answer.text}]"
-    return " ".join(f"{before}{words}{after}".split())
+    before, after = answer.around()
+    before = before if len(before) == answer.start else "…" + before.partition(" ")[2]
+    after = after if answer.end + len(after) == len(answer.document.text) else after.rpartition(" ")[0] + "…"
+    before, words, after = (_printable(re.sub(r"\s+", " ", part)) for part in (before, answer.text, after))
+    shown = typer.style(words, bold=True, fg="green") if _has_colours() else f"[{words}]"
+    return f"{before}{shown}{after}".strip()
+
+
+def _printable(text: str) -> str:
+    """Text without signs that steer a terminal: documents come from anywhere."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "\ufffd", text)
+
+
+def _has_colours() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def register(app: typer.Typer) -> None:

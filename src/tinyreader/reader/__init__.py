@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tinyreader.documents import Document
 from tinyreader.reader.reader import Reader
-from tinyreader.reader.reading import Document, FoundAnswer, Reading
+from tinyreader.reader.reading import FoundAnswer, Question, Reading
 from tinyreader.reader.settings import ReaderSettings
 
-__all__ = ["Document", "FoundAnswer", "Reader", "ReaderSettings", "Reading"]
+__all__ = ["Document", "FoundAnswer", "Question", "Reader", "ReaderSettings", "Reading"]

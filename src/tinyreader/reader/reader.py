@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import heapq
-import math
+import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tokenizers import Tokenizer
 
 from tinyreader.data import Example
-from tinyreader.errors import DataError, ModelError, SettingsError
+from tinyreader.errors import ModelError, SettingsError
 from tinyreader.model_files import model_directory
+from tinyreader.passages import Passage
 from tinyreader.reader.engines import Engine, PrecisionName, open_engine
-from tinyreader.reader.reading import Document, Documents, FoundAnswer, Reading, documents_of
+from tinyreader.reader.reading import Documents, FoundAnswer, Question, Reading
 from tinyreader.reader.settings import ReaderSettings, read_settings
+from tinyreader.reader.tasks import Chunk, chunks_of
 from tinyreader.runtimes import Runtime
 from tinyreader.runtimes.batches import run_windows
-from tinyreader.spans import Decoding, Span, WindowLogits, decode, thin
+from tinyreader.spans import Decoding, Span, WindowLogits, decode, merged, thin
 from tinyreader.tokenizer import load_tokenizer
-from tinyreader.windows import Windower, WindowSettings
+from tinyreader.windows import Windower, WindowSettings, chunks
 
-CHUNK_CHARACTERS = 400_000
-"""About so much text is cut into windows and sorted together: memory does not grow with what is read."""
+GROUP_WINDOWS = 1024
+"""At most so many windows of a text are held at a time, with their logits about 10 MB."""
 
-_SPANS = 20
+log = logging.getLogger(__name__)
+
+_SPANS = 20  # the best spans of a window that are looked at
+_KEPT_SPANS = 1000  # the best spans of a text from which answers that do not overlap are chosen
 _WORD = re.compile(r"\w")
 
 
@@ -37,9 +41,8 @@ class Reader:
     def __init__(self, tokenizer: Tokenizer, runtime: Runtime, settings: ReaderSettings | None = None) -> None:
         self.tokenizer, self.runtime = tokenizer, runtime
         self.settings = settings or ReaderSettings()
-        most = getattr(runtime, "max_tokens", None)
-        if most is not None and self.settings.max_seq_len > most:
-            raise SettingsError(f"max_seq_len is {self.settings.max_seq_len}, but this model takes at most {most} tokens.")
+        self._windowers: dict[tuple[int, int, Literal["error", "truncate"]], Windower] = {}
+        self._require_length(self.settings.max_seq_len)
         rows, largest = getattr(runtime, "vocab_size", None), max(tokenizer.get_vocab().values())
         if rows is not None and largest >= rows:
             raise ModelError(
@@ -69,111 +72,88 @@ class Reader:
     def read(self, question: str, documents: Documents, **changes: Any) -> Reading:
         """What the documents answer; `changes` are settings for this call, by name (`ReaderSettings`).
 
-        Documents are a text, a `pathlib.Path` of a text file, a `Document`, a pair (id, text), or a sequence of these. Each is
-        read to its end.
+        Documents are a text, a `pathlib.Path` of a text, Markdown, HTML, PDF or DOCX file, a `Document`, a pair (id, text), or
+        any number of these. Each is read to its end, or, with `passages=20`, the 20 passages that share most words with the
+        question (the `search` extra).
         """
         (reading,) = self.read_many([(question, documents)], **changes)
         return reading
 
-    def read_many(self, pairs: Iterable[tuple[str, Documents]], **changes: Any) -> Iterator[Reading]:
-        """Yield a reading for each (question, documents), in order; a stream in, a stream out.
+    def read_many(self, questions: Iterable[Question | tuple[str, Documents]], **changes: Any) -> Iterator[Reading]:
+        """A reading for each question (a `Question`, or a pair of question and documents), in order; a stream in, a stream out.
 
-        Windows of like length are computed together across questions and documents. Raises `DataError` for an empty question
-        or one that leaves no room for the text.
+        Windows of like length are computed together across questions and documents; memory does not grow with the stream nor
+        with a document's windows. Several threads may read at the same time. Raises `DataError` for an empty question or one
+        that leaves no room for the text.
         """
         settings = self.settings.changed(changes)
-        windower = Windower(
-            self.tokenizer,
-            WindowSettings(settings.max_seq_len, settings.doc_stride, None, settings.on_long_question),
-        )
-        for chunk in _chunks(pairs):
+        return self._readings(questions, self._windower(settings), settings)
+
+    def check_question(self, question: str, label: str = "0") -> None:
+        """Raises `DataError`, naming the question by its label, where it is longer than these settings allow."""
+        self._windower(self.settings).check_question(Example(label, question, ""))
+
+    def _readings(
+        self, questions: Iterable[Question | tuple[str, Documents]], windower: Windower, settings: ReaderSettings
+    ) -> Iterator[Reading]:
+        for chunk in chunks_of(questions, settings):
             self._read_chunk(chunk, windower, settings)
             for work in chunk.finished():
                 yield work.reading(settings)
 
-    def _read_chunk(self, chunk: _Chunk, windower: Windower, settings: ReaderSettings) -> None:
-        """Reads the documents of a chunk and leaves what was found with their questions."""
-        examples = [Example(f"{n}", work.question, document.text) for n, (work, document) in enumerate(chunk.tasks)]
-        windows = list(windower.windows(examples))
-        logits = run_windows(windows, self.runtime, most=settings.max_seq_len)
-        parts: list[list[WindowLogits]] = [[] for _ in examples]
-        for window, (start, end) in zip(windows, logits, strict=True):
-            parts[window.example].append(WindowLogits(start, end, window.first, window.stop, window.offsets))
-        n_best = max(_SPANS, settings.top_k)
-        for (work, document), own in zip(chunk.tasks, parts, strict=True):
-            decoding = decode(own, max_answer_tokens=settings.max_answer_tokens, n_best=n_best)
-            work.add(_answers(decoding, document, settings), settings.top_k)
+    def _read_chunk(self, chunk: Chunk, windower: Windower, settings: ReaderSettings) -> None:
+        """Reads the texts of a chunk and leaves what was found with their questions.
+
+        Of a long text only so many windows are held at a time, and of what was read only its best spans.
+        """
+        examples = [Example(work.label, work.question.text, passage.text) for work, passage in chunk.tasks]
+        limits = {"max_answer_tokens": settings.max_answer_tokens, "n_best": max(_SPANS, settings.top_k)}
+        most = max(_KEPT_SPANS, 2 * limits["n_best"])
+        found: dict[int, Decoding] = {}
+        n_cut = windower.counts.truncated_questions
+        for group in chunks(windower.windows(examples), GROUP_WINDOWS):
+            parts: dict[int, list[Decoding]] = {}
+            for window, (start, end) in zip(group, run_windows(group, self.runtime, most=settings.max_seq_len), strict=True):
+                logits = WindowLogits(start, end, window.first, window.stop, window.offsets)
+                parts.setdefault(window.example, []).append(decode([logits], **limits))
+            for number, decodings in parts.items():
+                found[number] = merged([found[number], *decodings] if number in found else decodings, most)
+        if windower.counts.truncated_questions > n_cut:  # only by choice, but never in silence
+            log.warning("questions of more than %d tokens were cut to that length", windower.max_question_tokens)
+        for number, (work, passage) in enumerate(chunk.tasks):
+            work.add(_answers(found[number], passage, settings), settings.top_k)
+
+    def _windower(self, settings: ReaderSettings) -> Windower:
+        """The windower of these settings, made once: copying a tokenizer takes longer than reading a paragraph."""
+        key = (settings.max_seq_len, settings.doc_stride, settings.on_long_question)
+        if key not in self._windowers:
+            self._require_length(settings.max_seq_len)
+            made = Windower(self.tokenizer, WindowSettings(settings.max_seq_len, settings.doc_stride, None, key[2]))
+            self._windowers.setdefault(key, made)
+        return self._windowers[key]
+
+    def _require_length(self, max_seq_len: int) -> None:
+        most = getattr(self.runtime, "max_tokens", None)
+        if most is not None and max_seq_len > most:
+            raise SettingsError(f"max_seq_len is {max_seq_len}, but this model takes at most {most} tokens.")
 
 
-@dataclass(slots=True)
-class _Work:
-    """A question whose documents are being read: the best answers so far, best first."""
-
-    question: str
-    best: list[FoundAnswer] = field(default_factory=list)
-
-    def add(self, found: Iterable[FoundAnswer], top_k: int) -> None:
-        self.best = heapq.nsmallest(top_k, [*self.best, *found], key=lambda a: a.null_odds)  # stable: earlier ones first
-
-    def reading(self, settings: ReaderSettings) -> Reading:
-        best = self.best[0] if self.best else None
-        return Reading(
-            self.question,
-            tuple(answer for answer in self.best if answer.score >= settings.score_threshold),
-            1.0 if best is None else 1.0 - best.score,
-            best is not None and best.null_odds <= settings.no_answer_threshold and best.score >= settings.score_threshold,
-        )
+def _answers(decoding: Decoding, passage: Passage, settings: ReaderSettings) -> Iterator[FoundAnswer]:
+    """Yield the passage's answers, best first, thinned as the settings say."""
+    text, shift = passage.document.text, passage.start
+    if settings.word_boundaries:  # before thinning: two halves of a word become the same answer
+        widened = tuple(_whole_words(passage.text, span) for span in decoding.spans)
+        decoding = merged([Decoding(widened, decoding.null_score)], len(widened))
+    for span in thin(decoding.spans, settings.max_overlap, settings.top_k):
+        start, end, odds = span.start + shift, span.end + shift, decoding.null_score - span.score
+        yield FoundAnswer(text[start:end], settings.score(odds), start, end, passage.document, odds)
 
 
-@dataclass(slots=True)
-class _Chunk:
-    """Documents that are read together, each with its question, and the questions in the order they were asked."""
-
-    tasks: list[tuple[_Work, Document]] = field(default_factory=list)
-    works: list[_Work] = field(default_factory=list)
-    is_last_open: bool = False
-
-    def finished(self) -> Sequence[_Work]:
-        """The questions all of whose documents have been read."""
-        return self.works[:-1] if self.is_last_open else self.works
-
-
-def _chunks(pairs: Iterable[tuple[str, Documents]]) -> Iterator[_Chunk]:
-    """Yield chunks of about `CHUNK_CHARACTERS`; a question with many documents goes on in the next one."""
-    chunk, size = _Chunk(), 0
-    for number, (question, documents) in enumerate(pairs):
-        if not isinstance(question, str) or not question.strip():
-            raise DataError(f"question {number} is empty; ask something")
-        work = _Work(question)
-        chunk.works.append(work)
-        for document in documents_of(documents):
-            if size and size + len(document.text) > CHUNK_CHARACTERS:
-                chunk.is_last_open = True
-                yield chunk
-                chunk, size = _Chunk(works=[work]), 0
-            chunk.tasks.append((work, document))
-            size += len(document.text) + len(question)
-    yield chunk
-
-
-def _answers(decoding: Decoding, document: Document, settings: ReaderSettings) -> Iterator[FoundAnswer]:
-    """Yield the document's answers, best first, thinned as the settings say."""
-    for span in thin(decoding.spans, settings.max_overlap)[: settings.top_k]:
-        start, end = _whole_words(document.text, span) if settings.word_boundaries else (span.start, span.end)
-        odds = decoding.null_score - span.score
-        yield FoundAnswer(document.text[start:end], _score(odds / settings.temperature), start, end, document, odds)
-
-
-def _score(odds: float) -> float:
-    """The logistic function of -odds, 0 to 1, without overflow."""
-    return 1.0 / (1.0 + math.exp(odds)) if odds < 700 else 0.0
-
-
-def _whole_words(text: str, span: Span) -> tuple[int, int]:
+def _whole_words(text: str, span: Span) -> Span:
     """The span widened to the ends of the words it cuts through."""
     start, end = span.start, span.end
     while start > 0 and _WORD.match(text[start]) and _WORD.match(text[start - 1]):
         start -= 1
     while end < len(text) and _WORD.match(text[end - 1]) and _WORD.match(text[end]):
         end += 1
-    return start, end
+    return replace(span, start=start, end=end)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
 from tinyreader.errors import ModelError, SettingsError
 from tinyreader.files import atomic_path
 from tinyreader.tokenizer import read_json
+from tinyreader.windows import WindowSettings
 
 NAME = "reader.json"
 
@@ -19,9 +22,10 @@ NAME = "reader.json"
 class ReaderSettings:
     """Lengths are in tokens. A document longer than a window is read in windows that share `doc_stride` tokens.
 
-    `no_answer_threshold` is the largest null odds, in logits, at which a span counts as an answer; `temperature` divides the
-    odds before they become a score. Both are learned on development data and stored beside the model. Answers overlap by at
-    most `max_overlap` of the shorter one; `word_boundaries` widens them to whole words.
+    `no_answer_threshold` is the largest null odds, in logits, at which a span counts as an answer; `score` and
+    `no_answer_score` say what the temperatures and offsets do. `tinyreader calibrate` learns them and stores them beside the
+    model. Answers overlap by at most `max_overlap` of the shorter one; `word_boundaries` widens them to whole words. With
+    `passages` above 0, only so many passages are read, those that share most words with the question.
     """
 
     max_seq_len: int = 384
@@ -31,11 +35,20 @@ class ReaderSettings:
     score_threshold: float = 0.0
     no_answer_threshold: float = 0.0
     temperature: float = 1.0
+    score_offset: float = 0.0
+    no_answer_temperature: float | None = None
+    no_answer_offset: float | None = None
     max_overlap: float = 0.0
     word_boundaries: bool = False
     on_long_question: Literal["error", "truncate"] = "error"
+    passages: int = 0
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            _require_type(each.name, getattr(self, each.name), each.default)
+        WindowSettings(self.max_seq_len, self.doc_stride, None, self.on_long_question)  # refuses what leaves no room
+        if self.passages < 0:
+            raise SettingsError(f"passages is {self.passages}; it must be at least 0, which reads documents whole.")
         if self.top_k < 1:
             raise SettingsError(f"top_k is {self.top_k}; it must be at least 1.")
         if self.max_answer_tokens < 1:
@@ -45,8 +58,27 @@ class ReaderSettings:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be from 0 to 1.")
         if math.isnan(self.no_answer_threshold):
             raise SettingsError("no_answer_threshold is not a number; give one, or infinity for always an answer.")
-        if not 0.0 < self.temperature < math.inf:
-            raise SettingsError(f"temperature is {self.temperature}; it must be above 0.")
+        for name in ("temperature", "no_answer_temperature"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value < math.inf:
+                raise SettingsError(f"{name} is {value}; it must be above 0.")
+        for name in ("score_offset", "no_answer_offset"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise SettingsError(f"{name} is {value}; it must be a finite number.")
+
+    def score(self, null_odds: float) -> float:
+        """How right an answer of these odds is to be, 0 to 1: the logistic of (score_offset - odds) / temperature."""
+        return _logistic((self.score_offset - null_odds) / self.temperature)
+
+    def no_answer_score(self, null_odds: float) -> float:
+        """The chance, 0 to 1, that there is no answer where the best one has these odds: a logistic that rises with them.
+
+        Its offset and temperature are its own, for a best answer may be wrong though there is one; where they are None, the
+        score's are taken, and the two add up to 1.
+        """
+        offset = self.score_offset if self.no_answer_offset is None else self.no_answer_offset
+        return _logistic((null_odds - offset) / (self.no_answer_temperature or self.temperature))
 
     def changed(self, changes: dict[str, Any]) -> ReaderSettings:
         """These settings with those of `changes` that are not None, by name; 0 and False are values."""
@@ -55,6 +87,26 @@ class ReaderSettings:
             if name not in known:
                 raise SettingsError(f"{name} is no setting of a reader; there are: {', '.join(known)}.")
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
+
+
+def _require_type(name: str, value: object, default: object) -> None:
+    """Raises `SettingsError` unless a setting is of its default's type: integers are numbers, True and False are not."""
+    if default is None and value is None:
+        return
+    wanted: tuple[Any, str] = Real, "a number"
+    if isinstance(default, bool):
+        wanted = bool, "True or False"
+    elif isinstance(default, int):
+        wanted = Integral, "an integer"
+    elif isinstance(default, str):
+        wanted = str, "a string"
+    if not isinstance(value, wanted[0]) or (isinstance(value, bool) and wanted[0] is not bool):
+        raise SettingsError(f"{name} is {value!r}; it must be {wanted[1]}.")
+
+
+def _logistic(x: float) -> float:
+    """1 / (1 + exp(-x)), without overflow."""
+    return 1.0 / (1.0 + math.exp(-x)) if x > -700 else 0.0
 
 
 def read_settings(directory: Path) -> ReaderSettings:
@@ -69,10 +121,10 @@ def read_settings(directory: Path) -> ReaderSettings:
         raise ModelError(f"{path}: {error}") from None
 
 
-def write_settings(settings: ReaderSettings, directory: Path) -> None:
-    """Writes `reader.json`, keeping what else stands in it."""
+def write_settings(settings: ReaderSettings, directory: Path, notes: Mapping[str, Any] | None = None) -> None:
+    """Writes `reader.json`, keeping what else stands in it; `notes` go in under their names, beside the settings."""
     path = directory / NAME
-    content = read_json(path) if path.is_file() else {}
+    content = (read_json(path) if path.is_file() else {}) | dict(notes or {})
     usual = asdict(ReaderSettings())
     content["settings"] = {name: value for name, value in asdict(settings).items() if value != usual[name]}
     with atomic_path(path) as partial:

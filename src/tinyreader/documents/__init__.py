@@ -1,0 +1,9 @@
+"""Files as documents: text, Markdown, HTML, PDF and DOCX, with the places where their pages begin."""
+
+from __future__ import annotations
+
+from tinyreader.documents.document import Document, page_breaks
+from tinyreader.documents.files import SUFFIXES, document_of, read_document
+from tinyreader.documents.folders import FoundFile, LeftOut, find_files
+
+__all__ = ["SUFFIXES", "Document", "FoundFile", "LeftOut", "document_of", "find_files", "page_breaks", "read_document"]

@@ -1,0 +1,34 @@
+"""`Document`: a text to read, with its name and the places where its pages begin."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text to read, with the name that answers refer to it by.
+
+    `pages` are the offsets, in code points and ascending, where its pages begin; empty for a text without pages.
+    """
+
+    id: str
+    text: str
+    pages: tuple[int, ...] = ()
+
+    def page_at(self, offset: int) -> int | None:
+        """The page, counted from 1, that the code point at `offset` stands on; None for a text without pages."""
+        return max(1, bisect_right(self.pages, offset)) if self.pages else None
+
+    def line_at(self, offset: int) -> int:
+        """The line, counted from 1, that `offset` stands in; lines end as in Unix, Windows or old Mac files."""
+        text = self.text
+        return 1 + text.count("\n", 0, offset) + text.count("\r", 0, offset) - text.count("\r\n", 0, offset)
+
+
+def page_breaks(text: str) -> tuple[int, ...]:
+    """Where the pages of a text begin that parts them by form feeds; empty where it has none."""
+    starts = [found.end() for found in re.finditer("\f", text)]
+    return (0, *starts) if starts else ()

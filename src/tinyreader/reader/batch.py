@@ -1,0 +1,200 @@
+"""Answering a file of questions, in parts: a kill costs the part under way, and the file comes out the same.
+
+The parts lie in a directory beside the file, `NAME.parts`, until the file is whole. Which questions make up a part depends
+on the questions alone, so each is computed in the same company however often the work was stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+from tinyreader.errors import DataError, RunError
+from tinyreader.files import atomic_path, atomic_text, exclusive
+from tinyreader.model_files import hash_of
+from tinyreader.passages import PASSAGE_CHARACTERS
+from tinyreader.progress import Progress, StopSwitch, duration, stoppable
+from tinyreader.reader.questions import Library, QuestionFile, key_of, paths_of
+from tinyreader.reader.reader import Reader
+from tinyreader.reader.reading import Question, Reading, documents_of
+from tinyreader.reader.tasks import CHUNK_CHARACTERS
+
+PART_QUESTIONS = 256
+"""At most so many questions are a part; fewer where their documents are long."""
+
+_FORMAT = 1
+_AGAIN = "What was done is kept; the same command goes on from there."
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What one reading of the questions found: how many, and a hash of them and of the files that they name."""
+
+    n_questions: int
+    fingerprint: str
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the questions."""
+
+    questions: int = 0
+    answered: int = 0
+
+    def add(self, has_answer: bool) -> None:
+        """Counts one more."""
+        self.questions += 1
+        self.answered += has_answer
+
+
+def scan(source: QuestionFile, reader: Reader, stop: StopSwitch) -> Scan:
+    """Reads all questions: what is wrong is said now, with its line, and not after hours. Raises `DataError`."""
+    digest, library, n = hashlib.blake2b(digest_size=16), Library(source.folder), 0
+    files: dict[str, str] = {}
+    for question in stoppable(source.questions(library), stop):
+        reader.check_question(question.text, str(n) if question.id is None else str(question.id))
+        digest.update(key_of(question).encode() + b"\n")
+        for name in paths_of(question):
+            if name not in files:
+                files[name] = _hash_of(library.path(name))
+            digest.update(files[name].encode())
+        n += 1
+    if not n:
+        raise DataError(f"{source.path} has no question in it")
+    return Scan(n, digest.hexdigest())
+
+
+def answer_file(
+    source: QuestionFile, out: Path, reader: Reader, model: str, scanned: Scan, progress: Progress, stop: StopSwitch
+) -> Counts:
+    """Write a reading for each question to `out`, JSON Lines (.gz by its name), going on where an earlier call stopped.
+
+    `model` is the fingerprint of the reader's model. Raises `Interrupted` when a stop is asked for, with what was done kept,
+    and `RunError` when `out` was begun with other questions, model, engine or settings.
+    """
+    folder = out.with_name(f"{out.name}.parts")
+    with exclusive(folder):
+        _claim(folder, _identity(reader, model, scanned))
+        counts, watch = Counts(), _Watch(progress, scanned.n_questions)
+        watch.show(0)
+        questions, number = source.questions(), 0
+        while counts.questions < scanned.n_questions:
+            part = folder / f"part-{number:06d}.jsonl"
+            if part.exists():
+                done = _answered(part)
+                for _ in islice(questions, len(done)):
+                    pass
+                for has_answer in done:
+                    counts.add(has_answer)
+            else:
+                _write(part, next_part(questions, reader.settings.passages), reader, counts, watch, stop)
+            number += 1
+            watch.show(counts.questions)
+        _join(folder, number, out, stop)
+    shutil.rmtree(folder, ignore_errors=True)
+    return counts
+
+
+def next_part(questions: Iterator[Question], passages: int) -> list[Question]:
+    """The questions of the next part: up to `PART_QUESTIONS`, and to about so much text as the reader sorts together."""
+    part: list[Question] = []
+    size = 0
+    for question in questions:
+        documents = tuple(documents_of(question.documents))  # files are read here, once
+        part.append(Question(question.text, documents, question.id))
+        n_characters = sum(len(document.text) for document in documents)
+        size += min(n_characters, passages * PASSAGE_CHARACTERS) if passages else n_characters
+        if len(part) == PART_QUESTIONS or size >= CHUNK_CHARACTERS:
+            break
+    return part
+
+
+def line_of(reading: Reading) -> str:
+    """The reading as a line of JSON."""
+    return json.dumps(reading.as_dict(), ensure_ascii=False) + "\n"
+
+
+class _Watch:
+    """Shows how far the work is, how fast it goes, and how long it will take."""
+
+    def __init__(self, progress: Progress, of: int) -> None:
+        self.progress, self.of, self.fresh, self.began = progress, of, 0, time.monotonic()
+
+    def show(self, done: int) -> None:
+        text = f"{done:,}/{self.of:,} questions"
+        if self.fresh:
+            rate = self.fresh / max(time.monotonic() - self.began, 1e-9)
+            text += f"  {rate:,.1f} a second  {duration((self.of - done) / rate)} left"
+        self.progress.show(text, force=done == self.of)
+
+
+def _write(
+    part: Path, questions: Iterable[Question], reader: Reader, counts: Counts, watch: _Watch, stop: StopSwitch
+) -> None:
+    with atomic_text(part) as file:
+        stop.check(_AGAIN)
+        for reading in reader.read_many(questions):
+            stop.check(_AGAIN)
+            file.write(line_of(reading))
+            counts.add(reading.has_answer)
+            watch.fresh += 1
+
+
+def _answered(part: Path) -> list[bool]:
+    """For each line of a part, whether there is an answer."""
+    try:
+        with part.open(encoding="utf-8") as file:
+            return [bool(json.loads(line)["has_answer"]) for line in file]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{part} is damaged ({error}). Delete it, and the same command makes it again.") from None
+
+
+def _join(folder: Path, n_parts: int, out: Path, stop: StopSwitch) -> None:
+    with atomic_text(out) as file:
+        for number in range(n_parts):
+            stop.check(_AGAIN)
+            with (folder / f"part-{number:06d}.jsonl").open(encoding="utf-8", newline="") as part:
+                shutil.copyfileobj(part, file)
+
+
+def _identity(reader: Reader, model: str, scanned: Scan) -> dict[str, object]:
+    """What must be equal for a half-written output to be gone on with."""
+    runtime = reader.runtime
+    engine, precision = getattr(runtime, "engine", type(runtime).__name__), getattr(runtime, "precision", "")
+    return {
+        "format": _FORMAT, "questions": scanned.fingerprint, "model": model,
+        "tokenizer": hashlib.blake2b(reader.tokenizer.to_str().encode(), digest_size=16).hexdigest(),
+        "engine": f"{engine} {precision}".strip(),
+        "settings": json.loads(json.dumps(asdict(reader.settings))),
+    }  # fmt: skip
+
+
+def _claim(folder: Path, identity: dict[str, object]) -> None:
+    """Notes whose parts these are; `RunError` when they are another job's."""
+    path = folder / "identity.json"
+    if not path.exists():
+        with atomic_path(path) as partial:
+            partial.write_text(json.dumps(identity, indent=2), encoding="utf-8")
+        return
+    try:
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+        unlike = [name for name in identity if identity[name] != theirs.get(name)]
+    except (ValueError, AttributeError):
+        raise RunError(f"{path} is damaged. Delete {folder} to start over.") from None
+    if unlike:
+        raise RunError(
+            f"{folder} was begun with other {' and '.join(unlike)}. Give another -o, or delete that folder to start over."
+        )
+
+
+def _hash_of(path: Path) -> str:
+    try:
+        return hash_of([path])
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
