@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -22,6 +22,9 @@ from tinyreader.data.example import Example
 from tinyreader.errors import DataError, SettingsError
 
 Version = Literal["1.1", "2.0"]
+
+Tokens = Callable[[str], list[str]]
+"""The words of an answer that count: what the scores below compare. The official scripts' own where none is given."""
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
@@ -41,21 +44,24 @@ def normalise_answer(text: str) -> str:
     return " ".join(_tokens(text))
 
 
-def question_scores(question: Example | Gold, prediction: str) -> tuple[float, float]:
+def question_scores(question: Example | Gold, prediction: str, tokens: Tokens | None = None) -> tuple[float, float]:
     """Exact match (0 or 1) and F1 (0 to 1) of one prediction by the 2.0 rules, the best over the gold answers.
 
     Gold answers that normalise to nothing are left out; where none is left, the right prediction is the empty one.
     """
-    exact, f1 = _scores_v2(_gold(question), prediction)
+    exact, f1 = _scores_v2(_gold(question), prediction, tokens or _tokens)
     return float(exact), float(f1)
 
 
-def score_v1(questions: Iterable[Example | Gold], predictions: Mapping[str, object]) -> dict[str, float]:
+def score_v1(
+    questions: Iterable[Example | Gold], predictions: Mapping[str, object], *, tokens: Tokens | None = None
+) -> dict[str, float]:
     """`exact_match` and `f1` in percent, as the official SQuAD 1.1 script computes them.
 
     A question without a prediction counts 0; a prediction without a question is ignored. Raises `DataError` where the
     script would stop: no questions, a prediction that is no text, a predicted question without gold answers.
     """
+    tokens = tokens or _tokens
     exact = f1 = 0.0
     total = 0
     for gold in map(_gold, questions):
@@ -64,8 +70,8 @@ def score_v1(questions: Iterable[Example | Gold], predictions: Mapping[str, obje
             continue
         if not gold.answers:
             raise DataError(f"question {gold.id!r} has no gold answer, which SQuAD 1.1 cannot score; use version 2.0.")
-        predicted = _tokens(_text(predictions, gold.id))
-        answers = [_tokens(answer) for answer in gold.answers]
+        predicted = tokens(_text(predictions, gold.id))
+        answers = [tokens(answer) for answer in gold.answers]
         exact += predicted in answers
         f1 += max(_f1(answer, predicted) for answer in answers)
     if not total:
@@ -78,6 +84,8 @@ def score_v2(
     predictions: Mapping[str, object],
     na_probs: Mapping[str, object] | None = None,
     na_prob_thresh: float = 1.0,
+    *,
+    tokens: Tokens | None = None,
 ) -> dict[str, float]:
     """`exact`, `f1` and `total`, over all and for HasAns and NoAns, as the official SQuAD 2.0 script computes them.
 
@@ -89,7 +97,8 @@ def score_v2(
     """
     golds = {gold.id: gold for gold in map(_gold, questions)}
     _require_all(golds, predictions, "prediction", 'Give each a text, "" for no answer.')
-    raw = {qid: _scores_v2(gold, _text(predictions, qid)) for qid, gold in golds.items()}
+    tokens = tokens or _tokens
+    raw = {qid: _scores_v2(gold, _text(predictions, qid), tokens) for qid, gold in golds.items()}
     odds = dict.fromkeys(golds, 0.0) if na_probs is None else _numbers(golds, na_probs)
     scores = {qid: _unanswered(golds[qid]) if odds[qid] > na_prob_thresh else pair for qid, pair in raw.items()}
     has_answer = [qid for qid, gold in golds.items() if gold.answers]
@@ -195,10 +204,10 @@ def _f1(gold: list[str], predicted: list[str]) -> float:
     return (2 * precision * recall) / (precision + recall)
 
 
-def _scores_v2(gold: Gold, prediction: str) -> tuple[float, float]:
+def _scores_v2(gold: Gold, prediction: str, tokens: Tokens) -> tuple[float, float]:
     """Exact match and F1, ints where the script has them: from Python 3.12 on, `sum` rounds ints and floats unlike."""
-    predicted = _tokens(prediction)
-    answers = [tokens for tokens in map(_tokens, gold.answers) if tokens] or [[]]
+    predicted = tokens(prediction)
+    answers = [words for words in map(tokens, gold.answers) if words] or [[]]
     f1 = max(_f1(answer, predicted) if answer and predicted else int(answer == predicted) for answer in answers)
     return int(predicted in answers), f1
 

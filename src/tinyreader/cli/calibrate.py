@@ -1,0 +1,111 @@
+"""`tinyreader calibrate`: a reader's no-answer threshold and what its scores mean, learned on questions it has not seen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tinyreader.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from tinyreader.data import Example
+    from tinyreader.report.calibrate import Calibrated
+
+
+def calibrate(
+    model: Annotated[str, typer.Argument(help="Reader: a directory or a Hub id.")],
+    data: Annotated[str, typer.Argument(help="Questions it was not trained or measured on: SQuAD JSON, JSONL, a Hub id.")],
+    split: Annotated[str | None, typer.Option(help="Split of a Hub data set.")] = None,
+    share_unanswerable: Annotated[
+        float, typer.Option(help="Share of unanswerable questions to expect in use; DATA is weighted to it.")
+    ] = 0.5,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Directory where reader.json goes as well; for a Hub id, only there.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the threshold's interval and of the folds.")] = 0,
+    allow_seen: Annotated[
+        bool, typer.Option("--allow-seen", help="Go on with data that the reader was trained or measured on.")
+    ] = False,
+    engine: Annotated[str, typer.Option(help="What computes: auto, openvino, torch or another that is installed.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Number format of the arithmetic: auto, fp32, bf16, ...")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Threads to compute with (all cores).")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+) -> None:
+    """Learn the no-answer threshold and what scores mean; stored beside the model, in reader.json."""
+    from tinyreader.data import load_examples
+    from tinyreader.model_files import model_directory
+    from tinyreader.progress import Progress, StopSwitch, stop_signals
+    from tinyreader.reader import Reader
+    from tinyreader.reader.settings import write_settings
+    from tinyreader.report.calibrate import check_questions, judge, learn, record
+
+    targets = _targets(model, out)
+    examples = load_examples(data, split=split)
+    _refuse_seen(model_directory(model), examples, data, allow_seen=allow_seen)
+    given: dict[str, Any] = {"engine": engine, "precision": precision, "threads": threads}
+    reader = Reader.from_pretrained(model, **given)
+    check_questions(reader, examples)
+    progress, stop = Progress(quiet=quiet), StopSwitch()
+
+    def tell(done: int) -> None:
+        stop.check("Nothing was changed.")
+        progress.show(f"{done:,}/{len(examples):,} questions", force=done == len(examples))
+
+    with stop_signals(stop, lambda reason: progress.say(f"{reason}: stopping")):
+        judged, left_out = judge(reader, examples, tell)
+    calibrated = learn(judged, share_unanswerable, left_out=left_out, seed=seed)
+    changed = reader.settings.changed(dict(calibrated.calibration.changes()))
+    notes = {"calibration": record(calibrated, reader, examples, data)}
+    for directory in targets:
+        directory.mkdir(parents=True, exist_ok=True)
+        write_settings(changed, directory, notes)
+    if not quiet:
+        _show(calibrated, targets)
+    typer.echo(json.dumps(calibrated.as_dict() | {"written": [str(d / "reader.json") for d in targets]}))
+
+
+def _targets(model: str, out: Path | None) -> list[Path]:
+    """The directories that get a `reader.json`: the model's own, and `out`."""
+    own = [Path(model).expanduser()] if Path(model).expanduser().is_dir() else []
+    if not own and out is None:
+        raise SettingsError(f"{model} is no directory to store the settings in: give one with -o, beside a copy of the model")
+    if out is not None and out.exists() and not out.is_dir():
+        raise SettingsError(f"--out {out} is a file; give a directory, where reader.json goes")
+    return own if out is None else [*own, out]
+
+
+def _refuse_seen(directory: Path, examples: list[Example], data: str, *, allow_seen: bool) -> None:
+    from tinyreader.report.seen import read_run, seen_by
+
+    seen = seen_by(read_run(directory), examples)
+    if seen and not allow_seen:
+        raise DataError(
+            f"{data} cannot tell what this reader's scores mean: {'; '.join(seen)}. A reader is surer of what it has seen than "
+            "of what will come, and a score on data that a reader was fitted to is no measurement. Calibrate on articles kept "
+            "aside (tinyreader data split), or say --allow-seen."
+        )
+    for sentence in seen:
+        typer.echo(f"tinyreader: about {data}: {sentence}", err=True)
+
+
+def _show(calibrated: Calibrated, targets: list[Path]) -> None:
+    """Tells a person on stderr what was learned."""
+    c, before, after = calibrated.calibration, calibrated.before, calibrated.after
+    share = f"weighted to {calibrated.share_unanswerable:.0%} unanswerable"
+    aside = "articles" if calibrated.by_article else "questions"
+    for line in (
+        f"{calibrated.questions:,} questions, {calibrated.answerable:,} answerable, {share}",
+        f"no answer where the null odds exceed {c.threshold:.2f} (95 %: {c.low:.2f} to {c.high:.2f})",
+        f"calibration error {before.ece:.3f} -> {after.ece:.3f}, F1 {before.f1:.1f} -> {after.f1:.1f} on {aside} it was not "
+        f"fitted on (best threshold on these questions: {calibrated.best_f1:.1f})",
+        *(f"written to {directory / 'reader.json'}" for directory in targets),
+    ):
+        typer.echo(line, err=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to `app`."""
+    app.command()(calibrate)

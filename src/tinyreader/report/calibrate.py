@@ -1,0 +1,186 @@
+"""A reader's no-answer threshold and the meaning of its scores, learned on questions it has not seen.
+
+What is calibrated: `score` becomes the F1 to expect of the answer, 0 to 1, `no_answer_score` the chance that there is none, and
+the reader says whichever is larger. `Reading.confidence`, the one of the two that it goes by, is then how right it is on
+average. One temperature cannot say both: a best answer is often wrong though there is an answer, so each has an offset and a
+temperature of its own.
+
+F1 and not exact match, because it carries over from training sets, which have one gold answer a question, to questions judged
+by several: an exact match with one person's answer is rarer than with one of three.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinyreader.data import Example, fingerprint
+from tinyreader.data.split import group_articles
+from tinyreader.errors import DataError
+from tinyreader.metrics import question_scores
+from tinyreader.reader import Reader, ReaderSettings
+from tinyreader.report.calibration import (
+    Bools,
+    Calibration,
+    Floats,
+    Judged,
+    balance,
+    best_threshold,
+    decisions,
+    expected_calibration_error,
+    fit,
+)
+from tinyreader.windows import Windower, WindowSettings
+
+MIN_OF_A_KIND = 100
+"""Fewer answerable or unanswerable questions than this say too little about a threshold."""
+
+_FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How a reader with some settings does on weighted questions.
+
+    `ece` is the calibration error of its confidence against F1, 0 to 1, `ece_exact` against exact match; `exact` and `f1` are
+    percentages.
+    """
+
+    ece: float
+    ece_exact: float
+    exact: float
+    f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What was learned from `questions` questions, and what it changes.
+
+    `before` is the uncalibrated reader, `after` the calibrated one, each on articles that it was not fitted on (`folds` parts
+    in turn; where there are fewer articles than that, on other questions of the same articles). `best_f1` is that of the best
+    threshold on these very questions. All are weighted to `share_unanswerable`. `left_out` counts questions on texts without
+    a word, which have no odds.
+    """
+
+    calibration: Calibration
+    questions: int
+    answerable: int
+    left_out: int
+    share_unanswerable: float
+    by_article: bool
+    folds: int
+    before: Quality
+    after: Quality
+    best_f1: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain data, for `reader.json` and for programs."""
+        content = asdict(self)
+        learned = content.pop("calibration")
+        return {
+            "threshold": learned["threshold"], "threshold_95": [learned["low"], learned["high"]],
+            **self.calibration.changes(), **content,
+        }  # fmt: skip
+
+
+def judge(reader: Reader, examples: Sequence[Example], on_progress: Callable[[int], None] | None = None) -> tuple[Judged, int]:
+    """The reader's best answers to the examples, judged, and how many were left out because their text has no word.
+
+    `on_progress` is called with the number of questions read so far.
+    """
+    names = group_articles(examples)
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    rows: list[tuple[float, float, float, bool, int]] = []
+    pairs = ((example.question, example.context) for example in examples)
+    readings = reader.read_many(pairs, top_k=1, score_threshold=0.0)
+    for number, (example, name, reading) in enumerate(zip(examples, names, readings, strict=True), 1):
+        if reading.answers:
+            best = reading.answers[0]
+            exact, f1 = question_scores(example, best.text)
+            rows.append((best.null_odds, exact, f1, not example.is_impossible, numbers[name]))
+        if on_progress is not None:
+            on_progress(number)
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 5
+    odds, exacts, f1s = (np.array(column, dtype=np.float64) for column in columns[:3])
+    judged = Judged(odds, exacts, f1s, np.array(columns[3], dtype=np.bool_), np.array(columns[4], dtype=np.int64))
+    return judged, len(examples) - len(rows)
+
+
+def learn(judged: Judged, share_unanswerable: float = 0.5, *, left_out: int = 0, seed: int = 0) -> Calibrated:
+    """What these questions teach. Raises `DataError` where they are too few or all of one kind."""
+    balance(judged.answerable, share_unanswerable)  # raises where a kind is lacking altogether
+    n_answerable = int(judged.answerable.sum())
+    for kind, n in (("answerable", n_answerable), ("unanswerable", len(judged) - n_answerable)):
+        if n < MIN_OF_A_KIND:
+            raise DataError(
+                f"only {n} {kind} questions to calibrate on; at least {MIN_OF_A_KIND} of each kind are needed, and 500 are "
+                "better. `tinyreader data split` keeps whole articles of a training set aside."
+            )
+    fold_of, by_article = _folds(judged, seed)
+    after = [
+        (fold_of == fold, ReaderSettings().changed(fit(judged[fold_of != fold], share_unanswerable, seed).changes()))
+        for fold in range(_FOLDS)
+    ]
+    weights = balance(judged.answerable, share_unanswerable)
+    best = best_threshold(judged.odds, weights * np.where(judged.answerable, judged.f1, -1.0))
+    everywhere = np.ones(len(judged), dtype=np.bool_)
+    return Calibrated(
+        fit(judged, share_unanswerable, seed), len(judged), n_answerable, left_out, share_unanswerable, by_article, _FOLDS,
+        before=_quality(judged, weights, [(everywhere, ReaderSettings())]),
+        after=_quality(judged, weights, after),
+        best_f1=_quality(judged, weights, [(everywhere, ReaderSettings(no_answer_threshold=best))]).f1,
+    )  # fmt: skip
+
+
+def _folds(judged: Judged, seed: int) -> tuple[npt.NDArray[np.int64], bool]:
+    """The part that each question [n] belongs to, whole articles together where there are enough, and whether there are."""
+    rng = np.random.default_rng(seed)
+    articles, article_of = np.unique(judged.article, return_inverse=True)
+    by_article = len(articles) >= _FOLDS
+    parts = article_of if by_article else np.arange(len(judged))
+    # the largest articles first, each to the fold with the fewest questions so far
+    fold_of_part = np.empty(int(parts.max()) + 1, dtype=np.int64)
+    sizes, filled = np.bincount(parts), np.zeros(_FOLDS)
+    for part in sorted(rng.permutation(len(sizes)).tolist(), key=lambda p: -sizes[p]):
+        fold_of_part[part] = int(np.argmin(filled))
+        filled[fold_of_part[part]] += sizes[part]
+    return fold_of_part[parts], by_article
+
+
+def _quality(judged: Judged, weights: Floats, parts: Sequence[tuple[Bools, ReaderSettings]]) -> Quality:
+    """The quality over all parts together, each a choice of the questions [n] with the settings to read them by."""
+    columns = np.concatenate([
+        np.stack([*decisions(judged[rows], settings), weights[rows]]) for rows, settings in parts
+    ], axis=1)  # fmt: skip
+    confidence, right, f1, mass = columns
+    mean = mass / mass.sum()
+    return Quality(
+        expected_calibration_error(confidence, f1, mass), expected_calibration_error(confidence, right, mass),
+        100.0 * float(mean @ right), 100.0 * float(mean @ f1),
+    )  # fmt: skip
+
+
+def check_questions(reader: Reader, examples: Sequence[Example]) -> None:
+    """Raises `DataError` for a question that leaves no room for its text, before work is spent."""
+    s = reader.settings
+    windower = Windower(reader.tokenizer, WindowSettings(s.max_seq_len, s.doc_stride, None, s.on_long_question))
+    for example in examples:
+        windower.check_question(example)
+
+
+def record(calibrated: Calibrated, reader: Reader, examples: Sequence[Example], data: str) -> dict[str, Any]:
+    """What `reader.json` keeps of where its settings come from."""
+    return {
+        "data": Path(data).name if Path(data).exists() else data,
+        "fingerprint": fingerprint(examples),
+        **calibrated.as_dict(),
+        "tinyreader": version("tinyreader"),
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }

@@ -1,0 +1,156 @@
+"""How answers are made comparable in each language, and the words its questions ask with.
+
+"squad-en" is the official scripts' own rule and the default whatever the language, for only with it can scores be set beside
+published ones. The others follow it in their language: lower case, composed (NFC), no punctuation (Unicode's, not only
+ASCII's), no articles, no superfluous white space. What a score was computed with stands in the report.
+"""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
+import regex
+
+from tinyreader.errors import SettingsError
+from tinyreader.metrics import Tokens, normalise_answer
+
+OFFICIAL = "squad-en"
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """Articles that count for nothing, those that lean on the next word with an apostrophe, and question words.
+
+    A question word stands for its group: `wo, woher, wohin` count as `wo`. Longer phrases stand before their parts.
+    """
+
+    articles: str
+    question_words: tuple[str, ...]
+    elided: str = ""
+
+
+ENGLISH = Language(
+    "a an the",
+    ("how many how much", "what", "who whom whose", "when", "where", "which", "why", "how"),
+)  # fmt: skip
+LANGUAGES = {
+    "en": ENGLISH,
+    "de": Language(
+        "der die das den dem des ein eine einen einem einer eines",
+        ("wie viele wie viel wieviel wieviele", "was", "wer wem wen wessen", "wann", "wo woher wohin",
+         "welche welcher welches welchem welchen", "warum weshalb wieso wozu", "wie"),
+    ),
+    "fr": Language(
+        "le la les un une des du",
+        ("combien", "qui", "quand", "où", "quel quelle quels quelles lequel laquelle", "pourquoi", "comment",
+         "que quoi qu"),
+        elided="l",
+    ),
+    "es": Language(
+        "el la los las lo un una unos unas",
+        ("cuánto cuánta cuántos cuántas", "qué", "quién quiénes", "cuándo", "dónde adónde", "cuál cuáles", "por qué", "cómo"),
+    ),
+    "it": Language(
+        "il lo la i gli le un uno una",
+        ("quanto quanta quanti quante", "chi", "quando", "dove", "quale quali qual", "perché", "come", "che cosa cosa che"),
+        elided="l un gl",
+    ),
+    "nl": Language(
+        "de het een",
+        ("hoeveel", "wat", "wie wiens", "wanneer", "waar waarheen waarvandaan", "welke welk", "waarom", "hoe"),
+    ),
+    "pt": Language(
+        "o a os as um uma uns umas",
+        ("quanto quanta quantos quantas", "quem", "quando", "onde aonde", "qual quais", "por que porquê", "como", "que o que"),
+    ),
+    "none": Language("", ENGLISH.question_words),
+}  # fmt: skip
+"""By ISO 639-1 code; "none" takes no articles away, for every other language."""
+
+PHRASES = {"how": ("many", "much"), "wie": ("viele", "viel"), "por": ("qué", "que")}  # two words that ask as one
+OTHER = "other"
+
+
+def normalisations() -> tuple[str, ...]:
+    """The names that `tokens_of` knows."""
+    return (OFFICIAL, *LANGUAGES)
+
+
+def tokens_of(name: str) -> Tokens | None:
+    """The words of an answer that count, by that normalisation; None for the official one, which `metrics` itself has."""
+    if name == OFFICIAL:
+        return None
+    language = language_of(name)
+    articles = frozenset(language.articles.split())
+    leaning = "|".join(language.elided.split())
+    elided = regex.compile(rf"\b(?:{leaning})['’]") if leaning else None
+    punctuation = _punctuation()
+
+    def tokens(text: str) -> list[str]:
+        lowered = unicodedata.normalize("NFC", text).lower()
+        if elided is not None:
+            lowered = elided.sub(" ", lowered)
+        return [word for word in lowered.translate(punctuation).split() if word not in articles]
+
+    return tokens
+
+
+def language_of(name: str) -> Language:
+    """The language of a normalisation. Raises `SettingsError` for an unknown one."""
+    if name == OFFICIAL:
+        return ENGLISH
+    if name not in LANGUAGES:
+        raise SettingsError(f"normalisation {name!r} is not known; there are: {', '.join(normalisations())}.")
+    return LANGUAGES[name]
+
+
+def question_word(question: str, language: Language) -> str:
+    """The word that a question asks with, the first of its kind in the question; "other" where there is none."""
+    groups = _groups(language)
+    words = regex.findall(r"\w+", question.lower())
+    for word, following in pairwise([*words, ""]):
+        if following in PHRASES.get(word, ()) and f"{word} {following}" in groups:
+            return groups[f"{word} {following}"]
+        if word in groups:
+            return groups[word]
+    return OTHER
+
+
+@cache
+def _groups(language: Language) -> dict[str, str]:
+    """Each question word or phrase with the name of its group, which is the group's first."""
+    groups: dict[str, str] = {}
+    for line in language.question_words:
+        members = _members(line)
+        groups |= {member: groups.get(member, members[0]) for member in members}
+    return groups
+
+
+def _members(line: str) -> list[str]:
+    """The words and two-word phrases of a group."""
+    words, members = line.split(), []
+    while words:
+        n = 2 if len(words) > 1 and words[1] in PHRASES.get(words[0], ()) else 1
+        members.append(" ".join(words[:n]))
+        words = words[n:]
+    return members
+
+
+@cache
+def _punctuation() -> dict[int, None]:
+    """All punctuation of Unicode and ASCII's symbols, as `str.translate` takes it."""
+    ascii_symbols = set(map(ord, "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"))
+    return dict.fromkeys(
+        code for code in range(sys.maxunicode + 1)
+        if code in ascii_symbols or unicodedata.category(chr(code)).startswith("P")
+    )  # fmt: skip
+
+
+def normalise(text: str, name: str) -> str:
+    """The text as that normalisation compares it."""
+    tokens = tokens_of(name)
+    return normalise_answer(text) if tokens is None else " ".join(tokens(text))

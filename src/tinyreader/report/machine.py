@@ -1,0 +1,99 @@
+"""What a report was measured on, and what a model takes: plain facts from the system and from file headers."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import struct
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from tinyreader.errors import ModelError
+from tinyreader.model_files import SETTINGS_FILES, weight_files
+
+PACKAGES = ("tinyreader", "numpy", "openvino", "tokenizers")
+_LARGEST_HEADER = 100 << 20  # as safetensors itself allows
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores this process may use, memory and system of this machine; None for what it does not tell."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": _memory(),
+        "platform": platform.platform(),
+    }
+
+
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """The versions of Python and of those packages that are installed."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def peak_memory_bytes() -> int | None:
+    """The most memory that this process has held so far; None on systems that do not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def size_on_disk(directory: Path) -> int:
+    """Bytes of the files that a model needs: weights, configuration, tokenizer; all files where it has weights of no kind we
+    know."""
+    try:
+        weights = weight_files(directory)
+    except ModelError:
+        return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    others = [path for name in SETTINGS_FILES if (path := directory / name).is_file()]
+    return sum(path.stat().st_size for path in {*weights, *others})
+
+
+def parameters(directory: Path) -> int | None:
+    """How many numbers the model learned, from the headers of its safetensors files; None where it has no such files."""
+    try:
+        files = weight_files(directory)
+    except ModelError:
+        return None
+    if any(path.suffix != ".safetensors" for path in files):
+        return None
+    return sum(_numbers(path) for path in files)
+
+
+def _numbers(path: Path) -> int:
+    """The count of floating-point numbers in a safetensors file (integers are positions, not weights)."""
+    with path.open("rb") as file:
+        start = file.read(8)
+        size = struct.unpack("<Q", start)[0] if len(start) == 8 else _LARGEST_HEADER + 1
+        header = json.loads(file.read(size)) if size <= _LARGEST_HEADER else {}
+    return sum(
+        prod(entry["shape"]) for name, entry in header.items()
+        if name != "__metadata__" and "F" in entry["dtype"]
+    )  # fmt: skip
+
+
+def _processor() -> str:
+    with suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.lower().startswith(("model name", "hardware")):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
