@@ -32,7 +32,8 @@ FOLDERS = ("teacher", "labels", "stage2", "stages12")
 def main() -> None:
     options = arguments()
     work, dev = options.work, load_examples(options.dev)
-    steps = -(-options.student_windows // 32)
+    steps = -(-options.student_windows * options.student_epochs // 32)
+    first = round(steps * options.stage1_share)
     saving = ["--set", "training.checkpoint_every_minutes=5"]
     data = ["--set", f"data.train={options.train}", "--set", f"data.dev={options.dev}"]
 
@@ -60,8 +61,8 @@ def main() -> None:
         "student, stage 2 alone": run(work / "stage2", ["distil", recipe, *taught, *only("prediction", steps, rate)]),
         "student, stages 1 + 2": run(work / "stages12", [
             "distil", recipe, *taught, "--set", "stages.labels=",
-            "--set", f"stages.intermediate.max_steps={steps // 2}",
-            "--set", f"stages.prediction.max_steps={steps - steps // 2}", "--set", f"stages.prediction.learning_rate={rate}",
+            "--set", f"stages.intermediate.max_steps={first}",
+            "--set", f"stages.prediction.max_steps={steps - first}", "--set", f"stages.prediction.learning_rate={rate}",
         ]),
     }  # fmt: skip
     print(f"\nlearning rate of the students: {rate:g} (short runs, F1: "
@@ -79,6 +80,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--windows", type=int, default=30_000, help="windows the teacher learns from")
     parser.add_argument("--teacher-epochs", type=int, default=3, help="passes of the teacher over its windows")
     parser.add_argument("--student-windows", type=int, default=30_000, help="of these, windows the students learn from")
+    parser.add_argument("--student-epochs", type=int, default=1, help="passes of the students over theirs, all stages summed")
+    parser.add_argument("--stage1-share", type=float, default=0.5, help="share of the steps that stage 1 takes, where there is one")
     return parser.parse_args()
 
 

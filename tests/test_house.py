@@ -29,6 +29,8 @@ ORDER = (
     "files",
     "progress",
     "data",
+    "documents",
+    "passages",
     "tokenizer",
     "model_files",
     "windows",
@@ -43,6 +45,7 @@ ORDER = (
     "recipes",
     "sample",
     "quickstart",
+    "report",
     "integrations",
     "serve",
     "client",
@@ -51,8 +54,8 @@ ORDER = (
     "__main__",
 )
 TORCH_FREE = (
-    "errors", "files", "progress", "data", "tokenizer", "model_files", "windows", "spans", "metrics", "runtimes", "predict",
-    "reader", "cli",
+    "errors", "files", "progress", "data", "documents", "passages", "tokenizer", "model_files", "windows", "spans", "metrics",
+    "runtimes", "predict", "reader", "report", "cli",
 )  # fmt: skip
 OF_TORCH = PACKAGE / "runtimes" / "torch_runtime.py"  # the one module of a light room that is loaded when it is asked for
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "huggingface_hub")
