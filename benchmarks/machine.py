@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import resource
 import time
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +21,11 @@ def cpu_name() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return "unknown processor"
+
+
+def has_bf16() -> bool:
+    """Whether the processor multiplies bf16 numbers at all."""
+    return bool({"amx_bf16", "avx512_bf16"} & set(Path("/proc/cpuinfo").read_text().split()))
 
 
 def has_amx() -> bool:
@@ -48,6 +56,39 @@ def ceiling(n_threads: int, seconds: float = 0.6) -> dict[str, float]:
             rates.append(2 * rows * inner * columns / fastest / 1e12)
         best[name] = max(rates)
     return best
+
+
+def int8_ceiling(n_threads: int, seconds: float = 0.6) -> float:
+    """The most operations per second (1e12) in a product of 8-bit integers, by the same rule as `ceiling`.
+
+    torch has two ways: a bare product, and a linear layer that rounds its result to 8 bits again. The faster one counts.
+    """
+    import torch
+
+    torch.set_num_threads(n_threads)
+    torch.backends.quantized.engine = "onednn"
+    rates = []
+    for rows, inner, columns in CEILING_SHAPES:
+        left, weight = (torch.randint(-127, 128, shape, dtype=torch.int8) for shape in ((rows, inner), (inner, columns)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch moves this to another package, which would be one more to install
+            unsigned = torch.quantize_per_tensor(torch.randn(rows, inner), 0.05, 64, torch.quint8)
+            packed = torch.ops.quantized.linear_prepack(
+                torch.quantize_per_tensor(torch.randn(columns, inner), 0.02, 0, torch.qint8), None
+            )
+        products: list[Callable[[], object]] = [
+            partial(torch._int_mm, left, weight),
+            partial(torch.ops.quantized.linear, unsigned, packed, 1.0, 64),
+        ]
+        for product in products:
+            product()
+            fastest, until = float("inf"), time.perf_counter() + seconds / 2
+            while time.perf_counter() < until:
+                started = time.perf_counter()
+                product()
+                fastest = min(fastest, time.perf_counter() - started)
+            rates.append(2 * rows * inner * columns / fastest / 1e12)
+    return max(rates)
 
 
 @dataclass(slots=True)

@@ -83,13 +83,18 @@ def environment(threads: int) -> dict[str, str]:
 
 def build_peer(env_dir: Path) -> Path:
     """The Python of the peer's own environment, built under env_dir the first time (a minute or two)."""
-    pins = PEER_PINS.read_bytes()
-    home = env_dir / f"haystack1-{hashlib.sha256(pins + sys.version.encode()).hexdigest()[:10]}"
+    return build_environment(env_dir, "haystack1", PEER_PINS, PEER)
+
+
+def build_environment(env_dir: Path, name: str, pinned: Path, what: str) -> Path:
+    """The Python of an environment with the packages of a requirements file, built under env_dir the first time."""
+    pins = pinned.read_bytes()
+    home = env_dir / f"{name}-{hashlib.sha256(pins + sys.version.encode()).hexdigest()[:10]}"
     python, ready = home / "bin" / "python", home / "ready"
     if not ready.exists():
-        sys.stderr.write(f"Building the environment of {PEER} in {home} (once)\n")
+        sys.stderr.write(f"Building the environment of {what} in {home} (once)\n")
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
-        install = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-r", str(PEER_PINS)]
+        install = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-r", str(pinned)]
         subprocess.run(install, check=True, stdout=sys.stderr)
         ready.touch()
     return python
