@@ -1,0 +1,309 @@
+"""`ExtractiveReader`, the Haystack component, on Tinyreader's engines: for haystack-ai 2 and 3, without torch.
+
+Constructor and `run` are those of Haystack 2's reader of that name, and so are its answers and scores where it was right.
+"""
+
+# No `from __future__ import annotations`: Haystack releases before 2.17 read the annotations of `run` as they stand.
+
+import asyncio
+import logging
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from tinyreader.errors import DataError, MissingExtraError, SettingsError
+from tinyreader.integrations.haystack.loading import Model, load, wanted
+from tinyreader.integrations.haystack.search import Choices, Found, Place, Text, probability, search
+from tinyreader.reader.engines import Engine, PrecisionName
+from tinyreader.windows import LEAST_ROOM, Windower, WindowSettings
+
+try:
+    from haystack import Document, ExtractedAnswer, component, default_from_dict, default_to_dict
+    from haystack.utils import ComponentDevice, Secret, deserialize_secrets_inplace
+except ModuleNotFoundError as error:
+    raise MissingExtraError("tinyreader.integrations.haystack", "haystack") from error
+
+__all__ = ["ExtractiveReader"]
+
+log = logging.getLogger(__name__)
+
+_LOADING = threading.Lock()  # the module's, not the component's: pipelines copy components, and locks cannot be copied
+
+
+@component
+class ExtractiveReader:
+    """Answers a query with verbatim pieces of documents, each with its score and place.
+
+    An answer's score is the logistic function of `calibration_factor` times the sum of its start and end logit, so answers
+    can be compared across documents. With `no_answer`, one more answer, whose data is None, says that there is none; its
+    score is the chance that all others are wrong (`no_answer_from="product"`), or, with `no_answer_from="model"`, comes from
+    the model's own null logit on the scale of the others: it stands before the best answer where the model says that the
+    documents do not answer.
+    """
+
+    def __init__(
+        self,
+        model: Path | str = "deepset/roberta-base-squad2-distilled",
+        device: ComponentDevice | None = None,
+        token: Secret | None = Secret.from_env_var(["HF_API_TOKEN", "HF_TOKEN"], strict=False),  # noqa: B008 - read late
+        top_k: int = 20,
+        score_threshold: float | None = None,
+        max_seq_length: int = 384,
+        stride: int = 128,
+        max_batch_size: int | None = None,
+        answers_per_seq: int | None = None,
+        no_answer: bool = True,
+        calibration_factor: float = 0.1,
+        overlap_threshold: float | None = 0.01,
+        model_kwargs: dict[str, Any] | None = None,
+        *,
+        engine: Engine = "auto",
+        precision: PrecisionName | None = None,
+        threads: int | None = None,
+        no_answer_from: Literal["product", "model"] = "product",
+        context_chars: int = 120,
+    ) -> None:
+        """Prepare to read; the model is loaded by `warm_up`, or by the first `run`.
+
+        The parameters before the star mean what they do in Haystack. `engine` is "openvino", "onnx", "torch" or "auto";
+        `precision` "fp32", "bf16", "int8" or "auto" (bf16 where this machine computes in it), and None for what
+        `model_kwargs` ask for, else fp32. An answer's `context` is the answer with up to `context_chars` characters on each
+        side. Batches are bounded by their tokens; `max_batch_size` bounds their windows too.
+        """
+        self.model_name_or_path = str(model)
+        self.device, self.token = device, token
+        self.top_k, self.score_threshold = top_k, score_threshold
+        self.max_seq_length, self.stride = max_seq_length, stride
+        self.max_batch_size, self.answers_per_seq = max_batch_size, answers_per_seq
+        self.no_answer, self.no_answer_from = no_answer, no_answer_from
+        self.calibration_factor, self.overlap_threshold = calibration_factor, overlap_threshold
+        self.model_kwargs = dict(model_kwargs or {})
+        self.engine, self.precision, self.threads, self.context_chars = engine, precision, threads, context_chars
+        if no_answer_from not in ("product", "model"):
+            raise SettingsError(f'no_answer_from is {no_answer_from!r}; it must be "product" or "model".')
+        if context_chars < 0:
+            raise SettingsError(f"context_chars is {context_chars}; it must be at least 0.")
+        place = None if device is None else device.first_device.to_torch_str()
+        self._wanted = wanted(self.model_name_or_path, place, self.model_kwargs, engine, precision, threads)
+        self._model: Model | None = None
+        self._windowers: dict[tuple[int, int], Windower] = {}
+        component.set_output_types(self, answers=list[ExtractedAnswer])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The component as plain data, for `from_dict` and for pipelines as YAML; a token by the name of its variable."""
+        numbers = {name: _plain(value) for name, value in self.model_kwargs.items()}
+        data: dict[str, Any] = default_to_dict(
+            self, model=self.model_name_or_path, top_k=self.top_k, score_threshold=self.score_threshold,
+            max_seq_length=self.max_seq_length, stride=self.stride, max_batch_size=self.max_batch_size,
+            answers_per_seq=self.answers_per_seq, no_answer=self.no_answer, calibration_factor=self.calibration_factor,
+            overlap_threshold=self.overlap_threshold, model_kwargs=numbers or None, engine=self.engine,
+            precision=self.precision, threads=self.threads, no_answer_from=self.no_answer_from,
+            context_chars=self.context_chars,
+        )  # fmt: skip
+        data["init_parameters"]["token"] = self.token.to_dict() if self.token else None
+        data["init_parameters"]["device"] = self.device.to_dict() if self.device else None
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "ExtractiveReader":
+        """The component that `to_dict` gave the data of; the data is left as it is."""
+        parameters = dict(data.get("init_parameters", {}))
+        deserialize_secrets_inplace(parameters, keys=["token"])
+        if isinstance(parameters.get("device"), dict):
+            parameters["device"] = ComponentDevice.from_dict(parameters["device"])
+        made: ExtractiveReader = default_from_dict(cls, {**data, "init_parameters": parameters})
+        return made
+
+    def warm_up(self) -> None:
+        """Load the model, the first time; nothing happens later. Raises `ModelError` where it cannot be used."""
+        self._loaded()
+
+    def run(
+        self,
+        query: str,
+        documents: list[Document],
+        top_k: int | None = None,
+        score_threshold: float | None = None,
+        max_seq_length: int | None = None,
+        stride: int | None = None,
+        max_batch_size: int | None = None,
+        answers_per_seq: int | None = None,
+        no_answer: bool | None = None,
+        overlap_threshold: float | None = None,
+    ) -> dict[str, Any]:
+        """{"answers": what the documents answer, best first}.
+
+        Parameters that are not None take the place of the constructor's for this call; 0 and False are values. A document
+        whose content is None is left out with a warning. Raises `DataError` for a query that is empty or leaves no room for
+        the text.
+        """
+        answers = self.run_many(
+            [query], [documents], top_k, score_threshold, max_seq_length, stride, max_batch_size, answers_per_seq,
+            no_answer, overlap_threshold,
+        )["answers"]  # fmt: skip
+        return {"answers": answers[0]}
+
+    async def run_async(
+        self,
+        query: str,
+        documents: list[Document],
+        top_k: int | None = None,
+        score_threshold: float | None = None,
+        max_seq_length: int | None = None,
+        stride: int | None = None,
+        max_batch_size: int | None = None,
+        answers_per_seq: int | None = None,
+        no_answer: bool | None = None,
+        overlap_threshold: float | None = None,
+    ) -> dict[str, Any]:
+        """What `run` gives, read in a thread, so that the event loop goes on meanwhile."""
+        return await asyncio.to_thread(
+            self.run, query, documents, top_k, score_threshold, max_seq_length, stride, max_batch_size, answers_per_seq,
+            no_answer, overlap_threshold,
+        )  # fmt: skip
+
+    def run_many(
+        self,
+        queries: Sequence[str],
+        documents: Sequence[Sequence[Document]],
+        top_k: int | None = None,
+        score_threshold: float | None = None,
+        max_seq_length: int | None = None,
+        stride: int | None = None,
+        max_batch_size: int | None = None,
+        answers_per_seq: int | None = None,
+        no_answer: bool | None = None,
+        overlap_threshold: float | None = None,
+    ) -> dict[str, list[list[ExtractedAnswer]]]:
+        """{"answers": the answers of each query in its own documents}, with the windows of all queries batched together."""
+        if len(queries) != len(documents):
+            raise DataError(f"{len(queries)} queries came with {len(documents)} lists of documents; give one list for each.")
+        for number, query in enumerate(queries):
+            if not isinstance(query, str) or not query.strip():
+                raise DataError(f"query {number} is empty; ask something")
+        model = self._loaded()
+        choices = self._lengths(model, Choices(
+            top_k=self.top_k if top_k is None else top_k,
+            score_threshold=self.score_threshold if score_threshold is None else score_threshold,
+            max_seq_length=self.max_seq_length if max_seq_length is None else max_seq_length,
+            stride=self.stride if stride is None else stride,
+            max_batch_size=self.max_batch_size if max_batch_size is None else max_batch_size,
+            answers_per_seq=next((n for n in (answers_per_seq, self.answers_per_seq) if n is not None), 20),
+            no_answer=self.no_answer if no_answer is None else no_answer,
+            overlap_threshold=self.overlap_threshold if overlap_threshold is None else overlap_threshold,
+        ))  # fmt: skip
+        readable = [_readable(own) for own in documents]
+        texts = (text for number, query in enumerate(queries) for text in _texts(number, query, readable[number]))
+        found = search(texts, self._windower(model, choices), model.runtime, choices, len(queries))
+        return {
+            "answers": [
+                self._answers(query, own, of_query, choices, model.no_answer_threshold)
+                for query, own, of_query in zip(queries, readable, found, strict=True)
+            ]
+        }
+
+    def _loaded(self) -> Model:
+        with _LOADING:
+            if self._model is None:
+                self._model = load(self._wanted, self.token.resolve_value() if self.token else None)
+            return self._model
+
+    def _lengths(self, model: Model, choices: Choices) -> Choices:
+        """The choices with lengths that the model can take; said once where they had to be changed."""
+        most = getattr(model.runtime, "max_tokens", choices.max_seq_length)
+        if choices.max_seq_length <= most:
+            return choices
+        stride = min(choices.stride, most - LEAST_ROOM, max(most // 3, 0))
+        log.warning(
+            "%s takes at most %d tokens: max_seq_length is %d instead of %d, stride %d",
+            self.model_name_or_path, most, most, choices.max_seq_length, stride,
+        )  # fmt: skip
+        return replace(choices, max_seq_length=most, stride=stride)
+
+    def _windower(self, model: Model, choices: Choices) -> Windower:
+        """The windower of these lengths, made once."""
+        lengths = (choices.max_seq_length, choices.stride)
+        if lengths not in self._windowers:
+            self._windowers[lengths] = Windower(model.tokenizer, WindowSettings(*lengths))
+        return self._windowers[lengths]
+
+    def _answers(
+        self, query: str, documents: Sequence[Document], found: Found, choices: Choices, no_answer_threshold: float
+    ) -> list[ExtractedAnswer]:
+        """The answers as Haystack has them, best first, with the one that there is none where that is wanted."""
+        factor, pages = self.calibration_factor, _pages(documents, found.places)
+        answers = [
+            _answer(query, documents[place.document], place, probability(place.logit, factor), page, self.context_chars)
+            for place, page in zip(found.places, pages, strict=True)
+        ]
+        if choices.no_answer and documents:
+            if self.no_answer_from == "product" or found.null_odds == math.inf:
+                score = math.prod((1.0 - answer.score for answer in answers), start=1.0)
+            else:
+                score = probability(found.best_logit + found.null_odds - no_answer_threshold, factor)
+            answers.append(ExtractedAnswer(query=query, score=score, meta={}))
+        answers.sort(key=lambda answer: -answer.score)
+        if choices.score_threshold is not None:
+            answers = [answer for answer in answers if answer.score >= choices.score_threshold]
+        return answers
+
+
+def _readable(documents: Sequence[Document]) -> list[Document]:
+    """The documents that have a text; the others are named in a warning."""
+    for document in documents:
+        if document.content is None:
+            log.warning("document %s has no text and is left out", document.id)
+    return [document for document in documents if document.content is not None]
+
+
+def _texts(question: int, query: str, documents: Sequence[Document]) -> Iterator[Text]:
+    """Yield what is to be read for a query: each text once per document, a document that came twice only once."""
+    seen = set()
+    for number, document in enumerate(documents):
+        if (document.id, document.content) not in seen and document.content.strip():
+            seen.add((document.id, document.content))
+            yield Text(question, number, query, document.content)
+
+
+def _answer(
+    query: str, document: Document, place: Place, score: float, page: int | None, context_chars: int
+) -> ExtractedAnswer:
+    """The words at the place, with what stands around them."""
+    text, begin = document.content, max(0, place.start - context_chars)
+    return ExtractedAnswer(
+        query=query,
+        score=score,
+        data=text[place.start : place.end],
+        document=document,
+        context=text[begin : place.end + context_chars],
+        document_offset=ExtractedAnswer.Span(place.start, place.end),
+        context_offset=ExtractedAnswer.Span(place.start - begin, place.end - begin),
+        meta={} if page is None else {"answer_page_number": page},
+    )
+
+
+def _pages(documents: Sequence[Document], places: Sequence[Place]) -> list[int | None]:
+    """The page of each place: that of its document plus the form feeds before it; None where the document names none."""
+    firsts: dict[int, int | None] = {}
+    for number in sorted({place.document for place in places}):
+        page = documents[number].meta.get("page_number")
+        if page is not None and not isinstance(page, int):
+            log.warning("document %s has page_number %r, which is no int: its answers get no page", documents[number].id, page)
+            page = None
+        firsts[number] = page
+    return [
+        None if (first := firsts[place.document]) is None
+        else first + documents[place.document].content.count("\f", 0, place.start)
+        for place in places
+    ]  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    """A value of `model_kwargs` as plain data: torch's number types by name, the rest as it is."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    kind = type(value)
+    return str(value) if (kind.__module__, kind.__name__) == ("torch", "dtype") else value

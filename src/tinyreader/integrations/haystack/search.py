@@ -1,0 +1,164 @@
+"""The places in texts that answer questions, scored as Haystack 2 scores them: by their logits alone, text by text."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tinyreader.data import Example
+from tinyreader.errors import SettingsError
+from tinyreader.runtimes import Runtime
+from tinyreader.runtimes.batches import FloatArray, run_windows
+from tinyreader.spans import Decoding, Span, WindowLogits, decode, merged, thin
+from tinyreader.windows import Window, Windower, chunks
+
+CHUNK_CHARACTERS = 400_000
+"""About so much text is cut into windows and sorted together."""
+
+GROUP_WINDOWS = 1024
+"""At most so many windows are held at a time, with their logits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """How one call reads; lengths are in tokens, and None is "no limit" for thresholds and for `max_batch_size`."""
+
+    top_k: int
+    score_threshold: float | None
+    max_seq_length: int
+    stride: int
+    max_batch_size: int | None
+    answers_per_seq: int
+    no_answer: bool
+    overlap_threshold: float | None
+
+    def __post_init__(self) -> None:
+        least = {"top_k": 0, "max_batch_size": 1, "answers_per_seq": 1, "overlap_threshold": 0}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and not value >= bound:
+                raise SettingsError(f"{name} is {value}; it must be at least {bound}.")
+        if self.score_threshold is not None and math.isnan(self.score_threshold):
+            raise SettingsError("score_threshold is not a number; give one from 0 to 1, or None.")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text to read for a question: which question of the call it is, and which of its documents."""
+
+    question: int
+    document: int
+    query: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Code points [start, end) of a document, and the sum of their start and end logit."""
+
+    document: int
+    start: int
+    end: int
+    logit: float
+
+
+@dataclass(slots=True)
+class Found:
+    """What was found for one question: the best places, best first, and the logit of there being no answer.
+
+    `null_odds` is the least, over the documents, of null score minus best span, as SQuAD 2.0 models give them in logits;
+    `best_logit` the best place's logit, kept or not.
+    """
+
+    places: list[Place] = field(default_factory=list)
+    best_logit: float = -math.inf
+    null_odds: float = math.inf
+
+    def add(self, document: int, decoding: Decoding, choices: Choices) -> None:
+        """Takes in the best places of one document; of equal ones, those of the earlier document stand first."""
+        if not decoding.spans:
+            return
+        kept = without_overlaps(decoding.spans, choices.overlap_threshold, choices.top_k)
+        places = [Place(document, span.start, span.end, span.score) for span in kept]
+        self.places = heapq.nsmallest(choices.top_k, [*self.places, *places], key=lambda place: -place.logit)
+        self.best_logit = max(self.best_logit, decoding.spans[0].score)
+        self.null_odds = min(self.null_odds, decoding.null_odds)
+
+
+def search(texts: Iterable[Text], windower: Windower, runtime: Runtime, choices: Choices, n_questions: int) -> list[Found]:
+    """What is found for each question in its texts; those of all questions are computed together.
+
+    Memory holds a chunk of texts, a group of windows, and of what was read the places themselves.
+    """
+    results = [Found() for _ in range(n_questions)]
+    for chunk in _by_size(texts):
+        for text, decoding in zip(chunk, _read(chunk, windower, runtime, choices), strict=True):
+            results[text.question].add(text.document, decoding, choices)
+    return results
+
+
+def without_overlaps(spans: Sequence[Span], threshold: float | None, most: int) -> Sequence[Span]:
+    """The best `most` spans none of which overlaps a better one by more than the threshold, a share of the shorter one.
+
+    `spans` stand best first.
+    """
+    if threshold is None or threshold >= 1.0:
+        return spans[:most]
+    reach = 4 * most
+    while True:  # what is kept of the first few does not depend on what comes after them
+        kept = thin(spans[:reach], threshold)[:most]
+        if len(kept) == most or reach >= len(spans):
+            return kept
+        reach *= 4
+
+
+def probability(logit: float, factor: float) -> float:
+    """The logistic function of factor x logit, 0 to 1, without overflow."""
+    x = factor * logit
+    return 1.0 / (1.0 + math.exp(-x)) if x > -700 else 0.0
+
+
+def _by_size(texts: Iterable[Text]) -> Iterator[list[Text]]:
+    """Yield texts of about `CHUNK_CHARACTERS` together, at least one."""
+    chunk, size = list[Text](), 0
+    for text in texts:
+        length = len(text.query) + len(text.content)
+        if chunk and size + length > CHUNK_CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(text)
+        size += length
+    if chunk:
+        yield chunk
+
+
+def _read(texts: Sequence[Text], windower: Windower, runtime: Runtime, choices: Choices) -> list[Decoding]:
+    """The spans of each text that its windows propose, `answers_per_seq` each, no place twice."""
+    examples = (Example(str(text.question), text.query, text.content) for text in texts)
+    found: list[Decoding] = [Decoding((), math.inf)] * len(texts)
+    for group in chunks(windower.windows(examples), GROUP_WINDOWS):
+        parts: dict[int, list[Decoding]] = {}
+        logits = _logits(group, runtime, choices.max_batch_size, windower.settings.max_seq_len)
+        for window, (start, end) in zip(group, logits, strict=True):
+            read = WindowLogits(start, end, window.first, window.stop, window.offsets)
+            spans = decode([read], max_answer_tokens=len(window), n_best=choices.answers_per_seq)
+            parts.setdefault(window.example, []).append(spans)
+        for number, decodings in parts.items():
+            together = [found[number], *decodings]
+            found[number] = merged(together, sum(len(decoding.spans) for decoding in together))
+    return found
+
+
+def _logits(
+    windows: Sequence[Window], runtime: Runtime, max_batch_size: int | None, most: int
+) -> Sequence[tuple[FloatArray, FloatArray]]:
+    """Start and end logits of each window, batched by tokens and never more than `max_batch_size` windows together."""
+    if max_batch_size is None:
+        return run_windows(windows, runtime, most=most)
+    order = sorted(range(len(windows)), key=lambda row: -len(windows[row]))
+    results: dict[int, tuple[FloatArray, FloatArray]] = {}
+    for rows in chunks(order, max_batch_size):
+        results.update(zip(rows, run_windows([windows[row] for row in rows], runtime, most=most), strict=True))
+    return [results[row] for row in range(len(windows))]
