@@ -1,0 +1,24 @@
+"""The question-answering pipeline that Transformers had until 5.2, by the names it had, on Tinyreader's engines.
+
+    from tinyreader.integrations.transformers import AutoModelForQuestionAnswering, AutoTokenizer, pipeline
+
+takes the place of the same import from `transformers`; what runs and what differs stands in docs/transformers.md. It needs
+neither Transformers nor torch, and works beside both.
+"""
+
+from __future__ import annotations
+
+from tinyreader.integrations.transformers.inputs import InputError, MissingKeyError
+from tinyreader.integrations.transformers.models import AutoModelForQuestionAnswering, AutoTokenizer
+from tinyreader.integrations.transformers.parameters import ParameterError
+from tinyreader.integrations.transformers.pipeline import QuestionAnsweringPipeline, pipeline
+
+__all__ = [
+    "AutoModelForQuestionAnswering",
+    "AutoTokenizer",
+    "InputError",
+    "MissingKeyError",
+    "ParameterError",
+    "QuestionAnsweringPipeline",
+    "pipeline",
+]
