@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoModelForQuestionAnswering
 from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
+from tiny_engines import BUILT, batch, by_transformers, difference
 from tiny_models import write_reader
 from tinyreader.data import Example
 from tinyreader.distil.evaluate import NetworkRuntime
@@ -23,37 +23,14 @@ from tinyreader.distil.network import Network
 from tinyreader.errors import ModelError, SettingsError
 from tinyreader.models import load_reader, max_tokens, takes_segments
 from tinyreader.predict import predict
-from tinyreader.runtimes import Inputs, Logits, Runtime, StreamingRuntime
+from tinyreader.runtimes import Runtime, StreamingRuntime
+from tinyreader.runtimes.architecture import mpnet_buckets
 from tinyreader.runtimes.openvino import EngineSettings, OpenVinoRuntime, load_model, open_openvino, resolve_precision
-from tinyreader.runtimes.openvino.graph import mpnet_buckets
+from tinyreader.runtimes.openvino.engine import LONG_STREAM
 from tinyreader.windows import Windower, WindowSettings
 
-BUILT = ("bert", "distilbert", "electra", "mpnet", "roberta")
 FP32 = EngineSettings("fp32", threads=1)
 needs_bf16 = pytest.mark.skipif(resolve_precision("auto") != "bf16", reason="this CPU does not compute in bf16")
-
-
-def batch(lengths: list[int], longest: int = 0, *, pad_id: int = 0, seed: int = 0) -> Inputs:
-    """Windows of these lengths, padded on the right, with segment 1 from the fourth token on."""
-    rng = np.random.default_rng(seed)
-    shape = (len(lengths), max(longest, *lengths))
-    mask = (np.arange(shape[1]) < np.array(lengths)[:, None]).astype(np.int64)
-    ids = np.where(mask == 1, rng.integers(5, 20, shape), pad_id)
-    return ids, mask, mask * (np.arange(shape[1]) >= 4)
-
-
-def by_transformers(directory: Path, inputs: Inputs) -> Logits:
-    """What Transformers' own model says."""
-    model = AutoModelForQuestionAnswering.from_pretrained(directory)
-    ids, mask, segments = map(torch.from_numpy, inputs)
-    with torch.no_grad():
-        out = model(input_ids=ids, attention_mask=mask, **({"token_type_ids": segments} if takes_segments(model) else {}))
-    return out.start_logits.numpy(), out.end_logits.numpy()
-
-
-def difference(ours: Logits, theirs: Logits, mask: np.ndarray) -> float:
-    """The largest difference of two logits at a real token."""
-    return max(float(np.abs(a - b)[mask == 1].max()) for a, b in zip(ours, theirs, strict=True))
 
 
 def rewrite_config(directory: Path, **changes: object) -> Path:
@@ -185,6 +162,26 @@ def test_a_stream_gives_the_same_in_order(tmp_path: Path, streams: int) -> None:
     for (ids, mask, segments), ours in zip(batches, runtime.stream(iter(batches)), strict=True):
         assert difference(ours, single.logits(ids, mask, segments), mask) < 1e-5
     assert list(runtime.stream([])) == []
+
+
+def test_long_streams_are_computed_two_at_a_time(tmp_path: Path) -> None:
+    """By default a question has all threads for itself; a long stream gets a second compiled model, made once."""
+    runtime = open_openvino(write_reader(tmp_path), EngineSettings("fp32", threads=2))
+    batches = [batch([5 + i], seed=i) for i in range(LONG_STREAM + 3)]
+    list(runtime.stream(batches[: LONG_STREAM - 1]))
+    assert runtime._double is None
+    found = list(runtime.stream(iter(batches)))
+    double = runtime._double
+    assert double is not None
+    assert double.get_property("NUM_STREAMS") == 2
+    assert runtime.compiled.get_property("NUM_STREAMS") == 1
+    for ours, one in zip(found, batches, strict=True):
+        assert difference(ours, runtime.logits(*one), one[1]) < 1e-5
+    list(runtime.stream(batches))
+    assert runtime._double is double
+    alone = open_openvino(tmp_path / "reader", EngineSettings("fp32", threads=1))
+    list(alone.stream(batches))
+    assert alone._double is None  # one thread cannot be shared
 
 
 def test_a_stream_reads_little_ahead_and_may_be_left(tmp_path: Path) -> None:
@@ -333,6 +330,7 @@ from tinyreader.data import Example
 from tinyreader.predict import predict
 from tinyreader.runtimes.openvino import EngineSettings, open_openvino
 from tinyreader.tokenizer import load_tokenizer
+from tinyreader.runtimes.openvino.engine import LONG_STREAM
 from tinyreader.windows import Windower
 
 directory = Path(sys.argv[1])

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tinyreader.errors import MissingExtraError, ModelError
+from tinyreader.files import atomic_path
 from tinyreader.tokenizer import read_json
 
+READER_FILE = "reader.json"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 SETTINGS_FILES = (
     "config.json",
@@ -20,14 +24,18 @@ SETTINGS_FILES = (
     "vocab.txt",
     "vocab.json",
     "merges.txt",
+    READER_FILE,
 )
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 PICKLE_FILE = "pytorch_model.bin"
 OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.h5", "*.msgpack", "*.bin.index.json")
 
 
-def model_directory(name_or_dir: str | Path, revision: str | None = None) -> Path:
-    """The directory of that path, or the one that the Hub's model of that id was downloaded to."""
+def model_directory(name_or_dir: str | Path, revision: str | None = None, token: str | None = None) -> Path:
+    """The directory of that path, or the one that the Hub's model of that id was downloaded to.
+
+    `token` opens models that are private; without one, the Hub's client looks for its own.
+    """
     path = Path(name_or_dir).expanduser()
     if path.is_dir():
         if revision is not None:
@@ -38,19 +46,20 @@ def model_directory(name_or_dir: str | Path, revision: str | None = None) -> Pat
         raise ModelError(f"{name} is a file; give the directory that holds config.json and the weights")
     if not HUB_ID.fullmatch(name):
         raise ModelError(f"there is no directory {name}, and it is no Hub id (which look like owner/name)")
-    return _download(name, revision)
+    return _download(name, revision, token)
 
 
-def _download(name: str, revision: str | None) -> Path:
+def _download(name: str, revision: str | None, token: str | None) -> Path:
     """The Hub's snapshot, pickled weights only where the model has no others."""
+    wanted = {"revision": revision} if token is None else {"revision": revision, "token": token}
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise MissingExtraError(f"downloading {name} from the Hub", "train") from error
+        raise MissingExtraError(f"downloading {name} from the Hub", "hub") from error
     try:
-        path = Path(snapshot_download(name, revision=revision, allow_patterns=[*SETTINGS_FILES, *WEIGHT_FILES]))
+        path = Path(snapshot_download(name, **wanted, allow_patterns=[*SETTINGS_FILES, *WEIGHT_FILES]))
         if not any(path.glob("model*.safetensors")):
-            path = Path(snapshot_download(name, revision=revision, allow_patterns=[*SETTINGS_FILES, PICKLE_FILE]))
+            path = Path(snapshot_download(name, **wanted, allow_patterns=[*SETTINGS_FILES, PICKLE_FILE]))
     except Exception as error:  # the client's own, its HTTP library's and the system's errors alike
         reason = " ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
         raise ModelError(
@@ -73,6 +82,12 @@ def weight_files(directory: Path) -> list[Path]:
     raise ModelError(f"{directory} has neither model.safetensors nor {PICKLE_FILE}{found}")
 
 
+def has_weights(directory: Path) -> bool:
+    """Whether the directory holds weights that can be read."""
+    files = ("model.safetensors", "model.safetensors.index.json", PICKLE_FILE)
+    return any((directory / name).is_file() for name in files)
+
+
 def _parts(index: Path) -> list[str]:
     """The names of the files an index refers to, each once and all beside it."""
     entries = read_json(index).get("weight_map")
@@ -89,9 +104,12 @@ def hash_of(paths: Iterable[Path]) -> str:
     """Hash (BLAKE2b, 128 bits) of the files' contents, in order."""
     digest = hashlib.blake2b(digest_size=16)
     for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except FileNotFoundError:
+            raise ModelError(f"{path} is missing: fetch the model again") from None
     return digest.hexdigest()
 
 
@@ -99,3 +117,21 @@ def model_fingerprint(directory: str | Path) -> str:
     """Hash of a model directory's configuration and weights."""
     directory = Path(directory)
     return hash_of([directory / "config.json", *weight_files(directory)])
+
+
+def read_section(directory: Path, section: str) -> dict[str, Any] | None:
+    """A section of what is kept beside a model in `reader.json`, or None where there is no such file or section."""
+    path = directory / READER_FILE
+    content = read_json(path).get(section) if path.is_file() else None
+    if content is not None and not isinstance(content, dict):
+        raise ModelError(f"{path}: {section} should be a JSON object, not {type(content).__name__}")
+    return content
+
+
+def write_section(directory: Path, section: str, content: Mapping[str, Any]) -> None:
+    """Put a section into the model's `reader.json`, keeping what else stands there."""
+    path = directory / READER_FILE
+    whole = read_json(path) if path.is_file() else {}
+    whole[section] = dict(content)
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,42 +1,118 @@
-"""Which engine runs a reader: OpenVINO wherever it can, torch for what only Transformers knows."""
+"""Which engine runs a reader: OpenVINO wherever it can, ONNX Runtime for ONNX files, torch for what only Transformers knows."""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, get_args
 
 from tinyreader.errors import MissingExtraError, ModelError, SettingsError
+from tinyreader.model_files import has_weights
 from tinyreader.runtimes import Runtime
-from tinyreader.runtimes.openvino import FAMILIES, EngineSettings, open_openvino
-from tinyreader.tokenizer import read_json
+from tinyreader.runtimes.facts import exported_precision, is_known
+from tinyreader.runtimes.openvino import IR_FILE, EngineSettings, open_openvino, resolve_precision
 
 log = logging.getLogger(__name__)
 
-Engine = Literal["auto", "openvino", "torch"]
-PrecisionName = Literal["auto", "bf16", "fp32"]
+Engine = Literal["auto", "openvino", "onnx", "torch"]
+PrecisionName = Literal["auto", "bf16", "fp32", "int8"]
+ONNX_FILE = "model.onnx"
+PARTS = {"onnx": ("onnxruntime",), "torch": ("torch", "transformers")}
+"""The packages that engines beside OpenVINO are made of."""
 
 
-def open_engine(directory: Path, engine: Engine, precision: PrecisionName, threads: int | None = None) -> Runtime:
-    """The runtime of the model in that directory; "auto" takes OpenVINO where it knows the architecture, else torch."""
-    if engine not in ("auto", "openvino", "torch"):
-        raise SettingsError(f'engine is {engine!r}; it must be "auto", "openvino" or "torch".')
-    if engine == "auto":
-        engine = "openvino" if _is_known(directory) else "torch"
-        log.info("%s is read by %s", directory, engine)
-    if engine == "openvino":
-        return open_openvino(directory, EngineSettings(precision, threads, streams=1))
+class EngineRuntime(Runtime, Protocol):
+    """A runtime that says which engine it is and at what precision it computes."""
+
+    @property
+    def engine(self) -> str:
+        """ "openvino", "onnx" or "torch"."""
+
+    @property
+    def precision(self) -> str:
+        """ "fp32", "bf16" or "int8"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The engine for a model, and why it was taken."""
+
+    engine: Literal["openvino", "onnx", "torch"]
+    reason: str
+
+
+def open_engine(directory: Path, engine: Engine, precision: PrecisionName, threads: int | None = None) -> EngineRuntime:
+    """The runtime of the model in that directory; for "auto", that of `choose_engine`.
+
+    The runtime's `engine` and `precision` say what was taken, and so does the log. "auto" is never int8, unless the
+    directory holds nothing but an int8 export.
+    """
+    for name, value, allowed in (("engine", engine, get_args(Engine)), ("precision", precision, get_args(PrecisionName))):
+        if value not in allowed:
+            known = ", ".join(f'"{one}"' for one in allowed)
+            raise SettingsError(f"{name} is {value!r}; it must be one of {known}.")
+    choice = choose_engine(directory, precision) if engine == "auto" else Choice(engine, "as asked for")
+    runtime = _OPENERS[choice.engine](directory, precision, threads)
+    log.info("%s is read by %s in %s: %s", directory, runtime.engine, runtime.precision, choice.reason)
+    return runtime
+
+
+def choose_engine(directory: Path, precision: PrecisionName = "auto") -> Choice:
+    """The engine that suits the model and what is installed; `ModelError` or `MissingExtraError` where none does.
+
+    OpenVINO for every architecture that is built here, and for its own files; ONNX Runtime for a directory with nothing but
+    a model.onnx; torch for other architectures (for int8 OpenVINO, whose error says why there is none).
+    """
+    if is_known(directory) and has_weights(directory):
+        return Choice("openvino", "the architecture is built from its weights")
+    if (directory / IR_FILE).is_file():
+        return Choice("openvino", f"it holds {IR_FILE}")
+    if (directory / ONNX_FILE).is_file():
+        return Choice("onnx", f"it holds {ONNX_FILE}")
+    if is_known(directory) or precision == "int8":
+        return Choice("openvino", "the architecture is built from its weights")  # where it has any: that error names them
+    if "torch" not in installed_engines():
+        raise MissingExtraError(f"reading {directory}, an architecture that only Transformers knows,", "train")
+    return Choice("torch", "only Transformers knows the architecture")
+
+
+def installed_engines() -> tuple[str, ...]:
+    """The engines whose packages are installed."""
+    found = [name for name, parts in PARTS.items() if all(importlib.util.find_spec(part) is not None for part in parts)]
+    return ("openvino", *found)
+
+
+def precisions_of(engine: str, directory: Path) -> tuple[str, ...]:
+    """The precisions that an engine offers for a model on this machine, without int8, which needs ranges."""
+    if engine == "onnx":
+        return (exported_precision(directory) or "fp32",) if (directory / ONNX_FILE).is_file() else ("fp32",)
+    return ("fp32", "bf16") if resolve_precision("auto") == "bf16" else ("fp32",)
+
+
+def _open_openvino(directory: Path, precision: PrecisionName, threads: int | None) -> EngineRuntime:
+    return open_openvino(directory, EngineSettings(precision, threads))
+
+
+def _open_onnx(directory: Path, precision: PrecisionName, threads: int | None) -> EngineRuntime:
+    try:
+        from tinyreader.runtimes.onnx.opening import open_onnx
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"reading {directory} with ONNX Runtime", "onnx") from error
+    return open_onnx(directory, precision, threads)
+
+
+def _open_torch(directory: Path, precision: PrecisionName, threads: int | None) -> EngineRuntime:
     try:
         from tinyreader.runtimes.torch_runtime import open_torch
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"reading {directory} with torch", "train") from error
+    if precision == "int8":
+        raise SettingsError('torch has no int8 here; set engine to "openvino" or "onnx", or precision to "bf16" or "fp32".')
+    if not has_weights(directory):
+        raise ModelError(f"{directory} holds no weights that torch reads: take the directory that it was exported from")
     return open_torch(directory, precision, threads)
 
 
-def _is_known(directory: Path) -> bool:
-    """Whether OpenVINO's graph is built for the model's architecture."""
-    path = directory / "config.json"
-    if not path.is_file():
-        raise ModelError(f"{directory} has no config.json: it is no Transformers model directory")
-    model_type = read_json(path).get("model_type", "bert")
-    return isinstance(model_type, str) and model_type in FAMILIES
+_OPENERS = {"openvino": _open_openvino, "onnx": _open_onnx, "torch": _open_torch}

@@ -33,6 +33,12 @@ def run_windows(
     return results
 
 
+def padded_batches(windows: Sequence[Window], pad_id: int, *, most: int, max_tokens: int) -> Iterator[Inputs]:
+    """Yield all windows in the batches that `run_windows` computes, the longest windows first."""
+    for rows, length in _plan([len(w) for w in windows], most, max_tokens):
+        yield _padded([windows[i] for i in rows], length, pad_id)
+
+
 _EMPTY = np.zeros(0, np.float32)
 
 

@@ -25,6 +25,8 @@ from tinyreader.runtimes import Logits
 class TorchRuntime:
     """A `Runtime` of a loaded reader, which is moved to the device and, for bf16, rounded in place."""
 
+    engine = "torch"
+
     def __init__(self, reader: LoadedReader, precision: Precision, device: torch.device) -> None:
         self.device = device
         pad = reader.config.pad_token_id

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from tinyreader.runtimes.openvino.architecture import FAMILIES, Architecture, read_architecture
-from tinyreader.runtimes.openvino.checkpoint import Checkpoint
-from tinyreader.runtimes.openvino.engine import (
-    EngineSettings,
-    OpenVinoRuntime,
-    load_model,
-    open_openvino,
-    resolve_precision,
-)
+from tinyreader.runtimes.architecture import FAMILIES, Architecture, read_architecture
+from tinyreader.runtimes.checkpoint import Checkpoint
+from tinyreader.runtimes.openvino.engine import EngineSettings, OpenVinoRuntime, resolve_precision
 from tinyreader.runtimes.openvino.graph import Precision, build_model
+from tinyreader.runtimes.openvino.opening import IR_FILE, load_model, open_openvino
 
 __all__ = [
     "FAMILIES",
+    "IR_FILE",
     "Architecture",
     "Checkpoint",
     "EngineSettings",

@@ -1,6 +1,6 @@
 """A reader's network as an OpenVINO model, built operation by operation for any batch and any length.
 
-Three things differ from the textbook, for speed and precision on a CPU:
+Four things differ from the textbook, for speed and precision on a CPU:
 
 - A LayerNorm's scale and shift are not applied. They are folded into the weights of the products that follow, and into
   the residual sum, which takes them in passing (`Normed`); Wei et al., arXiv 2209.13325, do the same so that int8 ranges
@@ -8,6 +8,9 @@ Three things differ from the textbook, for speed and precision on a CPU:
 - At bf16 the last layer is no matrix product but a sum of products. OpenVINO's CPU plugin leaves in fp32 whatever leads
   from the last matrix products to the outputs, and so keeps every residual sum and LayerNorm in fp32: the logits' error
   is 0.6 of what it is otherwise. Half of the rest is there as soon as the weights are bf16.
+- At int8 what goes into a product has each channel divided by its scale, and is then mapped from [low, high] to
+  [0, high - low]: so it is unsigned with no zero point, which the processor's dot products want. The weights take in the
+  scales, the bias what the shift adds. What is not int8 is bf16 or fp32.
 - At bf16 a product that goes into a residual sum is clamped to what fp32 can hold. That changes no number, but lets the
   plugin write fp32 at once, where it would round to bf16 and convert back.
 """
@@ -22,53 +25,65 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
-from tinyreader.runtimes.openvino.architecture import (
+from tinyreader.runtimes.architecture import (
     EMBEDDINGS_NORM,
     HEAD,
-    MPNET_BUCKETS,
     POSITIONS,
     PROJECTION,
     RELATIVE_BIAS,
     SEGMENTS,
     WORDS,
     Architecture,
+    mpnet_buckets,
 )
-from tinyreader.runtimes.openvino.checkpoint import FloatArray
+from tinyreader.runtimes.checkpoint import FloatArray
+from tinyreader.runtimes.int8 import Int8Plan, Range, quantised
 
 Precision = Literal["fp32", "bf16"]
 Tensor = Any  # an output of an OpenVINO node; the package has no types
 
 HIDDEN = -1e9  # added to the attention scores of padding; its weight becomes 0
 LARGEST = float(np.finfo(np.float32).max)
-MPNET_MAX_DISTANCE = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Normed:
-    """The output of a LayerNorm, `centred` [B, L, width] * scale [width] + shift [width], not multiplied out."""
+    """The output of a LayerNorm, `centred` [B, L, width] * scale [width] + shift [width], not multiplied out.
+
+    `smooth` says that the scales of int8 have been divided out of `centred` already, and are in `scale`.
+    """
 
     centred: Tensor
     scale: FloatArray
     shift: FloatArray
+    smooth: bool = False
 
 
-def build_model(architecture: Architecture, weights: Mapping[str, FloatArray], precision: Precision) -> ov.Model:
+def build_model(
+    architecture: Architecture, weights: Mapping[str, FloatArray], precision: Precision, plan: Int8Plan | None = None
+) -> ov.Model:
     """The network with inputs input_ids, attention_mask and, where it knows segments, token_type_ids, int64 [B, L];
     outputs start_logits and end_logits, fp32 [B, L].
 
     Rows are padded on the right. `precision` shapes the graph only where the module's docstring says so; it has to be
-    compiled with the same. Matrix products with weights are named as in the checkpoint ("encoder.layer.0.output.dense").
+    compiled with the same. The products that a `plan` has ranges for are computed in int8. Products with weights are named
+    as in the checkpoint ("encoder.layer.0.output.dense").
     """
-    return _Builder(architecture, weights, precision).model()
+    return _Builder(architecture, weights, precision, plan or Int8Plan({})).model()
 
 
 class _Builder:
     """Adds one operation after the other; what the methods take and return is [B, L, width] unless said."""
 
-    def __init__(self, architecture: Architecture, weights: Mapping[str, FloatArray], precision: Precision) -> None:
+    def __init__(
+        self, architecture: Architecture, weights: Mapping[str, FloatArray], precision: Precision, plan: Int8Plan
+    ) -> None:
         self.a = architecture
         self.weights = weights
         self.precision = precision
+        self.plan = plan
+        self._stepped: tuple[Tensor, Tensor] | None = None
+        self._smoothed: tuple[Tensor, Tensor] | None = None
         self.inputs = {name: _input(name) for name in ("input_ids", "attention_mask")}
         if architecture.takes_segments:
             self.inputs["token_type_ids"] = _input("token_type_ids")
@@ -97,8 +112,9 @@ class _Builder:
         if self.a.takes_segments:
             segments = ops.gather(_constant(self.weights[SEGMENTS]), self.inputs["token_type_ids"], _whole(0))
             summed = ops.add(summed, segments)
-        normed = self.norm(summed, EMBEDDINGS_NORM)
-        return self.linear(normed, PROJECTION) if self.a.embedding_width != self.a.width else normed
+        if self.a.embedding_width != self.a.width:
+            return self.linear(self.norm(summed, EMBEDDINGS_NORM), PROJECTION)
+        return self.norm(summed, EMBEDDINGS_NORM, feeds=self.a.layer(0, "query"))
 
     def attention_biases(self) -> list[Tensor]:
         """What is added to the attention scores [B, heads, L, L] of every layer, each broadcast to them."""
@@ -117,10 +133,11 @@ class _Builder:
         """One encoder layer: attention and feed-forward, each added to what went in and normed."""
         attended = self.attention(number, hidden, biases)
         attended = self.linear(attended, self.a.layer(number, "attended"), into_sum=True)
-        hidden = self.norm(_add(attended, hidden), self.a.layer(number, "attended_norm"))
+        feeds = self.a.layer(number, "inner")
+        hidden = self.norm(_add(attended, hidden), self.a.layer(number, "attended_norm"), feeds=feeds)
         inner = self.activation(self.linear(hidden, self.a.layer(number, "inner")))
         outer = self.linear(inner, self.a.layer(number, "outer"), into_sum=True)
-        return self.norm(_add(outer, hidden), self.a.layer(number, "outer_norm"))
+        return self.norm(_add(outer, hidden), self.a.layer(number, "outer_norm"), feeds=self.a.layer(number + 1, "query"))
 
     def attention(self, number: int, hidden: Normed | Tensor, biases: list[Tensor]) -> Tensor:
         """softmax(Q K^T / sqrt(d) + biases) V, heads side by side."""
@@ -137,19 +154,56 @@ class _Builder:
         return ops.reshape(mixed, _wholes(0, 0, self.a.width), True)
 
     def linear(self, x: Normed | Tensor, name: str, *, into_sum: bool = False) -> Tensor:
-        """x W^T + b. The one place where activations meet weights: int8 ranges go in front of this product."""
+        """x W^T + b."""
         weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+        is_smooth = False
         if isinstance(x, Normed):
+            is_smooth = x.smooth
             x, weight, bias = x.centred, weight * x.scale, weight @ x.shift + bias
+        if found := self.plan.range_of(name):
+            if not is_smooth and not found.is_plain:
+                x, weight = self.smoothed(x, found), weight * found.scale
+            return self.int8_linear(x, weight, bias, name, found)
         product = ops.matmul(x, _constant(weight), False, True)
         product.set_friendly_name(name)
         result = ops.add(product, _constant(bias[None, None]))
         return ops.clamp(result, -LARGEST, LARGEST) if into_sum and self.precision == "bf16" else result
 
-    def norm(self, x: Tensor, name: str) -> Normed:
-        """LayerNorm over the last axis."""
+    def int8_linear(self, x: Tensor, weight: FloatArray, bias: FloatArray, name: str, found: Range) -> Tensor:
+        """x W^T + b with x, already smooth, in 256 steps over its range and W in int8."""
+        whole, scale = quantised(weight)
+        product = ops.matmul(
+            self.in_steps(x, found), ops.multiply(ops.convert(ops.constant(whole), "f32"), _constant(scale)), False, True
+        )
+        product.set_friendly_name(name)
+        shifted = bias + found.low * scale[:, 0] * whole.sum(axis=1, dtype=np.int32)
+        return ops.add(product, _constant(shifted[None, None]))
+
+    def in_steps(self, x: Tensor, found: Range) -> Tensor:
+        """x - low in 256 steps from 0 to high - low; made once for products that share their input."""
+        if self._stepped is None or self._stepped[0] is not x:
+            low, high, span = _real(found.low), _real(found.high), _real(found.high - found.low)
+            self._stepped = (x, ops.fake_quantize(x, low, high, _real(0.0), span, 256))
+        return self._stepped[1]
+
+    def smoothed(self, x: Tensor, found: Range) -> Tensor:
+        """x / scale, by channel; made once for products that share their input."""
+        if self._smoothed is None or self._smoothed[0] is not x:
+            self._smoothed = (x, ops.multiply(x, _constant(np.reciprocal(found.scale)[None, None])))
+        return self._smoothed[1]
+
+    def norm(self, x: Tensor, name: str, *, feeds: str = "") -> Normed:
+        """LayerNorm over the last axis, smooth for the int8 product that it `feeds`.
+
+        The residual sum takes the smooth form too: with one form the division costs nothing, and all of it stays in fp32.
+        """
         centred = ops.mvn(x, _wholes(-1), True, self.a.epsilon, "INSIDE_SQRT")
-        return Normed(centred, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
+        scale, shift = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+        found = self.plan.ranges.get(feeds)
+        if found is None or found.is_plain:
+            return Normed(centred, scale, shift)
+        even = ops.multiply(centred, _constant(np.reciprocal(found.scale)[None, None]))
+        return Normed(even, scale * found.scale, shift, smooth=True)
 
     def activation(self, x: Tensor) -> Tensor:
         """The feed-forward part's non-linearity."""
@@ -184,21 +238,6 @@ def _add(x: Tensor, hidden: Normed | Tensor) -> Tensor:
         scaled = ops.multiply(hidden.centred, _constant(hidden.scale[None, None]))
         hidden = ops.add(scaled, _constant(hidden.shift[None, None]))
     return ops.add(x, hidden)
-
-
-def mpnet_buckets(most: int) -> np.ndarray:
-    """The row of MPNet's table of relative biases for each distance key - query from -(most - 1) to most - 1.
-
-    Half of the rows are for each direction; half of these for one distance each, the others for ranges that grow
-    logarithmically up to MPNET_MAX_DISTANCE tokens (as T5's, arXiv 1910.10683).
-    """
-    distance = np.arange(-(most - 1), most)
-    half = MPNET_BUCKETS // 2
-    exact = half // 2
-    n = np.abs(distance)
-    far = np.log(np.maximum(n, 1).astype(np.float32) / np.float32(exact)) / np.float32(np.log(MPNET_MAX_DISTANCE / exact))
-    ranged = np.minimum(exact + (far * np.float32(half - exact)).astype(np.int64), half - 1)
-    return np.where(distance > 0, half, 0) + np.where(n < exact, n, ranged)
 
 
 def _input(name: str) -> Tensor:

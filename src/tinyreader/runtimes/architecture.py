@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from tinyreader.errors import ModelError
 from tinyreader.tokenizer import read_json
 
 MPNET_BUCKETS = 32  # Transformers' MPNet counts to 32, whatever relative_attention_num_buckets says
+MPNET_MAX_DISTANCE = 128
 HEAD = "qa_outputs"
 WORDS = "embeddings.word_embeddings.weight"
 POSITIONS = "embeddings.position_embeddings.weight"
@@ -105,6 +109,11 @@ class Architecture:
         """What the checkpoint calls a part ("query", "outer_norm", ...) of a layer."""
         return f"{self.family.layer}.{number}.{getattr(self.family, part)}"
 
+    def linears(self) -> dict[str, int]:
+        """The products with weights inside the layers, in the order they are computed, and their number of input channels."""
+        parts = {**dict.fromkeys(("query", "key", "value", "attended", "inner"), self.width), "outer": self.inner_width}
+        return {self.layer(number, part): n for number in range(self.n_layers) for part, n in parts.items()}
+
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """The shape of each tensor that a reader of this architecture has, by its name without the family's prefix."""
         wide, narrow, inner = self.width, self.embedding_width, self.inner_width
@@ -136,12 +145,9 @@ def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
 
 def read_architecture(directory: Path) -> Architecture:
     """The architecture of the encoder in that directory; `ModelError` where it is none that can be built here."""
-    path = directory / "config.json"
-    if not path.is_file():
-        raise ModelError(f"{directory} has no config.json: it is no Transformers model directory")
+    kind, path = model_type_of(directory), directory / "config.json"
     content = read_json(path)
-    kind = content.get("model_type") or _guess_type(content)
-    if not isinstance(kind, str) or kind not in FAMILIES:
+    if kind not in FAMILIES:
         raise ModelError(
             f"{path}: {kind!r} models are not built for OpenVINO. Supported are {', '.join(FAMILIES)}; read others with "
             'the torch engine (pip install "tinyreader[train]")'
@@ -155,6 +161,15 @@ def read_architecture(directory: Path) -> Architecture:
     return _architecture(path, family, config)
 
 
+def model_type_of(directory: Path) -> str:
+    """What config.json calls the model's type; `ModelError` where there is no such file."""
+    path = directory / "config.json"
+    if not path.is_file():
+        raise ModelError(f"{directory} has no config.json: it is no Transformers model directory")
+    content = read_json(path)
+    return str(content.get("model_type") or _guess_type(content))
+
+
 def _guess_type(content: dict[str, Any]) -> str | None:
     """BERT for the configurations of its first years, which did not name their type."""
     return "bert" if {"hidden_size", "intermediate_size", "type_vocab_size"} <= content.keys() else None
@@ -164,7 +179,9 @@ def _refuse_variants(path: Path, content: dict[str, Any]) -> None:
     """Raise `ModelError` for what changes an encoder's arithmetic in ways that are not built here."""
     for key, usual in (("is_decoder", False), ("add_cross_attention", False), ("position_embedding_type", "absolute")):
         if content.get(key, usual) != usual:
-            raise ModelError(f"{path}: {key} is {content[key]!r}; for OpenVINO only {usual!r} is built")
+            raise ModelError(
+                f"{path}: {key} is {content[key]!r}; only {usual!r} is built here. Read it with the torch engine"
+            )
 
 
 def _architecture(path: Path, family: Family, config: dict[str, Any]) -> Architecture:
@@ -194,3 +211,18 @@ def _architecture(path: Path, family: Family, config: dict[str, Any]) -> Archite
     if architecture.max_tokens < 1:
         raise ModelError(f"{path}: {architecture.n_positions} positions leave no room for a token")
     return architecture
+
+
+def mpnet_buckets(most: int) -> npt.NDArray[np.int64]:
+    """The row of MPNet's table of relative biases for each distance key - query from -(most - 1) to most - 1.
+
+    Half of the rows are for each direction; half of these for one distance each, the others for ranges that grow
+    logarithmically up to MPNET_MAX_DISTANCE tokens (as T5's, arXiv 1910.10683).
+    """
+    distance = np.arange(-(most - 1), most)
+    half = MPNET_BUCKETS // 2
+    exact = half // 2
+    n = np.abs(distance)
+    far = np.log(np.maximum(n, 1).astype(np.float32) / np.float32(exact)) / np.float32(np.log(MPNET_MAX_DISTANCE / exact))
+    ranged = np.minimum(exact + (far * np.float32(half - exact)).astype(np.int64), half - 1)
+    return np.where(distance > 0, half, 0) + np.where(n < exact, n, ranged)

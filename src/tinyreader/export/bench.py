@@ -1,0 +1,122 @@
+"""Engines and precisions side by side, on this machine, for one model: speed, latency, start, and whether they agree."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from tinyreader.data import Example
+from tinyreader.errors import MissingExtraError, ModelError, SettingsError
+from tinyreader.export.parity import compare
+from tinyreader.export.trial import Outcome, make_trial, sample_examples
+from tinyreader.reader import Reader
+from tinyreader.reader.engines import Engine, PrecisionName, installed_engines, precisions_of
+
+FIRST_ANSWER = """
+import sys
+from tinyreader.reader import Reader
+model, engine, precision, threads, question, text = sys.argv[1:]
+reader = Reader.from_pretrained(model, engine=engine, precision=precision, threads=int(threads) or None)
+reader.read(question, text)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRow:
+    """One engine at one precision; times in milliseconds but for `first_answer_s`, from the start of a process.
+
+    `equal_answers` and `largest_logit_difference` compare it with the first row, OpenVINO's fp32 where that is there. Where
+    `failure` says why it could not be measured, all else is None.
+    """
+
+    engine: str
+    precision: str
+    questions_per_s: float | None = None
+    one_question_p50_ms: float | None = None
+    first_answer_s: float | None = None
+    equal_answers: float | None = None
+    largest_logit_difference: float | None = None
+    failure: str | None = None
+
+
+def bench(
+    directory: Path, examples: Sequence[Example] | None = None, *,
+    threads: int | None = None, repeats: int = 3, tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[BenchRow]:  # fmt: skip
+    """Yield a row for every installed engine and precision; examples are questions on a mix of lengths, or our own.
+
+    Throughput is the best of `repeats` passes, latency the median of single questions on the shorter contexts.
+    """
+    examples = sample_examples(96) if examples is None else examples
+    reference: Outcome | None = None
+    for engine in installed_engines():
+        for precision in (*precisions_of(engine, directory), *_int8(engine)):
+            tell(f"{engine} {precision}")
+            try:
+                row, outcome = _measured(directory, engine, precision, examples, threads, repeats, reference)
+            except (MissingExtraError, ModelError, SettingsError) as error:
+                yield BenchRow(engine, precision, failure=str(error))
+                continue
+            reference = outcome if reference is None else reference
+            yield row
+
+
+def _int8(engine: str) -> tuple[str, ...]:
+    return () if engine == "torch" else ("int8",)
+
+
+def _measured(
+    directory: Path, engine: str, precision: str, examples: Sequence[Example], threads: int | None, repeats: int,
+    reference: Outcome | None,
+) -> tuple[BenchRow, Outcome]:  # fmt: skip
+    """The row of an engine, and what it says to the examples."""
+    reader = Reader.from_pretrained(
+        directory, engine=cast(Engine, engine), precision=cast(PrecisionName, precision), threads=threads
+    )
+    trial = make_trial(examples, reader.tokenizer, reader.settings)
+    outcome = trial.run(reader.runtime)  # also the pass in which engines prepare for the shapes
+    parity = compare(trial, outcome if reference is None else reference, outcome)
+    pairs = [(example.question, example.context) for example in examples]
+    fastest = min(_seconds(lambda: list(reader.read_many(pairs))) for _ in range(repeats))
+    singles = sorted(pairs, key=lambda pair: len(pair[1]))[: max(1, len(pairs) // 2)][:20]
+    for question, context in singles[:3]:
+        reader.read(question, context)
+    latencies = [_seconds(lambda: reader.read(*pair)) for pair in singles]  # noqa: B023 - called at once
+    row = BenchRow(
+        engine, precision,
+        questions_per_s=len(pairs) / fastest, one_question_p50_ms=1000 * statistics.median(latencies),
+        first_answer_s=_first_answer(directory, engine, precision, threads, singles[0]),
+        equal_answers=parity.equal_answers, largest_logit_difference=parity.largest_logit_difference,
+    )  # fmt: skip
+    return row, outcome
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _first_answer(directory: Path, engine: str, precision: str, threads: int | None, pair: tuple[str, str]) -> float:
+    """Seconds from the start of a process to its first answer."""
+    command = [sys.executable, "-c", FIRST_ANSWER, str(directory), engine, precision, str(threads or 0), *pair]
+    try:
+        return _seconds(lambda: subprocess.run(command, check=True, capture_output=True, text=True))
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().splitlines()[-1:]
+        raise ModelError(f"{directory} could not answer in a process of its own: {' '.join(said)}") from error
+
+
+def is_busy() -> bool:
+    """Whether others keep this machine so busy that times mean little."""
+    try:
+        return os.getloadavg()[0] > 0.25 * (os.cpu_count() or 1)
+    except (OSError, AttributeError):  # no such figure on this system
+        return False

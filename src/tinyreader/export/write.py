@@ -1,0 +1,235 @@
+"""`export`: a reader's directory to files that plain OpenVINO or ONNX Runtime reads, put in place only when they are right."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import openvino as ov
+
+from tinyreader.data import Example
+from tinyreader.errors import MissingExtraError, ModelError, SettingsError
+from tinyreader.export.int8 import Int8Search
+from tinyreader.export.parity import TOLERANCES, Parity, Tolerance, compare
+from tinyreader.export.trial import Outcome, Trial, make_trial, sample_examples
+from tinyreader.files import sync
+from tinyreader.model_files import model_fingerprint, read_section, weight_files, write_section
+from tinyreader.reader.engines import installed_engines, open_engine
+from tinyreader.reader.settings import ReaderSettings, read_settings
+from tinyreader.runtimes import ModelFacts
+from tinyreader.runtimes.architecture import read_architecture
+from tinyreader.runtimes.facts import EXPORT, facts_of, is_known, read_facts, write_facts
+from tinyreader.runtimes.int8 import SECTION, Int8Plan, read_plan, write_plan
+from tinyreader.runtimes.openvino import IR_FILE, load_model
+from tinyreader.runtimes.openvino.opening import converted
+from tinyreader.tokenizer import load_tokenizer, tokenizer_files
+
+FEWEST_HELD = 8
+"""Questions that an int8 plan must at least be judged by."""
+
+Precision = Literal["fp32", "bf16", "int8"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSettings:
+    """What is written, and how it is checked; `tolerance` None is what is usual for the precision."""
+
+    engine: Literal["openvino", "onnx"] = "openvino"
+    precision: Precision = "fp32"
+    tolerance: Tolerance | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine not in ("openvino", "onnx"):
+            raise SettingsError(f'engine is {self.engine!r}; models are exported for "openvino" or "onnx".')
+        if self.precision not in TOLERANCES:
+            raise SettingsError(f"precision is {self.precision!r}; it must be one of {', '.join(TOLERANCES)}.")
+        if self.engine == "onnx" and self.precision == "bf16":
+            raise SettingsError('ONNX Runtime does not compute in bf16 on a CPU; set precision to "fp32" or "int8".')
+
+    @property
+    def allowed(self) -> Tolerance:
+        """The tolerance that counts."""
+        return TOLERANCES[self.precision] if self.tolerance is None else self.tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What became of an export. `failures` says what lies beyond the tolerance; with any, nothing was put in place.
+
+    `sizes` are bytes of the original's weights ("original") and of the network's files by name; `kept` names the products
+    that an int8 network computes in higher precision; `reference` is the engine whose fp32 is the original.
+    """
+
+    out: Path
+    parity: Parity
+    failures: tuple[str, ...]
+    sizes: dict[str, int]
+    reference: str
+    kept: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return {**asdict(self), "out": str(self.out), "parity": self.parity.as_dict(), "ok": not self.failures}
+
+
+def export(
+    directory: Path, out: Path, settings: ExportSettings, examples: Sequence[Example] | None = None, *,
+    calibrates: bool = False, keep_plan_beside_model: bool = True, tell: Callable[[str], None] = lambda _: None,
+) -> Exported:  # fmt: skip
+    """Write the reader in `directory` for an engine into the directory `out`, and compare it with the fp32 original.
+
+    `examples` are what it is tried on; without them, questions on texts that come with the package. int8 needs ranges: where
+    it `calibrates`, half of the examples are measured and half judge, and the new plan is also put into the `reader.json` of
+    `directory`, unless that is not to be; else they lie there from before.
+    Raises `ModelError` where the model cannot be exported so, and `SettingsError` for what does not go together.
+    """
+    if read_section(directory, EXPORT) is not None:
+        raise ModelError(f"{directory} is an export itself; export the directory it was made from")
+    if calibrates and (examples is None or settings.precision != "int8"):
+        raise SettingsError("calibrating is for int8, and takes examples")
+    if settings.precision != "fp32" and not is_known(directory):
+        raise SettingsError(f'the architecture of {directory} is exported as fp32 alone; set precision to "fp32".')
+    tokenizer, stored = load_tokenizer(directory), _fitting(read_settings(directory), directory)
+    calibration, held = _divided(examples, calibrates)
+    trial = make_trial(held, tokenizer, stored)
+    reference, original = _original(directory, trial, settings.threads, tell)
+    plan = None
+    if calibrates:
+        search = Int8Search(directory, settings.threads, tell)
+        plan = search.find(make_trial(calibration, tokenizer, stored), trial, settings.allowed, original)
+    elif settings.precision == "int8":
+        plan = read_plan(directory, read_architecture(directory).linears())
+    tell(f"writing {settings.engine} files")
+    with _replacing(out) as place:
+        facts = _write_network(directory, place.partial, settings, plan)
+        _write_beside(directory, place.partial, facts, plan)
+        tell("comparing with the original")
+        note = {"source": model_fingerprint(directory)}
+        write_facts(place.partial, facts, settings.engine, settings.precision, **note)
+        runtime = open_engine(place.partial, settings.engine, settings.precision, settings.threads)
+        parity = compare(trial, original, trial.run(runtime))
+        write_facts(place.partial, facts, settings.engine, settings.precision, **note, parity=parity.as_dict())
+        failures = tuple(parity.failures(settings.allowed))
+        sizes = {"original": _weights_size(directory), **_sizes(place.partial)}
+        place.is_accepted = not failures
+    if plan is not None and calibrates and keep_plan_beside_model and not failures:
+        write_plan(directory, plan)
+    return Exported(out, parity, failures, sizes, f"{reference} fp32", () if plan is None else plan.kept)
+
+
+def _fitting(stored: ReaderSettings, directory: Path) -> ReaderSettings:
+    """The settings with windows that the model can take."""
+    most = read_architecture(directory).max_tokens if is_known(directory) else None
+    if most is None or stored.max_seq_len <= most:
+        return stored
+    return stored.changed({"max_seq_len": most, "doc_stride": min(stored.doc_stride, most // 3)})
+
+
+def _divided(examples: Sequence[Example] | None, is_calibrating: bool) -> tuple[Sequence[Example], Sequence[Example]]:
+    """The questions to measure on and those to judge by: the odd and the even ones."""
+    if examples is None:
+        return (), sample_examples()
+    if not is_calibrating:
+        return (), examples
+    if len(examples) < 2 * FEWEST_HELD:
+        raise SettingsError(
+            f"{len(examples)} questions are too few to calibrate with: half of them judge the result. Give at least "
+            f"{2 * FEWEST_HELD}, better some hundreds"
+        )
+    return examples[1::2], examples[::2]
+
+
+def _original(directory: Path, trial: Trial, threads: int | None, tell: Callable[[str], None]) -> tuple[str, Outcome]:
+    """The engine that stands for the original, torch where it is installed, and what it says in fp32."""
+    engine: Literal["torch", "openvino"] = "torch" if "torch" in installed_engines() else "openvino"
+    tell(f"reading {len(trial.windows)} windows with {engine} at fp32")
+    return engine, trial.run(open_engine(directory, engine, "fp32", threads))
+
+
+def _write_network(directory: Path, target: Path, settings: ExportSettings, plan: Int8Plan | None) -> ModelFacts:
+    """Write the engine's files; gives what has to be known of the network."""
+    if settings.engine == "onnx":
+        try:
+            from tinyreader.runtimes.onnx.opening import convert_onnx, write_model
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(f"exporting {directory} as ONNX", "onnx") from error
+        if is_known(directory):
+            write_model(directory, target, plan)
+            return facts_of(read_architecture(directory))
+        convert_onnx(directory, target)
+        return read_facts(target, set())
+    if not is_known(directory):
+        source = converted(directory)
+        for path in (source / IR_FILE, (source / IR_FILE).with_suffix(".bin")):
+            shutil.copyfile(path, target / path.name)
+        return read_facts(source, set())
+    precision: Literal["fp32", "bf16"] = "fp32" if settings.precision == "fp32" else "bf16"
+    architecture, model = load_model(directory, precision, plan)
+    # As fp16 the weights lose nothing that bf16 would keep; int8 has its own, and its embeddings are left as they are.
+    ov.save_model(model, target / IR_FILE, compress_to_fp16=settings.precision == "bf16")
+    return facts_of(architecture)
+
+
+def _write_beside(directory: Path, target: Path, facts: ModelFacts, plan: Int8Plan | None) -> None:
+    """Write configuration, tokenizer and what `reader.json` says of the original."""
+    shutil.copyfile(directory / "config.json", target / "config.json")
+    files = tokenizer_files(
+        load_tokenizer(directory), takes_segments=facts.takes_segments, max_tokens=facts.max_tokens, pad_id=facts.pad_id
+    )
+    for name, text in files.items():
+        (target / name).write_text(text, encoding="utf-8", newline="\n")
+    if (said := read_section(directory, "settings")) is not None:
+        write_section(target, "settings", said)
+    if plan is not None:
+        write_section(target, SECTION, plan.as_dict())
+
+
+def _weights_size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in weight_files(directory))
+
+
+def _sizes(directory: Path) -> dict[str, int]:
+    """Bytes of the network's files."""
+    names = ("openvino_model.*", "model.onnx*")
+    return {path.name: path.stat().st_size for name in names for path in sorted(directory.glob(name))}
+
+
+@dataclass(slots=True)
+class _Place:
+    """A directory that takes the place of another when it is accepted."""
+
+    partial: Path
+    is_accepted: bool = False
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[_Place]:
+    """A new directory that becomes `out` if it is accepted, and else goes; only an earlier export is replaced."""
+    target = out.resolve()
+    if target.exists() and not target.is_dir():
+        raise SettingsError(f"{out} is a file; an export is written to a directory")
+    if target.is_dir() and any(target.iterdir()) and read_section(target, EXPORT) is None:
+        raise SettingsError(f"{out} holds other things than an export and is not replaced; give another directory")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mark = secrets.token_hex(4)
+    place, old = _Place(target.with_name(f".tmp-{mark}-{target.name}")), target.with_name(f".old-{mark}-{target.name}")
+    place.partial.mkdir()
+    try:
+        yield place
+        if place.is_accepted:
+            sync(*place.partial.iterdir(), place.partial)
+            if target.exists():
+                target.rename(old)
+            place.partial.rename(target)
+            sync(target.parent)
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        shutil.rmtree(place.partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,68 @@
+"""What engines have to know of a model that they did not build themselves: from its config.json, or as it was exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from tinyreader.errors import ModelError
+from tinyreader.model_files import READER_FILE, read_section, write_section
+from tinyreader.runtimes import ModelFacts
+from tinyreader.runtimes.architecture import FAMILIES, Architecture, model_type_of, read_architecture
+from tinyreader.tokenizer import read_json
+
+EXPORT = "export"
+
+
+def facts_of(architecture: Architecture) -> ModelFacts:
+    """The facts of an encoder that can be built here."""
+    a = architecture
+    return ModelFacts(a.pad_id, a.max_tokens, a.vocab_size, a.takes_segments)
+
+
+def is_known(directory: Path) -> bool:
+    """Whether the networks of that directory's architecture are built here, without torch; `ModelError` without config."""
+    return model_type_of(directory) in FAMILIES
+
+
+def read_facts(directory: Path, inputs: set[str]) -> ModelFacts:
+    """The facts of a finished network, whose `inputs` have these names, from the files beside it."""
+    said = read_section(directory, EXPORT)
+    if said is not None:
+        return _exported(said, directory / READER_FILE)
+    known = is_known(directory)
+    facts = facts_of(read_architecture(directory)) if known else _configured(read_json(directory / "config.json"))
+    return replace(facts, takes_segments="token_type_ids" in inputs)
+
+
+def write_facts(directory: Path, facts: ModelFacts, engine: str, precision: str, **more: Any) -> None:
+    """Note beside a network's files what it is, so that `read_facts` finds it."""
+    write_section(directory, EXPORT, {"engine": engine, "precision": precision, **asdict(facts), **more})
+
+
+def exported_precision(directory: Path) -> str | None:
+    """The precision that this project exported the directory at, or None where others wrote it."""
+    said = read_section(directory, EXPORT)
+    return None if said is None else str(said.get("precision"))
+
+
+def _exported(said: Mapping[str, Any], path: Path) -> ModelFacts:
+    def whole(key: str) -> int | None:
+        value = said.get(key)
+        if value is not None and (not isinstance(value, int) or value < 0):
+            raise ModelError(f"{path}: {key} of the export is {value!r}; export the model again")
+        return value
+
+    return ModelFacts(whole("pad_id") or 0, whole("max_tokens"), whole("vocab_size"), bool(said.get("takes_segments")))
+
+
+def _configured(content: Mapping[str, Any]) -> ModelFacts:
+    """What a configuration of an architecture that is not known here says; positions may not be counted from 0."""
+
+    def whole(key: str) -> int | None:
+        value = content.get(key)
+        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+    return ModelFacts(whole("pad_token_id") or 0, whole("max_position_embeddings"), whole("vocab_size"), False)

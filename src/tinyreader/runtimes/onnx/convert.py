@@ -1,0 +1,36 @@
+"""Architectures that are not built here, converted to ONNX from Transformers' own model; needs the train extra."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+
+from tinyreader.runtimes import ModelFacts
+from tinyreader.runtimes.onnx.engine import open_session
+from tinyreader.runtimes.tracing import MOST_DIFFERENCE, first_line, refusal, traceable
+
+
+def convert(directory: Path, path: Path) -> ModelFacts:
+    """Write the network of the reader in that directory to `path`; returns what is to be known of it.
+
+    Raises `ModelError` where torch cannot convert it, or the network made says other things than the model.
+    """
+    source = traceable(directory)
+    outputs = ("start_logits", "end_logits")
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # of the tracer, about what it takes for constants: checked below
+            torch.onnx.export(
+                source.model, source.example(2, 24), str(path), dynamo=False, opset_version=17,
+                input_names=list(source.names), output_names=list(outputs),
+                dynamic_axes={name: {0: "batch", 1: "length"} for name in (*source.names, *outputs)},
+            )  # fmt: skip
+        session = open_session(path)
+        difference = source.difference(lambda inputs: session.run(list(outputs), inputs))
+    except Exception as error:  # whatever the tracer and the network make of an architecture
+        raise refusal(directory, "ONNX", f"{type(error).__name__}: {first_line(error)}") from error
+    if not difference < MOST_DIFFERENCE:
+        raise refusal(directory, "ONNX", f"logits would be off by {difference:.2g}")
+    return source.facts

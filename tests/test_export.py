@@ -1,0 +1,266 @@
+"""`export`: files that plain engines and our Reader read, put in place only when they say what the original says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import pytest
+
+from tiny_engines import batch, by_transformers, difference
+from tiny_models import write_reader
+from tinyreader.data import Answer, Example
+from tinyreader.errors import ModelError, SettingsError
+from tinyreader.export import ExportSettings, Outcome, Tolerance, compare, export, make_trial, sample_examples
+from tinyreader.export.bench import _first_answer, bench
+from tinyreader.export.int8 import Int8Search
+from tinyreader.reader import Reader
+from tinyreader.reader.engines import open_engine
+from tinyreader.reader.settings import ReaderSettings, write_settings
+from tinyreader.runtimes.openvino import IR_FILE, resolve_precision
+from tinyreader.tokenizer import load_tokenizer
+
+SHORT = ReaderSettings(max_seq_len=48, doc_stride=12)
+FREE = Tolerance(equal_answers=0.0, f1=100.0)
+HAS_BF16 = resolve_precision("auto") == "bf16"
+WORDS = ["the", "bridge", "was", "built", "in", "it", "a", "b", "c", "x", ".", ","]
+
+
+def examples(n: int = 24, *, answered: bool = True) -> list[Example]:
+    """Questions on contexts of many lengths, every other one with an answer."""
+    rng = np.random.default_rng(3)
+    made = []
+    for i, length in enumerate(rng.integers(3, 80, n)):
+        context = " ".join(rng.choice(WORDS, int(length)))
+        word = context.split()[-1]
+        answers = (Answer(word, context.rindex(word)),) if answered and i % 2 else ()
+        made.append(Example(f"q{i}", "who built it ?", context, answers))
+    return made
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A tiny reader with settings beside it."""
+    made = write_reader(tmp_path)
+    write_settings(replace(SHORT, no_answer_threshold=1.5), made)
+    return made
+
+
+def settings(engine: Any, precision: Any = "fp32", **changes: Any) -> ExportSettings:
+    """For one thread."""
+    return ExportSettings(engine, precision, threads=1, **changes)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_an_export_is_read_back(tmp_path: Path, directory: Path, engine: Any) -> None:
+    """Our Reader finds files, settings and tokenizer in the new directory alone, and says what the original says."""
+    report = export(directory, tmp_path / "out", settings(engine), examples())
+    assert report.failures == ()
+    assert report.parity.equal_answers == 1.0
+    assert report.parity.largest_logit_difference < 1e-4
+    assert report.parity.f1_change == 0.0
+    assert report.reference == "torch fp32"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "config.json", "reader.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt",
+        *(["model.onnx"] if engine == "onnx" else [IR_FILE, "openvino_model.bin"]),
+    }  # fmt: skip
+    shutil.move(directory, tmp_path / "gone")
+    reader = Reader.from_pretrained(tmp_path / "out", precision="fp32", threads=1)
+    original = Reader.from_pretrained(tmp_path / "gone", precision="fp32", threads=1)
+    assert reader.runtime.engine == engine  # type: ignore[attr-defined]
+    assert reader.settings == original.settings
+    for example in examples(6):
+        ours, theirs = (one.read(example.question, example.context) for one in (reader, original))
+        assert [(a.text, a.start) for a in ours.answers] == [(a.text, a.start) for a in theirs.answers]
+
+
+@pytest.mark.parametrize("family", ["electra", "mpnet"])
+def test_plain_openvino_reads_the_files(tmp_path: Path, family: str) -> None:
+    """OpenVINO alone compiles them and gives Transformers' logits, for any batch and length."""
+    directory = write_reader(tmp_path, family)
+    export(directory, tmp_path / "out", settings("openvino"), examples(4))
+    compiled = ov.Core().compile_model(str(tmp_path / "out" / IR_FILE), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for lengths in ([12], [40, 9]):
+        inputs = batch(lengths, pad_id=1)
+        named = dict(zip(("input_ids", "attention_mask", "token_type_ids"), inputs, strict=True))
+        out = compiled({one.get_any_name(): named[one.get_any_name()] for one in compiled.inputs})
+        assert difference((out["start_logits"], out["end_logits"]), by_transformers(directory, inputs), inputs[1]) < 1e-4
+
+
+@pytest.mark.skipif(not HAS_BF16, reason="this CPU does not compute in bf16")
+def test_a_bf16_export_is_half_the_size(tmp_path: Path, directory: Path) -> None:
+    """Weights take half the bytes; fp32 cannot be had of them any more, and that is said."""
+    full = export(directory, tmp_path / "full", settings("openvino"), examples(8)).sizes["openvino_model.bin"]
+    half = export(directory, tmp_path / "out", settings("openvino", "bf16", tolerance=FREE), examples(8))
+    assert half.sizes["openvino_model.bin"] < 0.6 * full
+    assert half.parity.largest_logit_difference < 0.2
+    assert open_engine(tmp_path / "out", "auto", "auto", 1).precision == "bf16"
+    with pytest.raises(SettingsError, match='was exported at bf16; set precision to "bf16" or "auto", not "fp32"'):
+        open_engine(tmp_path / "out", "openvino", "fp32", 1)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_int8_is_calibrated_exported_and_found(tmp_path: Path, directory: Path, engine: Any) -> None:
+    """Ranges go beside the model and into the export; then precision="int8" works with both, and no calibration is needed."""
+    report = export(directory, tmp_path / "out", settings(engine, "int8", tolerance=FREE), examples(32), calibrates=True)
+    assert report.failures == ()
+    assert report.parity.questions == 16
+    assert report.parity.largest_logit_difference < 0.5
+    for place in (directory, tmp_path / "out"):
+        section = json.loads((place / "reader.json").read_text("utf-8"))
+        assert section["settings"]["no_answer_threshold"] == 1.5
+        assert section["int8"]["findings"]["parity"]["questions"] == 16
+        assert len(section["int8"]["findings"]["logit_errors"]) == 12
+        assert open_engine(place, engine, "int8", 1).precision == "int8"
+    assert open_engine(tmp_path / "out", "auto", "auto", 1).precision == "int8"  # it holds nothing else
+    again = export(directory, tmp_path / "again", settings(engine, "int8", tolerance=FREE))
+    assert again.kept == report.kept
+    wrong = pytest.raises((SettingsError, ModelError), match="int8")
+    with wrong:
+        open_engine(tmp_path / "out", engine, "fp32", 1)
+
+
+def test_the_worst_products_are_kept_until_it_is_good_enough(directory: Path) -> None:
+    """Products are kept in the order of what int8 does to the logits, as few as the tolerance allows."""
+    search = Int8Search(directory, threads=1)
+    calibration, held = (make_trial(examples(12, answered=False)[k::2], load_tokenizer(directory), SHORT) for k in (0, 1))
+    free = search.find(calibration, held, FREE)
+    assert free.kept == ()
+    errors = free.findings["logit_errors"]
+    off = free.findings["parity"]["largest_logit_difference"]
+    plan = search.find(calibration, held, replace(FREE, logit=0.95 * off))
+    assert 0 < len(plan.kept) <= 6
+    assert list(plan.kept) == sorted(errors, key=lambda name: -errors[name])[: len(plan.kept)]
+    assert plan.findings["parity"]["largest_logit_difference"] < off
+
+
+def test_int8_that_is_never_good_enough_is_an_error(tmp_path: Path, directory: Path) -> None:
+    """Where half of the products are kept and it still is not within the tolerance, nothing is written anywhere."""
+    before = (directory / "reader.json").read_bytes()
+    strict = settings("openvino", "int8", tolerance=Tolerance(equal_answers=1.0, logit=1e-6))
+    with pytest.raises(ModelError, match="int8 is not within the tolerance even with 6 of 12 products kept"):
+        export(directory, tmp_path / "out", strict, examples(32), calibrates=True)
+    assert not (tmp_path / "out").exists()
+    assert (directory / "reader.json").read_bytes() == before
+
+
+def test_what_says_other_things_is_not_put_in_place(tmp_path: Path, directory: Path) -> None:
+    """Beyond the tolerance the report says so, and an earlier export stays."""
+    export(directory, tmp_path / "out", settings("openvino"), examples(8))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    report = export(directory, tmp_path / "out", settings("openvino", tolerance=Tolerance(1.0, logit=1e-12)), examples(8))
+    assert len(report.failures) == 1
+    assert "a logit differs by" in report.failures[0]
+    assert report.as_dict()["ok"] is False
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert not list(tmp_path.glob(".tmp-*"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "said"),
+    [
+        (lambda d, out: out.mkdir() or (out / "notes.txt").touch(), SettingsError, "holds other things than an export"),
+        (lambda d, out: out.touch(), SettingsError, "is a file"),
+        (lambda d, out: [one.unlink() for one in d.glob("[tv]o*")], ModelError, "no tokenizer that can be used"),
+        (lambda d, out: (d / "model.safetensors").write_bytes(b""), ModelError, "damaged or no safetensors file"),
+    ],
+)
+def test_what_cannot_be_exported_is_said(
+    tmp_path: Path, directory: Path, spoil: Callable[[Path, Path], object], error: type[Exception], said: str
+) -> None:
+    """Each mistake is one clear error."""
+    spoil(directory, tmp_path / "out")
+    with pytest.raises(error, match=said):
+        export(directory, tmp_path / "out", settings("openvino"), examples(8))
+
+
+def test_wrong_settings_are_refused(tmp_path: Path, directory: Path) -> None:
+    """What does not go together is said before work is spent."""
+    with pytest.raises(SettingsError, match="does not compute in bf16"):
+        settings("onnx", "bf16")
+    with pytest.raises(SettingsError, match="6 questions are too few to calibrate with"):
+        export(directory, tmp_path / "out", settings("openvino", "int8"), examples(6), calibrates=True)
+    with pytest.raises(SettingsError, match="is exported as fp32 alone"):
+        export(write_reader(tmp_path / "m", "modernbert"), tmp_path / "out", settings("openvino", "int8"), examples(8))
+    export(directory, tmp_path / "out", settings("openvino"), examples(4))
+    with pytest.raises(ModelError, match="is an export itself"):
+        export(tmp_path / "out", tmp_path / "out2", settings("openvino"), examples(4))
+
+
+def test_a_damaged_export_is_refused(tmp_path: Path, directory: Path) -> None:
+    """A weights file that was cut is an error, and no wrong answer."""
+    export(directory, tmp_path / "out", settings("openvino"), examples(4))
+    path = tmp_path / "out" / "openvino_model.bin"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=r"openvino_model.xml is damaged, or its .bin file is"):
+        open_engine(tmp_path / "out", "openvino", "fp32", 1)
+
+
+def test_parity_counts_what_differs() -> None:
+    """Equal answers, logits and F1 are compared question by question, and each limit has its sentence."""
+    data = [Example("a", "q", "one two", (Answer("one", 0),)), Example("b", "q", "one two", (Answer("two", 4),))]
+    trial = make_trial(data, load_tokenizer_of_words(), ReaderSettings(max_seq_len=32, doc_stride=4))
+    logits = tuple((np.zeros(len(w), np.float32), np.zeros(len(w), np.float32)) for w in trial.windows)
+    moved = (*logits[:1], (logits[1][0] + 0.25, logits[1][1]))
+    parity = compare(trial, Outcome(("one", "two"), logits), Outcome(("one", "one"), moved))
+    assert (parity.equal_answers, parity.largest_logit_difference, parity.f1_change) == (0.5, 0.25, -50.0)
+    assert parity.failures(Tolerance(0.4, f1=60.0)) == []
+    said = parity.failures(Tolerance(0.6, logit=0.1, f1=1.0))
+    assert [one.split()[0] for one in said] == ["a", "F1", "50.0%"]
+    assert len(parity.failures(Tolerance(0.6, f1=60.0))) == 1  # on two questions F1 is a matter of luck
+    assert replace(parity, questions=1000).failures(Tolerance(0.6, f1=60.0)) == []
+    blind = replace(parity, f1=None, f1_original=None)
+    assert len(blind.failures(Tolerance(0.6))) == 1
+
+
+def load_tokenizer_of_words() -> Any:
+    """The tiny vocabulary's tokenizer."""
+    import tempfile
+
+    from tiny_models import write_vocabulary
+
+    with tempfile.TemporaryDirectory() as folder:
+        return write_vocabulary(Path(folder))
+
+
+def test_the_sample_has_many_lengths_and_no_told_answers() -> None:
+    """Our own texts come in one to six paragraphs, the same each time, and claim nothing about what is right."""
+    made = sample_examples(24)
+    assert made == sample_examples(24)
+    assert len(made) == 24
+    assert {example.context.count("\n") for example in made} == set(range(6))
+    assert not any(example.answers for example in made)
+
+
+def test_a_process_is_timed_to_its_first_answer(directory: Path) -> None:
+    """The time is that of a process of its own, which must answer."""
+    assert _first_answer(directory, "openvino", "fp32", 1, ("who built it ?", "the bridge was built")) > 0.1
+    with pytest.raises(ModelError, match="could not answer in a process of its own"):
+        _first_answer(directory / "nowhere", "openvino", "fp32", 1, ("who ?", "it"))
+
+
+def test_bench_puts_engines_side_by_side(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every installed engine and precision has a row, or its reason; all that were measured agree in fp32."""
+    monkeypatch.setattr("tinyreader.export.bench._first_answer", lambda *_: 1.5)
+    rows = {(row.engine, row.precision): row for row in bench(directory, examples(6), threads=1, repeats=1)}
+    assert {("openvino", "fp32"), ("onnx", "fp32"), ("torch", "fp32")} <= rows.keys()
+    assert "has no int8 ranges" in str(rows["openvino", "int8"].failure)
+    for (_, precision), row in rows.items():
+        if precision == "fp32":
+            assert row.failure is None
+            assert row.equal_answers == 1.0
+            assert row.largest_logit_difference is not None
+            assert row.largest_logit_difference < 1e-4
+            assert min(row.questions_per_s or 0, row.one_question_p50_ms or 0, row.first_answer_s or 0) > 0
