@@ -77,7 +77,7 @@ def test_int8_from_the_command_line(
     assert code == 2
     assert "has no int8 ranges" in err
     code, out, err = call(
-        *words, "--calibrate", "data.json", "--tolerance", "100", monkeypatch=monkeypatch, capsys=capsys
+        *words, "--calibrate", "data.json", "--tolerance", "100", "--least-equal", "0", monkeypatch=monkeypatch, capsys=capsys
     )
     assert (code, err) == (0, "")
     assert json.loads(out.splitlines()[-1])["parity"]["questions"] == 16

@@ -14,7 +14,7 @@ from transformers import AutoModel
 
 from tiny_models import write_byte_level_bpe, write_reader
 from tinyreader.errors import MissingExtraError, ModelError
-from tinyreader.model_files import model_directory, read_section, write_section
+from tinyreader.model_files import read_section, write_section
 from tinyreader.reader import Reader
 
 SHORT: dict[str, Any] = {"max_seq_len": 60, "doc_stride": 6, "threads": 1, "precision": "fp32"}
@@ -114,13 +114,6 @@ def test_a_vocabulary_alone_makes_the_tokenizer(tmp_path: Path) -> None:
     without_tokenizer(other)
     write_byte_level_bpe(other)
     assert answers(other)
-
-
-def test_downloading_without_the_client_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Hub id without huggingface_hub says what to install; torch is no part of it."""
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingExtraError, match=r"downloading owner/name from the Hub.*tinyreader\[hub\]"):
-        model_directory("owner/name")
 
 
 def test_sections_of_reader_json_keep_to_themselves(tmp_path: Path) -> None:

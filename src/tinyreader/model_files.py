@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tinyreader.errors import MissingExtraError, ModelError
+from tinyreader.errors import ModelError
 from tinyreader.files import atomic_path
 from tinyreader.tokenizer import read_json
 
@@ -52,10 +52,8 @@ def model_directory(name_or_dir: str | Path, revision: str | None = None, token:
 def _download(name: str, revision: str | None, token: str | None) -> Path:
     """The Hub's snapshot, pickled weights only where the model has no others."""
     wanted = {"revision": revision} if token is None else {"revision": revision, "token": token}
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise MissingExtraError(f"downloading {name} from the Hub", "hub") from error
+    from huggingface_hub import snapshot_download  # here: it takes longer to import than a model to read
+
     try:
         path = Path(snapshot_download(name, **wanted, allow_patterns=[*SETTINGS_FILES, *WEIGHT_FILES]))
         if not any(path.glob("model*.safetensors")):

@@ -30,8 +30,8 @@ PASSAGES = 100
 
 _N_SHOWN = 20
 
-ENGINE_HELP = "What computes: auto, openvino, torch or another that is installed."
-PRECISION_HELP = "Number format of the arithmetic: auto, fp32, bf16 or what else the engine offers."
+ENGINE_HELP = "What computes: auto, openvino, onnx (the onnx extra) or torch (the train extra)."
+PRECISION_HELP = "Number format of the arithmetic: auto, fp32, bf16, or int8 once export has measured its ranges."
 
 
 def ask(

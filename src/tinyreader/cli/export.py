@@ -42,9 +42,9 @@ def export(
     ] = None,
     data: Annotated[str | None, typer.Option(help="Questions to compare on (default: texts of our own).")] = None,
     questions: Annotated[int, typer.Option(min=1, help="So many questions of them at most.")] = 2000,
-    tolerance: Annotated[float | None, typer.Option(min=0, help="F1 points that may be lost, where data has answers.")] = None,
+    tolerance: Annotated[float | None, typer.Option(min=0, help="F1 points that may be lost (answerable and not, half each).")] = None,
     least_equal: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of answers that must be equal, unless 1,000 questions tell F1.")
+        float | None, typer.Option(min=0, max=1, help="Share of answers that must be equal to the original's.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: all).")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,

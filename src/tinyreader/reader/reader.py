@@ -31,6 +31,7 @@ GROUP_WINDOWS = 1024
 log = logging.getLogger(__name__)
 
 _SPANS = 20  # the best spans of a window that are looked at
+_KEPT_WINDOWERS = 8  # copies of the tokenizer, one for each choice of lengths
 _KEPT_SPANS = 1000  # the best spans of a text from which answers that do not overlap are chosen
 _WORD = re.compile(r"\w")
 
@@ -56,7 +57,10 @@ class Reader:
     ) -> Reader:  # fmt: skip
         """The reader of a directory or Hub id; `settings` go over those stored beside the model.
 
-        `engine` is "openvino" (no torch needed), "torch", or "auto": OpenVINO where it knows the architecture, else torch.
+        `engine` is "openvino" (no torch needed), "onnx" (the `onnx` extra), "torch" (the `train` extra), or "auto": OpenVINO
+        where it knows the architecture, else torch. `precision` is "fp32", "bf16", "int8" (once `tinyreader export` has measured
+        its ranges), or "auto": bf16 where the processor computes in it, else fp32. `reader.engine` and `reader.precision` say
+        what was picked.
         Raises `ModelError` for what is no question-answering model and `SettingsError` for settings that do not fit it.
         """
         directory = model_directory(model, revision)
@@ -68,6 +72,16 @@ class Reader:
             shorter = {"max_seq_len": most, "doc_stride": min(stored.doc_stride, most // 3)}
             stored = stored.changed(shorter)
         return cls(tokenizer, runtime, stored.changed(settings))
+
+    @property
+    def engine(self) -> str:
+        """The engine that computes: "openvino", "onnx" or "torch"; "" for a runtime that does not say."""
+        return str(getattr(self.runtime, "engine", ""))
+
+    @property
+    def precision(self) -> str:
+        """The number format of the arithmetic: "fp32", "bf16" or "int8"; "" for a runtime that does not say."""
+        return str(getattr(self.runtime, "precision", ""))
 
     def read(self, question: str, documents: Documents, **changes: Any) -> Reading:
         """What the documents answer; `changes` are settings for this call, by name (`ReaderSettings`).
@@ -126,11 +140,14 @@ class Reader:
     def _windower(self, settings: ReaderSettings) -> Windower:
         """The windower of these settings, made once: copying a tokenizer takes longer than reading a paragraph."""
         key = (settings.max_seq_len, settings.doc_stride, settings.on_long_question)
-        if key not in self._windowers:
+        found = self._windowers.get(key)
+        if found is None:
             self._require_length(settings.max_seq_len)
-            made = Windower(self.tokenizer, WindowSettings(settings.max_seq_len, settings.doc_stride, None, key[2]))
-            self._windowers.setdefault(key, made)
-        return self._windowers[key]
+            found = Windower(self.tokenizer, WindowSettings(settings.max_seq_len, settings.doc_stride, None, key[2]))
+            found = self._windowers.setdefault(key, found)
+            for old in list(self._windowers)[:-_KEPT_WINDOWERS]:  # a server's clients choose the lengths: memory has a bound
+                self._windowers.pop(old, None)
+        return found
 
     def _require_length(self, max_seq_len: int) -> None:
         most = getattr(self.runtime, "max_tokens", None)
