@@ -135,10 +135,8 @@ def run_ours(stage: str, job: Job) -> list[Timing]:
     ends = [event["seconds"] for event in events if event["event"] == "step"]
     steps = tuple((job.batch_size, end - begin) for begin, end in zip([0.0, *ends], ends, strict=False))
     timings = [Timing(OURS, stage, steps, precision, watch.foreign_share)]
-    for event in events:
-        if event["event"] == "teacher":
-            pass_ = ((event["windows"], event["seconds"]),)
-            timings.insert(0, Timing(OURS, "teacher", pass_, precision, watch.foreign_share))
+    if pass_ := tuple((event["windows"], event["seconds"]) for event in events if event["event"] == "teacher"):
+        timings.insert(0, Timing(OURS, "teacher", pass_, precision, watch.foreign_share))
     return timings
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,7 +86,8 @@ def test_the_file_is_the_same_however_often_it_was_stopped(tmp_path: Path, name:
     assert job(data, pieces, last) == report
     assert last.calls == 2, "two of four parts were left to do"
     assert pieces.read_bytes() == whole.read_bytes()
-    assert [p.name for p in tmp_path.glob("*/*")] == [name, name]
+    for made in (whole, pieces):
+        assert sorted(p.name for p in made.parent.iterdir()) == [name, f"{name}.augment.json"]
     assert load_examples(whole) == list(augment(examples(3 * CHUNK + 2), [longer], OPTIONS))
 
 
@@ -115,8 +118,109 @@ def test_parts_of_another_job_are_not_mixed_in(tmp_path: Path, what: str) -> Non
         other.fingerprint = "another"
     if what == "data":
         write_squad(examples(CHUNK), data)
+    before = sorted((tmp_path / "out.jsonl.parts").iterdir())
     with pytest.raises(RunError, match=f"other {what}"):
         job(data, out, other, AugmentOptions(times=4) if what == "options" else OPTIONS)
+    assert sorted((tmp_path / "out.jsonl.parts").iterdir()) == before
+
+
+def test_parts_that_nobody_owns_are_not_mixed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while its parts are removed, a job is done; another job with the same output takes none of what is left."""
+    data, out = tmp_path / "in.json", tmp_path / "out.jsonl"
+    write_squad(examples(2 * CHUNK), data)
+
+    def killed(folder: Path, **_: object) -> None:
+        (folder / "part-000001.jsonl.gz").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            job(data, out, Stopping(0, None))
+    assert (tmp_path / "out.jsonl.parts" / "part-000000.jsonl.gz").exists()
+    shutil.copytree(tmp_path / "out.jsonl.parts", tmp_path / "rest")
+    same = Stopping(0, None)
+    job(data, out, same)
+    assert (same.calls, (tmp_path / "out.jsonl.parts").exists()) == (0, False)
+    (tmp_path / "rest").rename(tmp_path / "out.jsonl.parts")
+    job(data, out, Stopping(0, None), AugmentOptions(times=1))
+    assert load_examples(out) == list(augment(examples(2 * CHUNK), [longer], AugmentOptions(times=1)))
+
+
+def test_one_text_under_several_titles_is_as_many_paragraphs(tmp_path: Path) -> None:
+    """Every question has its copies where the same text stands in several articles, and the scan counts as the work does."""
+    given = [replace(e, id=f"{e.id}-{t}", title=f"{t}") for e in examples(CHUNK)[::2] for t in range(3)]
+    write_squad(given, tmp_path / "in.json")
+    assert scan(Input(str(tmp_path / "in.json")), StopSwitch()).n_paragraphs == 3 * CHUNK
+    job(tmp_path / "in.json", tmp_path / "out.jsonl", Stopping(0, None))
+    assert {c.id.partition("#")[0] for c in load_examples(tmp_path / "out.jsonl")} == {e.id for e in given}
+
+
+@pytest.mark.parametrize("counted", [1, CHUNK + 1])
+def test_a_count_that_does_not_fit_is_an_error(tmp_path: Path, counted: int) -> None:
+    """Nothing is left out where the scan found another number of paragraphs than the work, or other texts."""
+    data, out = tmp_path / "in.json", tmp_path / "out.jsonl"
+    write_squad(examples(CHUNK), data)
+    seen = scan(Input(str(data)), StopSwitch())
+    for wrong in (replace(seen, n_paragraphs=counted), replace(seen, fingerprint="0")):
+        with pytest.raises(RunError, match="changed while it was being rewritten"):
+            augment_file(Input(str(data)), out, [Stopping(0, None)], OPTIONS, wrong, QUIET, StopSwitch())
+    assert [p.name for p in tmp_path.iterdir()] == ["in.json"]
+
+
+def test_the_same_work_is_not_done_twice(tmp_path: Path) -> None:
+    """Done once, the file is left alone while data, settings, proposers and its own content are what they were."""
+    data, out = tmp_path / "in.json", tmp_path / "out.jsonl"
+    write_squad(examples(3), data)
+    report = job(data, out, Stopping(0, None))
+    before, content = out.stat().st_mtime_ns, out.read_bytes()
+    again = Stopping(0, None)
+    assert job(data, out, again) == report
+    assert (again.calls, out.stat().st_mtime_ns) == (0, before)
+    assert not (tmp_path / "out.jsonl.parts").exists()
+    for damage in (content[:-9], b""):
+        out.write_bytes(damage)
+        job(data, out, Stopping(0, None))
+        assert out.read_bytes() == content
+    (tmp_path / "out.jsonl.augment.json").write_text("[]", encoding="utf-8")
+    third = Stopping(0, None)
+    job(data, out, third)
+    assert third.calls == 1
+    job(data, out, Stopping(0, None), AugmentOptions(times=1))
+    assert len(load_examples(out)) == 2 * 3
+
+
+def test_a_kill_while_parts_are_joined_leaves_nothing(tmp_path: Path) -> None:
+    """What a kill left half written beside the output goes when the same command is repeated; other files stay."""
+    data, out = tmp_path / "in.json", tmp_path / "out[1].jsonl"
+    write_squad(examples(3), data)
+    kept = [tmp_path / name for name in (".tmp-0a1b2c3d-other.jsonl", ".tmp-mine-out[1].jsonl", ".tmp-0a1b2c3d-out1.jsonl")]
+    (tmp_path / ".tmp-0a1b2c3d-out[1].jsonl").write_text("half", encoding="utf-8")
+    for path in kept:
+        path.write_text("of others", encoding="utf-8")
+    job(data, out, Stopping(0, None))
+    assert sorted(tmp_path.glob(".tmp-*")) == sorted(kept)
+
+
+@pytest.mark.parametrize("alias", ["in.json", "./in.json", "link.json"])
+def test_the_data_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alias: str) -> None:
+    """An output that is the input, by whatever name, is refused and the input untouched."""
+    monkeypatch.chdir(tmp_path)
+    write_squad(examples(2), "in.json")
+    Path("link.json").symlink_to("in.json")
+    before = Path("in.json").read_bytes()
+    with pytest.raises(SettingsError, match="is the data, and would replace it"):
+        job(Path("in.json"), Path(alias), Stopping(0, None))
+    assert Path("in.json").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.json", "link.json"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="named pipes")
+def test_a_pipe_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    """Data is read twice, which a pipe cannot be: it is said at once, without waiting for its first byte."""
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(DataError, match=r"pipe\.jsonl is no regular file, and the data is read twice"):
+        scan(Input(str(tmp_path / "pipe.jsonl")), StopSwitch())
 
 
 def test_input_is_checked_from_end_to_end_before_the_work(tmp_path: Path) -> None:
@@ -180,6 +284,8 @@ def test_show_prints_some_and_writes_nothing(files: Path) -> None:
     [
         (["in.json", "--synonyms", "synonyms.tsv"], "say where the copies go"),
         (["in.json", "-o", "out.json"], "nobody proposes words"),
+        (["in.json", "-o", "in.json", "--synonyms", "synonyms.tsv"], "--out in.json is the data, and would replace it"),
+        (["in.json", "-o", ".", "--synonyms", "synonyms.tsv"], "must end with"),
         (["in.json", "-o", "out.txt", "--synonyms", "synonyms.tsv"], "must end with"),
         (["nothing.json", "-o", "out.json", "--synonyms", "synonyms.tsv"], "nothing.json: no such file"),
         (["in.json", "-o", "out.json", "--synonyms", "nothing.tsv"], "nothing.tsv"),

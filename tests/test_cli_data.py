@@ -210,9 +210,35 @@ def test_a_place_that_cannot_be_written(run: Run, good: Path, tmp_path: Path) ->
     """A file where a directory should be gives one line and exit code 2."""
     outcome = run("convert", good, "-o", good / "inside.json")
     assert outcome.code == 2
-    assert f"cannot write {good / 'inside.json'}" in outcome.err
+    assert f"{good / 'inside.json'} cannot be written: {good} is not a directory" in outcome.err
     (tmp_path / "taken.json").mkdir()
     assert run("convert", good, "-o", tmp_path / "taken.json").code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["convert", "bad.jsonl", "-o", "bad.jsonl", "--on-bad", "skip"], "--out bad.jsonl is the data, and would replace it"),
+        (["convert", "bad.jsonl", "-o", "./link.jsonl", "--on-bad", "skip"], "--out link.jsonl is the data"),
+        (["convert", "bad.jsonl", "-o", "a.jsonl", "--rejects", "a.jsonl"], "--out a.jsonl is the file of --rejects"),
+        (["convert", "bad.jsonl", "-o", "a.jsonl", "--rejects", "bad.jsonl"], "--rejects bad.jsonl is the data"),
+        (["check", "bad.jsonl", "--rejects", "bad.jsonl"], "--rejects bad.jsonl is the data"),
+        (["stats", "bad.jsonl", "--rejects", "link.jsonl"], "--rejects link.jsonl is the data"),
+        (["split", "bad.jsonl", "-o", "bad.jsonl"], "bad.jsonl is not a directory that can be written to"),
+    ],
+)
+def test_the_data_is_never_replaced(
+    run: Run, bad: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    """A result that would take the place of what is read, by whatever name, is refused before anything is written."""
+    monkeypatch.chdir(bad.parent)
+    Path("link.jsonl").symlink_to("bad.jsonl")
+    before = bad.read_bytes()
+    outcome = run(*words)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert bad.read_bytes() == before
+    assert sorted(p.name for p in bad.parent.iterdir()) == ["bad.jsonl", "link.jsonl"]
 
 
 def test_wrong_usage(run: Run) -> None:
@@ -229,7 +255,7 @@ def test_split_does_not_overwrite_what_it_splits(run: Run, tmp_path: Path) -> No
     for out in (tmp_path, tmp_path / "link"):
         outcome = run("split", source, "-o", out, "--held-out", "0.5")
         assert outcome.code == 2
-        assert "is the file to be split and would be overwritten" in outcome.err
+        assert "is the data, and would replace it" in outcome.err
     assert source.read_bytes() == before
     assert not (tmp_path / "held-out.json").exists()
     assert run("split", source, "-o", tmp_path / "parts", "--held-out", "0.5").code == 0

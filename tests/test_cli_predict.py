@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data_samples import document, write_json
+from data_samples import document, row, write_json, write_rows
 from tiny_models import write_reader
 from tinyreader.cli import main
 
@@ -49,6 +49,22 @@ def test_outputs_that_cannot_be_are_refused_before_the_work(run: Run, arguments:
     assert (code, out) == (2, "")
     assert message in err
     assert Path("data.json").read_bytes() == before
+
+
+def test_bad_data_can_be_mended_or_left_out(run: Run, tmp_path: Path) -> None:
+    """--on-bad is what the error advises, and it works: what was mended and left out is counted on stderr and stdout."""
+    rows = [row("fine"), row("shifted", answers={"text": ["1811"], "answer_start": [3]}), row("blank", question="")]
+    write_rows(tmp_path / "bad.jsonl", *rows)
+    reader = write_reader(tmp_path / "model")
+    words = [reader, "bad.jsonl", "-o", "p.json", "--max-seq-len", 60, "--doc-stride", 8, "--quiet"]
+    code, _, err = run(*words)
+    assert (code, "--on-bad" in err) == (2, True)
+    for choice, left, counts in (("repair", {"fine", "shifted"}, (1, 1)), ("skip", {"fine"}, (0, 2))):
+        code, out, err = run(*words, "--on-bad", choice)
+        assert code == 0
+        assert json.loads(Path("p.json").read_text("utf-8")).keys() == left
+        assert (json.loads(out)["repaired"], json.loads(out)["skipped"]) == counts
+        assert f"bad.jsonl: {len(left)} kept ({counts[0]} of them repaired), {counts[1]} skipped" in err
 
 
 def test_answers_and_null_odds_are_written(run: Run, tmp_path: Path) -> None:

@@ -84,6 +84,34 @@ def test_the_scores_can_go_to_a_file(tmp_path: Path, run: Run) -> None:
     assert text == json.dumps(json.loads(run(data, preds)[1]))
 
 
+@pytest.mark.parametrize("name", ["data", "preds", "odds", "link"])
+def test_scores_replace_nothing_that_they_come_from(tmp_path: Path, run: Run, name: str) -> None:
+    """-o on the data, the predictions or the odds, by whatever name, is refused and the file is whole."""
+    data = write(tmp_path / "data", document("v2.0", impossible=True))
+    preds, odds = write(tmp_path / "preds", {"q1": "cat", "q2": ""}), write(tmp_path / "odds", {"q1": 0.1, "q2": 0.2})
+    (tmp_path / "link").symlink_to(preds)
+    before = {path: path.read_bytes() for path in (data, preds, odds)}
+    code, out, err = run(data, preds, "-n", odds, "-o", tmp_path / name)
+    assert (code, out) == (2, "")
+    assert "and would replace it" in err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_scores_appear_whole_or_not_at_all(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where writing fails, as on a full disk, the scores of before stay as they were."""
+    data, preds = write(tmp_path / "data", document()), write(tmp_path / "preds", {"q1": "cat", "q2": "dog"})
+    (tmp_path / "scores").write_text("of before", encoding="utf-8")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tinyreader.files.sync", full)
+    code, _, err = run(data, preds, "-o", tmp_path / "scores")
+    assert (code, "No space left" in err) == (2, True)
+    assert (tmp_path / "scores").read_text("utf-8") == "of before"
+    assert not list(tmp_path.glob(".tmp-*"))
+
+
 def test_data_may_be_compressed(tmp_path: Path, run: Run) -> None:
     """A .gz data file scores as the plain one."""
     plain, preds = write(tmp_path / "data.json", document()), write(tmp_path / "preds", {"q1": "cat", "q2": ""})
@@ -146,8 +174,8 @@ def test_predictions_must_be_an_object(tmp_path: Path, run: Run) -> None:
 
 
 def test_an_output_that_cannot_be_written(tmp_path: Path, run: Run) -> None:
-    """An output path in no folder is one line on stderr and exit code 2."""
+    """An output path below a file is one line on stderr and exit code 2."""
     preds = write(tmp_path / "preds", {"q1": "cat", "q2": "dog"})
-    code, _, err = run(write(tmp_path / "data", document()), preds, "-o", tmp_path / "none" / "scores.json")
+    code, _, err = run(write(tmp_path / "data", document()), preds, "-o", preds / "scores.json")
     assert code == 2
-    assert "cannot write" in err
+    assert "cannot be written" in err

@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tinyreader.files import atomic_path, atomic_text, exclusive, open_binary, open_text
+from tinyreader.errors import RunError, SettingsError
+from tinyreader.files import (
+    atomic_path,
+    atomic_text,
+    digest,
+    exclusive,
+    make_directory,
+    open_binary,
+    open_text,
+    require_output,
+    sweep,
+)
 
 
 def names(directory: Path) -> list[str]:
@@ -107,3 +118,50 @@ def test_only_our_own_leftovers_go(tmp_path: Path) -> None:
     with exclusive(tmp_path):
         assert (tmp_path / ".tmp-mine").exists()
         assert not (tmp_path / "sub" / ".tmp-0a1b2c3d-model").exists()
+
+
+def test_what_kills_left_of_a_file_is_swept_away(tmp_path: Path) -> None:
+    """A temporary file of that very name goes, also where a link leads to it; those of other files stay."""
+    (tmp_path / "far").mkdir()
+    (tmp_path / "a.txt").symlink_to(tmp_path / "far" / "a*.txt")
+    (tmp_path / "far" / ".tmp-0a1b2c3d-a*.txt").write_text("half")
+    (tmp_path / "far" / ".tmp-0a1b2c3d-ab.txt").write_text("of others")
+    (tmp_path / ".tmp-0a1b2c3d-a.txt").write_text("of others")
+    sweep(tmp_path / "a.txt")
+    assert names(tmp_path / "far") == [".tmp-0a1b2c3d-ab.txt"]
+    assert names(tmp_path) == [".tmp-0a1b2c3d-a.txt", "a.txt", "far"]
+
+
+def test_an_output_replaces_no_input(tmp_path: Path) -> None:
+    """By its own name, through a link or as a second name of it, an input is refused as output; what is not there is not."""
+    data = tmp_path / "data.json"
+    data.write_text("{}")
+    (tmp_path / "link").symlink_to(data)
+    (tmp_path / "second").hardlink_to(data)
+    for path in (data, tmp_path / "x" / ".." / "data.json", tmp_path / "link", tmp_path / "second"):
+        with pytest.raises(SettingsError, match=r"--out .* is the data, and would replace it; give another name"):
+            require_output(path, "--out", {"none": None, "the data": data})
+    with pytest.raises(SettingsError, match="is a directory"):
+        require_output(tmp_path, "--out", {})
+    with pytest.raises(SettingsError, match=r"cannot be written: .*data\.json is not a directory"):
+        require_output(data / "new", "--out", {})
+    require_output(tmp_path / "new" / "deep.json", "--out", {"the data": data, "a Hub id": "org/name", "nonsense": "\0"})
+    require_output(Path(os.devnull), "--out", {"the data": os.devnull})
+
+
+def test_a_file_is_no_directory_for_a_run(tmp_path: Path) -> None:
+    """What stands in the way is said in one sentence; a directory that is there is taken."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunError, match="file cannot be used as a directory for the run"):
+        make_directory(tmp_path / "file")
+    make_directory(tmp_path / "a" / "b")
+    make_directory(tmp_path / "a" / "b")
+
+
+def test_a_digest_is_that_of_the_content(tmp_path: Path) -> None:
+    """Equal content has equal digests, one changed byte another."""
+    for name, content in (("a", b"12"), ("b", b"12"), ("c", b"13")):
+        (tmp_path / name).write_bytes(content)
+    found = [digest(tmp_path / name) for name in "abc"]
+    assert found[0] == found[1] != found[2]
+    assert len(found[0]) == 32

@@ -185,6 +185,48 @@ def test_a_pass_over_something_else_starts_again(store: FeatureStore, tmp_path: 
     assert ((kept.logits(batch)[0] - Teacher(scale=2.0).forward(batch).start_logits).abs() * batch.mask).max() < 0.001
 
 
+def test_zeros_are_never_taken_for_logits(
+    store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after a lost file of logits was made anew and before its first batch: the old note does not vouch for it."""
+    folder, killed = tmp_path / "labels", tmp_path / "killed"
+    label(store, folder, Teacher())
+    whole = bytes_of(folder)
+    (folder / "logits.bin").unlink()
+
+    def photograph(*_: object) -> int:
+        shutil.copytree(folder, killed)
+        raise Stop
+
+    with monkeypatch.context() as patched:
+        patched.setattr(labels, "_label", photograph)
+        with pytest.raises(Stop):
+            label(store, folder, Teacher())
+    assert not any(bytes_of(killed))
+    label(store, killed, Teacher())
+    assert bytes_of(killed) == whole
+
+
+def test_the_time_of_a_pass_is_told_as_it_goes(
+    store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each note tells its windows and seconds, a stop too, so that over all starts they add up to the whole pass."""
+    monkeypatch.setattr(labels, "_SAVE_EVERY", 2)
+    clock = iter(range(1000))
+    monkeypatch.setattr(labels.time, "perf_counter", lambda: float(next(clock)))
+    told: list[tuple[int, float]] = []
+    with pytest.raises(Stop):
+        label(store, tmp_path / "labels", Teacher(), on_batch=stop_after(5), on_kept=lambda *x: told.append(x))
+    n = len(told)
+    assert n == 3
+    assert sum(windows for windows, _ in told) < N_WINDOWS
+    label(store, tmp_path / "labels", Teacher(), on_kept=lambda *x: told.append(x))
+    assert len(told) > n
+    assert sum(windows for windows, _ in told) == N_WINDOWS
+    assert {seconds for _, seconds in told} == {1.0}
+    label(store, tmp_path / "labels", Teacher(), on_kept=lambda *_: pytest.fail("nothing was left to do"))
+
+
 @pytest.mark.parametrize("note", ["", "[]", "7", "{}", '{"identity": 1', '{"batches": 3}', "\x00\x00"])
 def test_a_damaged_note_starts_the_pass_again(store: FeatureStore, tmp_path: Path, note: str) -> None:
     """What cannot be trusted is done again."""

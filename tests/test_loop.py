@@ -483,21 +483,28 @@ def test_weights_are_copies_in_fp32(bench: Bench) -> None:
     assert all(torch.equal(t.to(rounded[n[8:]].dtype), rounded[n[8:]]) for n, t in trainer.weights().items())
 
 
-@pytest.mark.parametrize(("epochs", "n_rows", "steps"), [(1.1, 200, 55), (2, 9, 6), (0.5, 20, 3), (0.01, 4, 1), (1.0001, 4, 2)])
+@pytest.mark.parametrize(
+    ("epochs", "n_rows", "steps"),
+    [(1.1, 200, 55), (2, 9, 6), (0.5, 20, 3), (0.01, 4, 1), (1.0001, 4, 2), (1e-9, 4, 1)],
+)
 def test_epochs_are_steps(epochs: float, n_rows: int, steps: int) -> None:
-    """Parts of an epoch count as begun steps do; what floating point adds to a whole number does not."""
+    """Parts of an epoch count as begun steps do; what floating point adds to a whole number does not; one step is least."""
     stage = StageSettings(name="stage", kind="labels", batch_size=4, learning_rate=1e-3, epochs=epochs)
     assert n_steps(stage, n_rows) == steps
 
 
-def test_best_weights_that_cannot_be_read_are_an_error(bench: Bench) -> None:
-    """What damage to the file of the best weights does is said with the remedy."""
+@pytest.mark.parametrize("damage", ["file", "weight"])
+def test_best_weights_that_are_damaged_are_an_error(bench: Bench, damage: str) -> None:
+    """A file of best weights that cannot be read, or in which one number changed, is named with the remedy."""
     scores = iter([3.0, 1.0])
 
     def evaluate(_: Network) -> dict[str, float]:
         score = next(scores)
         if score == 1.0:
-            (bench.folder / "damaged" / "best.safetensors").write_bytes(b"x")
+            path = bench.folder / "damaged" / "best.safetensors"
+            content = bytearray(path.read_bytes())
+            content[-3] ^= 1
+            path.write_bytes(content if damage == "weight" else b"x")
         return {"f1": score}
 
     trainer = bench.trainer("damaged", evaluate=evaluate, evaluate_every=4, choose_best="f1")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
 import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from forked_runs import Blow, Runs
-from tiny_models import write_reader
-from tinyreader.data import Answer, Example, load_examples, write_squad
+from tiny_models import FAMILIES, write_reader
+from tinyreader.data import Answer, Example, fingerprint, load_examples, write_squad
 from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.recipe import Recipe, make_recipe
 from tinyreader.distil.run import run_recipe
@@ -184,6 +186,13 @@ def test_the_record_says_what_was_done(whole: Path) -> None:
     assert make_recipe(record["recipe"]).fingerprint() == record["identity"]["recipe"]
     assert set(record["identity"]["data"]) == {"train.json"}
     assert record["identity"]["precision"] == "fp32"
+    data = record["data"]
+    assert data["training"]["train.json"]["fingerprint"] == record["identity"]["data"]["train.json"]
+    assert data["training"]["train.json"]["questions"] == data["training"]["train.json"]["windows"]["examples"] == 12
+    assert data["training"]["train.json"]["windows"]["answers_outside_every_window"] == 0
+    assert data["rewritten"] == {}
+    dev = load_examples(whole.parent / "dev.json")
+    assert data["dev"] == {"name": "dev.json", "split": None, "questions": 8, "fingerprint": fingerprint(dev)}
     assert {"torch", "transformers", "python"} <= record["environment"]["versions"].keys()
     assert record["student"]["parameters"] > 1000
     n_steps = [stage["steps"] for stage in record["stages"]]
@@ -232,12 +241,27 @@ def test_bookkeeping_does_not_change_the_student(here: Path, whole: Path) -> Non
     run(out)
 
 
+def test_a_directory_of_an_earlier_version_is_told_apart_too(here: Path, tmp_path: Path) -> None:
+    """Where a directory does not say which settings it was made with, another run is refused without naming them."""
+    out = tmp_path / "out"
+    run(out, *SHORT)
+    note = json.loads((out / "identity.json").read_text("utf-8"))
+    assert note.pop("settings")["training"]["seed"] == 7
+    (out / "identity.json").write_text(json.dumps(note), encoding="utf-8")
+    run(out, *SHORT)
+    with pytest.raises(RunError, match=r"another run, with other settings\. Give"):
+        run(out, *SHORT, "training.seed=8")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["training.seed=8"], "holds another run: its recipe differ"),
-        (["data.train=dev.json"], "holds another run: its recipe, data differ"),
-        (["stages.inside.learning_rate=2e-3"], "holds another run: its recipe differ"),
+        (["training.seed=8"], r"holds another run, with other settings \(training.seed: 7 -> 8\)\. Give another --out"),
+        (["data.train=dev.json"],
+         r'with other settings \(data.train: "train.json" -> "dev.json"\) and other training data\. Give'),
+        (["stages.inside.learning_rate=2e-3"], r"other settings \(stages.inside.learning_rate: 0.001 -> 0.002\)\."),
+        (["stages.inside.layer_map=[2, 4]", "stages.answers=", "evaluation.choose_best="],
+         r"\(evaluation.every_steps: 5 -> null, .*, and \d+ more\) and other development data\."),
     ],
 )
 def test_a_directory_holds_one_run(here: Path, whole: Path, overrides: list[str], message: str) -> None:
@@ -273,12 +297,12 @@ def test_changed_data_and_teachers_are_noticed(here: Path) -> None:
     named = [*short, "teacher.model=other-teacher/reader", "data.train=other.json"]
     run(out, *named)
     write_squad(examples(3, 12), here / "other.json")
-    with pytest.raises(RunError, match="its data differ"):
+    with pytest.raises(RunError, match="with other training data"):
         run(out, *named)
     write_squad(examples(1, 12), here / "other.json")
     shutil.rmtree(here / "other-teacher")
     write_reader(here / "other-teacher", n_layers=4, seed=5)
-    with pytest.raises(RunError, match="its teacher differ"):
+    with pytest.raises(RunError, match="with another teacher"):
         run(out, *named)
 
 
@@ -287,8 +311,11 @@ def test_measuring_is_no_part_of_a_run_that_does_not_choose(here: Path) -> None:
     out = here / "measured"
     short = ["stages.inside.max_steps=1", "stages.answers.max_steps=1", "evaluation.choose_best=", "evaluation.every_steps="]
     assert run(out, *short).scores["f1"] >= 0
-    assert run(out, *short, "data.dev=").scores == {}
-    assert run(out, *short, "data.dev=train.json").scores["f1"] >= 0
+    nothing = run(out, *short, "data.dev=")
+    assert (nothing.scores, nothing.record["data"]["dev"]) == ({}, None)
+    other = run(out, *short, "data.dev=train.json")
+    assert other.scores["f1"] >= 0
+    assert other.record["data"]["dev"]["fingerprint"] == fingerprint(load_examples("train.json"))
 
 
 @pytest.mark.parametrize(
@@ -323,10 +350,13 @@ def test_a_stage_rewrites_its_data_first_and_keeps_the_result(here: Path, tmp_pa
     (here / "synonyms.tsv").write_text("bridge\triver\nbuilt\tmade\nthe\ta\nin\tnear\n", encoding="utf-8")
     augment = "stages.inside.augment={times = 3, synonyms = 'synonyms.tsv', replace_question_words = true}"
     short = [augment, "stages.inside.max_steps=2", "stages.answers.max_steps=2", "evaluation.every_steps=2"]
-    run(tmp_path / "out", *short)
+    result = run(tmp_path / "out", *short)
     (made,) = (tmp_path / "out" / "augmented").glob("*.jsonl.gz")
     copies = load_examples(made)
     (counted,) = log(tmp_path / "out", "augment")
+    kept = result.record["data"]["rewritten"]["inside"]
+    assert kept.items() >= counted["counts"].items()
+    assert kept["windows"]["examples"] == len(copies)
     assert {c.id.partition("#")[0] for c in copies} == {e.id for e in examples(1, 12)}
     assert counted["counts"]["copied_examples"] == len(copies) > 12
     assert all(c.context[a.start : a.end] == "x" for c in copies for a in c.answers)
@@ -339,6 +369,56 @@ def test_a_stage_rewrites_its_data_first_and_keeps_the_result(here: Path, tmp_pa
     (here / "synonyms.tsv").write_text("bridge\tlake\n", encoding="utf-8")
     with pytest.raises(RunError, match="data"):
         run(tmp_path / "out", *short)
+
+
+def test_no_copy_is_lost_where_a_text_has_several_titles(here: Path, tmp_path: Path) -> None:
+    """A text that stands in many articles is rewritten in each: every question of the data is learned from."""
+    (here / "synonyms.tsv").write_text("bridge\triver\nbuilt\tmade\nthe\ta\nin\tnear\n", encoding="utf-8")
+    many = [replace(e, id=f"{e.id}-{n}", title=f"{n}") for e in examples(4, 4) for n in range(10)]
+    write_squad(many, here / "many.json")
+    augment = "stages.inside.augment={times = 1, synonyms = 'synonyms.tsv', replace_question_words = true}"
+    result = run(tmp_path / "out", *SHORT, "data.train=many.json", augment)
+    (made,) = (tmp_path / "out" / "augmented").glob("*.jsonl.gz")
+    assert {c.id.partition("#")[0] for c in load_examples(made)} == {e.id for e in many}
+    assert result.record["data"]["rewritten"]["inside"]["examples"] == 40
+
+
+def test_copies_in_data_to_be_rewritten_are_found_before_the_work(here: Path, tmp_path: Path) -> None:
+    """An id that a rewriting would refuse is said when the data is first read; without a rewriting it may be anything."""
+    (here / "synonyms.tsv").write_text("bridge\triver\n", encoding="utf-8")
+    write_squad([*examples(1, 3), replace(examples(5, 1)[0], id="q#aug1")], here / "late.json")
+    augment = "stages.inside.augment={synonyms = 'synonyms.tsv'}"
+    with pytest.raises(DataError, match="'q#aug1' is a rewritten copy already"):
+        run(tmp_path / "out", *SHORT, "data.train=late.json", augment)
+    assert not (tmp_path / "out").exists()
+    run(tmp_path / "out", *SHORT, "data.train=late.json")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="named pipes")
+def test_a_pipe_is_no_data_for_a_run(here: Path, tmp_path: Path) -> None:
+    """Training data is read more than once: a pipe is refused at once, before a byte of it is taken."""
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(DataError, match="is no regular file, and the data is read twice"):
+        run(tmp_path / "out", *SHORT, f"data.train={tmp_path}/pipe.json")
+
+
+def test_each_pass_of_the_teacher_has_its_own_place(here: Path, tmp_path: Path) -> None:
+    """Stages that learn from as many windows, but others, do not overwrite each other's outputs; the times add up."""
+    stage = {"kind": "prediction", "batch_size": 4, "learning_rate": 1e-3, "max_steps": 1}
+    content = recipe(*SHORT).resolved() | {"stages": [stage | {"name": "inside"}, stage | {"name": "answers"}]}
+    changed = make_recipe(content)
+    result = run_recipe(changed, tmp_path / "out", Progress(quiet=True))
+    passes = sorted((tmp_path / "out" / "labels").iterdir())
+    assert len(passes) == 2
+    told = log(tmp_path / "out", "teacher")
+    assert [x["windows"] for x in told] == [4, 4]
+    assert result.record["teacher_pass_seconds"] == pytest.approx(sum(x["seconds"] for x in told))
+    before = [(p / "logits.bin").stat().st_mtime_ns for p in passes]
+    for number in (1, 2):
+        shutil.rmtree(next((tmp_path / "out" / "stages").glob(f"{number}-*")))
+    again = run_recipe(changed, tmp_path / "out", Progress(quiet=True))
+    assert [(p / "logits.bin").stat().st_mtime_ns for p in passes] == before
+    assert again.record["teacher_pass_seconds"] == result.record["teacher_pass_seconds"]
 
 
 def test_rejected_examples_are_written_out(here: Path, tmp_path: Path) -> None:
@@ -381,6 +461,18 @@ def test_narrow_students_of_other_families_go_through(here: Path, tmp_path: Path
     write_reader(tmp_path / "mpnet", "mpnet", n_layers=4)
     closed = run(tmp_path / "closed", *short, f"teacher.model={tmp_path}/mpnet/reader", "stages.inside.attention=none")
     assert AutoModelForQuestionAnswering.from_pretrained(closed.student).config.model_type == "mpnet"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_teaches(here: Path, tmp_path: Path, family: str) -> None:
+    """A teacher of each family gives a student of half its layers through both stages; attention is compared where it shows."""
+    teacher = write_reader(tmp_path / "teacher", family, n_layers=4)
+    attention = ["stages.inside.attention=none"] if family in ("mpnet", "deberta-v2") else []
+    result = run(tmp_path / "out", *SHORT, f"teacher.model={teacher}", *attention)
+    assert AutoModelForQuestionAnswering.from_pretrained(result.student).config.model_type == family
+    terms = log(tmp_path / "out", "step")[0]["terms"]
+    assert {"embedding", "hidden.1", "hidden.2"} <= terms.keys()
+    assert ({"attention.1", "attention.2"} <= terms.keys()) == (not attention)
 
 
 def test_a_damaged_stage_is_not_built_upon(here: Path, tmp_path: Path) -> None:
@@ -475,7 +567,7 @@ def test_a_changed_tokenizer_is_noticed(here: Path, tmp_path: Path) -> None:
     vocabulary = content["model"]["vocab"]
     vocabulary["bridge"], vocabulary["built"] = vocabulary["built"], vocabulary["bridge"]
     path.write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(RunError, match="its tokenizer differ"):
+    with pytest.raises(RunError, match="with another tokenizer"):
         run(tmp_path / "out", *named)
 
 
@@ -486,7 +578,7 @@ def test_a_changed_pattern_of_a_random_student_is_noticed(here: Path, tmp_path: 
     named = [*SHORT, "student.init=random", f"student.model={path.parent}", "student.shape=2l-32d"]
     run(tmp_path / "out", *named)
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"hidden_act": "relu"}), encoding="utf-8")
-    with pytest.raises(RunError, match="its student differ"):
+    with pytest.raises(RunError, match="with other first weights of the student"):
         run(tmp_path / "out", *named)
 
 

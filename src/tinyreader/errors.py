@@ -7,6 +7,7 @@
     ├── MissingExtraError  a feature needs packages that are not installed
     ├── RunError           a training run cannot start or go on
     │   └── CheckpointError    no usable checkpoint, or one that belongs to another run
+    ├── ServiceError       a server of Tinyreader could not be reached, or did not answer
     └── Interrupted        the user or the system asked to stop; the work is saved
 
 Each message says what is wrong, names the offending value or place, and says what to do.
@@ -46,6 +47,10 @@ class RunError(TinyreaderError):
 
 class CheckpointError(RunError):
     """There is no usable checkpoint, or it belongs to another run."""
+
+
+class ServiceError(TinyreaderError):
+    """A server of Tinyreader could not be reached, or did not answer."""
 
 
 class Interrupted(TinyreaderError):  # noqa: N818 - it is a request that was honoured, not a mistake

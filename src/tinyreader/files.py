@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from tinyreader.errors import RunError
+from tinyreader.errors import RunError, SettingsError
 
 GZIP_MAGIC = b"\x1f\x8b"
+_TEMPORARY = ".tmp-" + "[0-9a-f]" * 8 + "-"
+_TAIL = 60  # characters of a file's name that its temporary name ends with
 
 
 @contextmanager
@@ -35,7 +39,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield target
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".tmp-{secrets.token_hex(4)}-{target.name[-60:]}")
+    temporary = target.with_name(f".tmp-{secrets.token_hex(4)}-{target.name[-_TAIL:]}")
     try:
         yield temporary
         sync(temporary)
@@ -44,6 +48,51 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     sync(target.parent)
+
+
+def sweep(path: Path) -> None:
+    """Removes what kills left of `path` half written beside it; only for one who alone writes that file."""
+    target = path.resolve()
+    for leftover in target.parent.glob(_TEMPORARY + escape(target.name[-_TAIL:])):
+        leftover.unlink(missing_ok=True)
+
+
+def require_output(path: Path, option: str, inputs: Mapping[str, str | os.PathLike[str] | None]) -> None:
+    """Raises `SettingsError`, before work is spent, where a file cannot be written to `path` or would replace an input.
+
+    `inputs` are the files (or Hub ids; None is no file) that `path` must not be, by what the message calls them.
+    """
+    if path.is_dir():
+        raise SettingsError(f"{option} {path} is a directory; give the name of a file")
+    if path.exists() and not path.is_file():  # a device or a pipe: written to, never replaced
+        return
+    for what, name in inputs.items():
+        if name is not None and _is_same(path, Path(name)):
+            raise SettingsError(f"{option} {path} is {what}, and would replace it; give another name")
+    there = next(directory for directory in path.absolute().parents if directory.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise SettingsError(f"{option} {path} cannot be written: {there} is not a directory that can be written to")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other))
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def make_directory(out: Path) -> None:
+    """Makes the directory of a run; `RunError` where there cannot be one."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{out} cannot be used as a directory for the run: {error.strerror}.") from None
+
+
+def digest(path: Path) -> str:
+    """The blake2b digest, 32 hexadecimal digits, of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def sync(*paths: Path) -> None:
@@ -98,10 +147,7 @@ def open_text(path: str | os.PathLike[str]) -> IO[str]:
 @contextmanager
 def exclusive(out: Path) -> Iterator[None]:
     """Keeps a second process out of the run's directory while the block runs; what a kill left half written goes."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{out} cannot be used as a directory for the run: {error.strerror}.") from None
+    make_directory(out)
     if sys.platform == "win32" or os.environ.get("RANK", "0") != "0":
         yield  # one lock for all processes of a distributed run: the first one's
         return
@@ -112,7 +158,7 @@ def exclusive(out: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise RunError(f"another process is at work in {out}. Wait for it, or give another --out.") from None
-        for leftover in list(out.rglob(".tmp-" + "[0-9a-f]" * 8 + "-*")):  # names of ours alone: `out` may hold other things
+        for leftover in list(out.rglob(_TEMPORARY + "*")):  # names of ours alone: `out` may hold other things
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:

@@ -17,6 +17,7 @@ from tinyreader.data import Example, write_squad
 from tinyreader.distil.evaluate import open_runtime
 from tinyreader.distil.recipe import Recipe, load_recipe
 from tinyreader.distil.run import RunResult, run_recipe
+from tinyreader.files import make_directory
 from tinyreader.models import save_reader
 from tinyreader.predict import Prediction, predict
 from tinyreader.progress import Progress
@@ -45,13 +46,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The three readers, and what the distilled one says to the showcase questions."""
+    """The three readers, what the distilled one says to the showcase questions, and the file that holds their text."""
 
     teacher: Row
     labels: Row
     distilled: Row
     student: Path
     asked: tuple[tuple[Example, Prediction], ...]
+    shown: Path
 
     @property
     def share_kept(self) -> float:
@@ -71,10 +73,13 @@ class Outcome:
 
 def quickstart(out: Path, progress: Progress) -> Outcome:
     """Trains and distils under `out`; goes on where an earlier call on the same directory stopped."""
+    make_directory(out)
     book = encyclopaedia()
     train, dev = out / "sample" / "train.json", out / "sample" / "held-out.json"
     write_squad(book.train, train)
     write_squad(book.held_out, dev)
+    shown = out / "sample" / "showcase.txt"
+    shown.write_text(SHOWCASE[0].context + "\n", encoding="utf-8")
     shell = _untrained_model(book.train, out / "sample" / "untrained")
     data = [_set("data.train", train), _set("data.dev", dev)]
 
@@ -93,7 +98,7 @@ def quickstart(out: Path, progress: Progress) -> Outcome:
     )
     return Outcome(
         _row("teacher", teacher), _row("labels alone", labels), _row("distilled", distilled),
-        distilled.student, _ask(distilled.student, recipe),
+        distilled.student, _ask(distilled.student, recipe), shown,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Rewriting a whole data set to a file, in parts: a kill costs the part under way, and the file comes out the same.
 
-The parts lie in a directory beside the file, `NAME.parts`, until the file is whole.
+The parts lie in a directory beside the file, `NAME.parts`, until the file is whole. What it was made from, how and by whom
+then stands in `NAME.augment.json`, so that the same work is not done twice.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from tinyreader.augment.paragraphs import CHUNK, Paragraph, augment, paragraphs_
 from tinyreader.augment.proposer import Proposer
 from tinyreader.augment.proposers import fingerprints
 from tinyreader.augment.report import AugmentReport
-from tinyreader.data import Example, Fingerprint, OnBad, ReadReport, iter_examples, writer_for
+from tinyreader.data import Example, Fingerprint, OnBad, ReadReport, iter_examples, require_rereadable, writer_for
 from tinyreader.errors import DataError, RunError
-from tinyreader.files import atomic_path, atomic_text, exclusive, open_text
+from tinyreader.files import atomic_path, atomic_text, digest, exclusive, open_text, require_output, sweep, sync
 from tinyreader.progress import Progress, StopSwitch, duration, stoppable
 from tinyreader.windows import chunks
 
 _FORMAT = 1
+_IDENTITY = "identity.json"
 _AGAIN = "What was done is kept; the same command goes on from there."
 
 
@@ -56,6 +58,7 @@ class Scan:
 
 def scan(source: Input, stop: StopSwitch) -> Scan:
     """Reads all of `source`: what is wrong with it is said now, not after hours."""
+    require_rereadable(source.name)
     report, running, n = ReadReport(), Fingerprint(), 0
     for paragraph in paragraphs_of(stoppable(source.examples(report), stop)):
         n += 1
@@ -72,29 +75,59 @@ def augment_file(
 ) -> AugmentReport:  # fmt: skip
     """Write the data of `source`, rewritten, to `out` (.json or .jsonl, .gz too); going on where an earlier call stopped.
 
-    The file does not depend on how often the work was stopped. Raises `Interrupted` when a stop is asked for, with what was
-    done kept, and `RunError` when `out` was begun with other data, settings or proposers.
+    The file does not depend on how often the work was stopped; where it is there already, as this work made it, nothing is
+    done. Raises `Interrupted` when a stop is asked for, with what was done kept, and `RunError` when `out` was begun with
+    other data, settings or proposers, or the data changed since it was scanned.
     """
     writer_for(out)
-    parts = _Parts(out.with_name(f"{out.name}.parts"))
+    require_output(out, "the output", {"the data": source.name})
     identity = {
         "format": _FORMAT, "chunk": CHUNK, "data": scanned.fingerprint,
         "options": options.as_dict(), "proposers": fingerprints(proposers),
     }  # fmt: skip
+    parts, record = _Parts(out.with_name(f"{out.name}.parts")), _Record(out, identity)
+    made = None if parts.are_claimed() else record.read()
+    if made is not None:
+        progress.say(f"{out} is there already, made by the same work")
+        if parts.folder.exists():  # what a kill left of them
+            with exclusive(parts.folder):
+                parts.discard()
+        return made
     with exclusive(parts.folder):
+        sweep(out)
         parts.claim(identity)
-        report, began, fresh = AugmentReport(), time.monotonic(), 0
-        for number, paragraphs in enumerate(chunks(paragraphs_of(source.examples()), CHUNK)):
-            done = parts.report(number)
-            if done is None:
-                stop.check(_AGAIN)
-                done = parts.write(number, paragraphs, proposers, options)
-                fresh += len(paragraphs)
-            report.add(done)
-            _show(progress, report.paragraphs, scanned.n_paragraphs, fresh, time.monotonic() - began)
-        parts.join(out, -(-scanned.n_paragraphs // CHUNK), stop)
-    shutil.rmtree(parts.folder, ignore_errors=True)
+        report, n_parts = _rewrite_all(source, parts, proposers, options, scanned, progress, stop)
+        parts.join(out, n_parts, stop)
+        record.write(report)
+        parts.discard()
     return report
+
+
+def _rewrite_all(
+    source: Input, parts: _Parts, proposers: Sequence[Proposer], options: AugmentOptions, scanned: Scan,
+    progress: Progress, stop: StopSwitch,
+) -> tuple[AugmentReport, int]:  # fmt: skip
+    """Makes the parts that are not there yet; returns the counts of all, and how many there are."""
+    report, running = AugmentReport(), Fingerprint()
+    began, fresh, n_parts = time.monotonic(), 0, 0
+    for number, paragraphs in enumerate(chunks(paragraphs_of(source.examples()), CHUNK)):
+        for example in chain.from_iterable(paragraphs):
+            running.update(example)
+        done = parts.report(number)
+        if done is None:
+            stop.check(_AGAIN)
+            done = parts.write(number, paragraphs, proposers, options)
+            fresh += len(paragraphs)
+        report.add(done)
+        n_parts = number + 1
+        _show(progress, report.paragraphs, scanned.n_paragraphs, fresh, time.monotonic() - began)
+    if (running.hexdigest(), report.paragraphs) != (scanned.fingerprint, scanned.n_paragraphs):
+        parts.discard()
+        raise RunError(
+            f"{source.name} changed while it was being rewritten (it had {scanned.n_paragraphs:,} paragraphs, then "
+            f"{report.paragraphs:,}), so the copies were thrown away. Run the same command again."
+        )
+    return report, n_parts
 
 
 def _show(progress: Progress, done: int, of: int, fresh: int, seconds: float) -> None:
@@ -105,16 +138,52 @@ def _show(progress: Progress, done: int, of: int, fresh: int, seconds: float) ->
     progress.show(text, force=done == of)
 
 
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What a whole file was made from and what making it counted, beside the file."""
+
+    out: Path
+    identity: dict[str, object]
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.out.with_name(f"{self.out.name}.augment.json")
+
+    def read(self) -> AugmentReport | None:
+        """The counts, where the file is there as the same work made it; else None."""
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            same = all(content[name] == value for name, value in self.identity.items())
+            return AugmentReport(**content["counts"]) if same and content["digest"] == digest(self.out) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, report: AugmentReport) -> None:
+        """Notes what was made; not for a device or a pipe, which keeps nothing."""
+        if self.out.is_file():
+            content = {**self.identity, "counts": report.counts(), "digest": digest(self.out)}
+            with atomic_path(self.path) as partial:
+                partial.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
 class _Parts:
     """The parts of a file under way: for each chunk of paragraphs its rows, and then its counts, which say it is whole."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def are_claimed(self) -> bool:
+        """Whether there are parts of a job that is not done."""
+        return (self.folder / _IDENTITY).exists()
+
     def claim(self, identity: dict[str, object]) -> None:
         """Notes whose parts these are; `RunError` when they are another job's."""
-        path = self.folder / "identity.json"
+        path = self.folder / _IDENTITY
         if not path.exists():
+            for nobodys in self.folder.glob("part-*"):  # left by a kill while they were being discarded
+                nobodys.unlink()
+            sync(self.folder)
             with atomic_path(path) as partial:
                 partial.write_text(json.dumps(identity, indent=2), encoding="utf-8")
             return
@@ -128,6 +197,12 @@ class _Parts:
                 f"{self.folder} was begun with other {' and '.join(unlike)}. Give another -o, or delete that folder to start "
                 "over."
             )
+
+    def discard(self) -> None:
+        """Removes all of them: the note of whose they are first, so that what a kill leaves is nobody's."""
+        (self.folder / _IDENTITY).unlink(missing_ok=True)
+        sync(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def report(self, number: int) -> AugmentReport | None:
         """The counts of a part that is whole, else None."""

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def augment(
     data: Annotated[str, typer.Argument(help="What to rewrite: SQuAD JSON, JSONL or a Hub id.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where the copies go: .json or .jsonl, .gz too.")
+        Path | None,
+        typer.Option("--out", "-o", help="Where the copies go: .json or .jsonl, .gz too. Beside it, how they were made."),
     ] = None,
     times: Annotated[int | None, typer.Option(help="Copies of each paragraph (20 unless said).")] = None,
     masked_lm: Annotated[
@@ -66,12 +67,14 @@ def augment(
     """Rewrite every paragraph of a data set several times; the same command goes on where a stopped one was."""
     from tinyreader.augment.job import Input, augment_file, scan
     from tinyreader.data import writer_for
+    from tinyreader.files import require_output
     from tinyreader.progress import Progress, StopSwitch, stop_signals
 
     if out is None and not show:
         raise SettingsError("say where the copies go: -o OUT; or look at some first: --show 3")
     if out is not None:
         writer_for(out)  # a name that says nothing fails before any work
+        require_output(out, "--out", {"the data": data})
     flags = {
         "times": times, "probability": probability, "candidates": candidates, "seed": seed, "keep_original": keep_original,
         "replace_answers": replace_answers, "replace_question_words": replace_question_words,

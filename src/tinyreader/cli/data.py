@@ -25,6 +25,7 @@ from tinyreader.data import (
 )
 from tinyreader.data.findings import visible
 from tinyreader.errors import DataError, SettingsError
+from tinyreader.files import require_output
 
 app = typer.Typer(help="Check, describe, split and convert question-answering data.", no_args_is_help=True)
 
@@ -64,6 +65,8 @@ def check_command(
     limit: Annotated[int, typer.Option(min=0, help="How many findings to show.")] = 20,
 ) -> None:
     """Say what is wrong with FILE. Exit code 1 when something is, 2 when FILE or nothing in it can be read."""
+    if rejects is not None:
+        require_output(rejects, "--rejects", {"the data": file})
     report = check(file, split=split)
     _show_findings(report.findings, limit)
     if rejects is not None:
@@ -117,8 +120,7 @@ def split_command(
     amount, suffix = _share_or_number(held_out), _data_suffix(file)
     parts = out / f"train{suffix}", out / f"held-out{suffix}"
     for part in parts:
-        if part.exists() and Path(file).exists() and part.samefile(file):
-            raise SettingsError(f"{part} is the file to be split and would be overwritten: give another --out")
+        require_output(part, "--out:", {"the data": file, "the file of --rejects": rejects})
     examples, report = _load(file, split, on_bad, rejects)
     train, aside = split_by_article(examples, amount, seed)
     _finish(
@@ -145,6 +147,7 @@ def convert_command(
 ) -> None:
     """Write FILE in the format that the name OUT asks for; with --on-bad, without what is wrong in it."""
     writer_for(out)  # a name that says nothing fails before any work
+    require_output(out, "--out", {"the data": file, "the file of --rejects": rejects})
     examples, report = _load(file, split, on_bad, rejects)
     _finish(file=file, out=_write(examples, out), reading=_counts(report))
 
@@ -153,6 +156,8 @@ def _load(
     file: str, split: str | None, on_bad: BadExamples, rejects: Path | None
 ) -> tuple[list[Example], ReadReport]:
     """Return the examples and what reading did, which is said on stderr and written to `rejects`."""
+    if rejects is not None:
+        require_output(rejects, "--rejects", {"the data": file})
     report = ReadReport()
     examples = load_examples(file, split=split, on_bad=on_bad.value, rejected=report)
     if report.counts:

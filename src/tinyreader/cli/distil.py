@@ -22,7 +22,9 @@ SetOption = Annotated[
 def distil(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe in the package, or the path of a .toml file.")],
     set_: SetOption = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The run's directory [default: runs/RECIPE].")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The run's directory.", show_default="runs/RECIPE")
+    ] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the resolved recipe as JSON and stop.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import enum
 import json
 import math
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tinyreader.cli.data import BadExamples, OnBadOption
 from tinyreader.errors import MissingExtraError, SettingsError
-from tinyreader.files import atomic_text
+from tinyreader.files import atomic_text, require_output
 
 
 class PrecisionChoice(enum.StrEnum):
@@ -32,13 +32,14 @@ def predict(
         str, typer.Option(help='Answer "" where the null odds exceed this; "off": always the best span.')
     ] = "0",
     null_odds: Annotated[
-        Path | None, typer.Option(help="Where the null odds go [default: beside OUT, as NAME.null_odds.json].")
+        Path | None, typer.Option(help="Where the null odds go.", show_default="beside OUT, as NAME.null_odds.json")
     ] = None,
     max_seq_len: Annotated[int, typer.Option(help="Tokens a window.")] = 384,
     doc_stride: Annotated[int, typer.Option(help="Tokens neighbouring windows share.")] = 128,
     max_answer_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 30,
     precision: Annotated[PrecisionChoice, typer.Option(help="Number format of the arithmetic.")] = PrecisionChoice.auto,
     truncate_questions: Annotated[bool, typer.Option(help="Cut questions that do not fit, and count them.")] = False,
+    on_bad: OnBadOption = BadExamples.error,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Answer every question of a data set; writes predictions and null odds for `tinyreader score`."""
@@ -49,13 +50,16 @@ def predict(
         from tinyreader.distil.evaluate import open_runtime
     except ModuleNotFoundError as error:
         raise MissingExtraError("predicting", "train") from error
-    from tinyreader.data import load_examples
+    from tinyreader.data import ReadReport, load_examples
     from tinyreader.predict import predict as predictions_of
     from tinyreader.progress import Progress
     from tinyreader.windows import Windower, WindowSettings
 
     settings = WindowSettings(max_seq_len, doc_stride, None, "truncate" if truncate_questions else "error")
-    examples = load_examples(data, split=split)
+    report = ReadReport()
+    examples = load_examples(data, split=split, on_bad=on_bad.value, rejected=report)
+    if report.counts:
+        typer.echo(f"{data}: {report}", err=True)
     tokenizer, runtime = open_runtime(model, precision.value, max_seq_len)
     windower, progress, done = Windower(tokenizer, settings), Progress(quiet=quiet), 0
     for example in examples:  # before work is spent: too long a question is an error now, not in an hour
@@ -73,7 +77,8 @@ def predict(
     summary = {
         "predictions": str(out), "null_odds": str(odds_path), "questions": len(found),
         "unanswered": sum(not answer for answer in answers.values()),
-        "truncated_questions": windower.counts.truncated_questions,
+        "truncated_questions": windower.counts.truncated_questions, "repaired": report.n_repaired,
+        "skipped": report.n_skipped, "unread": report.n_unread,
     }  # fmt: skip
     typer.echo(json.dumps(summary))
 
@@ -93,15 +98,7 @@ def _threshold(text: str) -> float:
 def _check_outputs(out: Path, odds: Path, data: str) -> None:
     """Raises `SettingsError`, before work is spent, where the files cannot be written or would replace another."""
     for path, option in ((out, "--out"), (odds, "--null-odds")):
-        if path.is_dir():
-            raise SettingsError(f"{option} {path} is a directory; give the name of a file")
-        if path.resolve() == Path(data).resolve():
-            raise SettingsError(f"{option} {path} is the data, and would replace it; give another name")
-        if path.exists() and not path.is_file():  # a device or a pipe
-            continue
-        there = next(directory for directory in path.absolute().parents if directory.exists())
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            raise SettingsError(f"{option} {path} cannot be written: {there} is not a directory that can be written to")
+        require_output(path, option, {"the data": data})
     if out.resolve() == odds.resolve():
         raise SettingsError(f"--out and --null-odds are both {out}; give two names")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def quickstart(
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Keep everything here [default: a temporary directory].")
+        Path | None, typer.Option("--out", "-o", help="Keep everything here.", show_default="a temporary directory")
     ] = None,
 ) -> None:
     """Train a small teacher on an invented encyclopaedia, distil it, compare, and ask two questions.
@@ -35,6 +36,7 @@ def quickstart(
     if out is not None:
         outcome = carry_out(out, Progress())
         _tell(outcome)
+        _tell_next(outcome)
     else:
         with tempfile.TemporaryDirectory(prefix="tinyreader-") as folder:
             outcome = carry_out(Path(folder), Progress())
@@ -70,6 +72,13 @@ def _tell(outcome: Outcome) -> None:
         place = f" [{prediction.start}:{prediction.end}]" if found else ""
         console.print(f"\nQ: {example.question}\nA: {(found + place) or 'no answer in this text'}", markup=False)
     console.print()
+
+
+def _tell_next(outcome: Outcome) -> None:
+    """Prints where the student is, and a command that asks it."""
+    question = outcome.asked[0][0].question
+    command = shlex.join(["tinyreader", "ask", question, str(outcome.shown), "--model", str(outcome.student)])
+    typer.echo(f"The student is in {outcome.student}. Ask it something:\n  {command}\n")
 
 
 def register(app: typer.Typer) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from tinyreader.errors import DataError, SettingsError
+from tinyreader.files import atomic_text, require_output
 from tinyreader.metrics import Gold, Version, gold_from_json, score_v1, score_v2, squad_version
 
 _NAMED = 3  # ids named in a warning
@@ -80,6 +81,8 @@ def score_command(
     Scores are equal to the script's to the last digit. DATA is read as leniently as the script reads it: only ids and
     answer texts matter.
     """
+    if out is not None:
+        require_output(out, "--out", {"the data": data, "the predictions": predictions, "--na-prob-file": na_prob_file})
     document = read_json(data)
     answers = _read_object(predictions, "the predictions")
     na_probs = None if na_prob_file is None else _read_object(na_prob_file, "the no-answer probabilities")
@@ -126,7 +129,8 @@ def _write(text: str, out: Path | None) -> None:
         typer.echo(text)
         return
     try:
-        out.write_text(text, encoding="utf-8")
+        with atomic_text(out) as file:
+            file.write(text)
     except OSError as error:
         raise SettingsError(f"cannot write {out}: {error.strerror or error}") from error
 

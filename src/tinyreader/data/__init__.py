@@ -6,7 +6,7 @@ from tinyreader.data.describe import DataStats, Quantiles, stats
 from tinyreader.data.example import Answer, Example
 from tinyreader.data.findings import KINDS, CheckReport, Finding, OnBad, ReadReport
 from tinyreader.data.hashing import Fingerprint, fingerprint
-from tinyreader.data.read import Source, check, iter_examples, load_examples
+from tinyreader.data.read import Source, check, iter_examples, load_examples, require_rereadable
 from tinyreader.data.split import split_by_article
 from tinyreader.data.write import write_jsonl, write_squad, writer_for
 
@@ -26,6 +26,7 @@ __all__ = [
     "fingerprint",
     "iter_examples",
     "load_examples",
+    "require_rereadable",
     "split_by_article",
     "stats",
     "write_jsonl",

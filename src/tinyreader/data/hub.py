@@ -29,7 +29,7 @@ def load_rows(name: str, split: str | None) -> Iterable[object]:
     except ImportError as error:
         raise MissingExtraError(f"Reading the data set {name!r}", "train") from error
     try:
-        if Path(name).is_dir() and _is_saved(Path(name)):
+        if Path(name).is_dir():
             loaded: Any = datasets.load_from_disk(name)
         else:
             chosen = split or pick_split(datasets.get_dataset_split_names(name), name, None)
@@ -56,5 +56,6 @@ def pick_split(names: list[str], source: str, split: str | None) -> str:
     raise DataError(f"{problem}; choose one of: {', '.join(names)}")
 
 
-def _is_saved(directory: Path) -> bool:
-    return any((directory / name).is_file() for name in ("dataset_dict.json", "state.json"))
+def is_saved(directory: Path) -> bool:
+    """Whether `datasets` wrote the directory, by the notes that it leaves there."""
+    return any((directory / name).is_file() for name in ("dataset_dict.json", "state.json", "dataset_info.json"))

@@ -11,7 +11,7 @@ from typing import Any
 
 from tinyreader.data.example import Example
 from tinyreader.data.findings import CheckReport, Finding, OnBad, ReadReport, bad_data
-from tinyreader.data.hub import load_rows, looks_like_hub_id, pick_split
+from tinyreader.data.hub import is_saved, load_rows, looks_like_hub_id, pick_split
 from tinyreader.data.parse import parse_document, parse_lines
 from tinyreader.data.rows import row_examples
 from tinyreader.data.squad import squad_examples
@@ -90,6 +90,17 @@ def check(source: Source, *, split: str | None = None) -> CheckReport:
     return CheckReport(tuple(findings), n_questions, n_good)
 
 
+def require_rereadable(name: str) -> None:
+    """Raises `DataError` for a pipe or a device: for work that reads its data more than once, before it reads any."""
+    path = Path(name)
+    try:
+        is_stream = path.exists() and not path.is_file() and not path.is_dir()
+    except (OSError, ValueError):  # no name of a file: whoever opens it says so
+        return
+    if is_stream:
+        raise DataError(f"{name} is no regular file, and the data is read twice: write it to a file first, and give that")
+
+
 def _keep_good(
     name: str, outcomes: Iterator[Example | Flawed], on_bad: OnBad, report: ReadReport
 ) -> Iterator[Example]:
@@ -132,6 +143,8 @@ def _open(source: Source, split: str | None) -> tuple[str, Iterator[Example | Fl
         is_directory, is_there = bool(name) and path.is_dir(), bool(name) and path.exists()
     except (OSError, ValueError) as error:
         raise DataError(f"{name}: cannot be read: {error}") from error
+    if is_directory and not is_saved(path):
+        raise DataError(f"{name} is a directory, and not one that `save_to_disk` of `datasets` wrote. {EXPECTED}")
     if is_directory or (not is_there and looks_like_hub_id(name)):
         return name, _number_rows(load_rows(name, split))
     if not is_there:
@@ -173,4 +186,8 @@ def _from_memory(source: Iterable[Mapping[str, Any] | Example], split: str | Non
 
 
 def _number_rows(rows: Iterable[object]) -> Iterator[Example | Flawed]:
+    try:
+        iter(rows)
+    except TypeError:
+        raise DataError(f"rows in memory are a list or a stream; this is of type {type(rows).__name__!r}. {EXPECTED}") from None
     return row_examples((f"row {n}", row) for n, row in enumerate(rows))

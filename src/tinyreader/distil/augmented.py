@@ -17,7 +17,6 @@ from tinyreader.augment.proposers import fingerprints
 from tinyreader.data import ReadReport
 from tinyreader.distil.prepare import Scanned, Source
 from tinyreader.distil.settings import AugmentSettings, DataSettings, TrainingSettings
-from tinyreader.files import atomic_path
 from tinyreader.progress import Progress, StopSwitch
 
 
@@ -47,19 +46,15 @@ def plan(
 
 def rewrite(rewriting: Rewriting, folder: Path, progress: Progress, stop: StopSwitch) -> tuple[Scanned, dict[str, Any]]:
     """The rewritten data under `folder`, made on the first call, and what making it counted."""
-    target, record = folder / f"{rewriting.key}.jsonl.gz", folder / f"{rewriting.key}.json"
-    plain = rewriting.plain
-    if not (target.exists() and record.exists()):
-        source, times = plain.source, rewriting.options.times
-        progress.say(f"{source.name}: rewriting {plain.n_paragraphs:,} paragraphs {times} times")
-        report = augment_file(
-            Input(source.name, source.split, rewriting.on_bad), target, rewriting.proposers, rewriting.options,
-            Read(plain.fingerprint, plain.n_paragraphs, plain.report), progress, stop,
-        )  # fmt: skip
-        progress.say(f"{target.name}: {report}")
-        with atomic_path(record) as path:
-            path.write_text(json.dumps(report.as_dict(), indent=2), encoding="utf-8")
-    facts: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    target, plain = folder / f"{rewriting.key}.jsonl.gz", rewriting.plain
+    source, times = plain.source, rewriting.options.times
+    progress.say(f"{source.name}: rewriting {plain.n_paragraphs:,} paragraphs {times} times")
+    report = augment_file(
+        Input(source.name, source.split, rewriting.on_bad), target, rewriting.proposers, rewriting.options,
+        Read(plain.fingerprint, plain.n_paragraphs, plain.report), progress, stop,
+    )  # fmt: skip
+    progress.say(f"{target.name}: {report}")
+    facts = report.as_dict()
     made = facts["copied_examples"] + _kept_as_they_were(rewriting.options, facts)
     return Scanned(Source(str(target)), rewriting.key, ReadReport(n_kept=made), facts["paragraphs"]), facts
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tinyreader.errors import CheckpointError, RunError
-from tinyreader.files import atomic_path, sync
+from tinyreader.files import atomic_path, digest, sync
 
 _TENSORS, _STATE = "state.safetensors", "state.json"
 
@@ -111,8 +111,3 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path} could not be written ({error}). Make room and run the same command again.") from None
 
-
-def digest(path: Path) -> str:
-    """The blake2b digest, 32 hexadecimal digits, of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from torch import Tensor
 from tinyreader.distil.features import FeatureStore, sorted_batches
 from tinyreader.distil.network import Batch, Network
 from tinyreader.errors import RunError
-from tinyreader.files import atomic_path
+from tinyreader.files import atomic_path, sync
 
 _LOGITS, _STATE = "logits.bin", "labels.json"
 _SAVE_EVERY = 50  # batches between notes of progress
@@ -49,16 +50,28 @@ class TeacherLabels:
 def label_windows(
     teacher: Network, store: FeatureStore, rows: npt.NDArray[np.int64], folder: Path, *,
     pad_id: int, device: torch.device, identity: str, max_batch_tokens: int = 8192,
-    on_batch: Callable[[int, int], None] | None = None,
+    on_batch: Callable[[int, int], None] | None = None, on_kept: Callable[[int, float], None] | None = None,
 ) -> TeacherLabels:  # fmt: skip
     """Runs the teacher over `rows`, going on where an earlier pass with the same `identity` stopped.
 
-    `on_batch` is called with the number of windows done and of all windows; it may raise to stop the pass. Raises
-    `RunError` where the teacher's logits are not finite, or the disk has no room for them.
+    `on_batch` is called with the number of windows done and of all windows; it may raise to stop the pass. `on_kept` is
+    called each time that work is safe on disk, with the windows since the last time and the seconds they took: over all
+    starts of a pass these add up to the pass. Raises `RunError` where the teacher's logits are not finite, or the disk
+    has no room for them.
     """
     batches = sorted_batches(rows, store.lengths, max_batch_tokens)
     work = _Pass(folder, _identity(identity, batches), 4 * len(store.ids))
     done = work.progress()
+    kept, since = done, time.perf_counter()
+
+    def keep(file: BinaryIO) -> None:
+        nonlocal kept, since
+        work.note(file, done)
+        now = time.perf_counter()
+        if on_kept is not None and done > kept:
+            on_kept(sum(len(b) for b in batches[kept:done]), now - since)
+        kept, since = done, now
+
     try:
         if done < len(batches):
             with work.open(fresh=done == 0) as file:
@@ -68,11 +81,11 @@ def label_windows(
                         seen += _label(teacher, store.batch(batches[number], pad_id).to(device), store, file)
                         done = number + 1
                         if done % _SAVE_EVERY == 0:
-                            work.note(file, done)
+                            keep(file)
                         if on_batch is not None:
                             on_batch(seen, len(rows))
                 finally:
-                    work.note(file, done)
+                    keep(file)
     except OSError as error:
         raise RunError(
             f"the teacher's outputs could not be written to {folder} ({error}). Make room and run the same command: it "
@@ -119,8 +132,14 @@ class _Pass:
             return 0
 
     def open(self, *, fresh: bool) -> BinaryIO:
-        """The file of logits, of its full size from the start; what is not written yet takes no room."""
+        """The file of logits, of its full size from the start; what is not written yet takes no room, and is zeros.
+
+        So with `fresh` an earlier note goes first: it may say of these zeros that they are a teacher's opinion.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
+        if fresh:
+            (self.folder / _STATE).unlink(missing_ok=True)
+            sync(self.folder)
         file = (self.folder / _LOGITS).open("w+b" if fresh else "r+b")
         file.truncate(self.size)
         return file

@@ -32,6 +32,7 @@ from tinyreader.distil.optimiser import MasterAdamW, OptimiserSettings, learning
 from tinyreader.distil.recipe import StageSettings, TrainingSettings
 from tinyreader.distil.runlog import RunLog
 from tinyreader.errors import RunError
+from tinyreader.files import digest
 from tinyreader.progress import Progress, StopSwitch, duration
 
 Rows = npt.NDArray[np.int64]
@@ -67,6 +68,7 @@ class _Position:
     bad_in_a_row: int = 0
     best_score: float | None = None
     best_step: int | None = None
+    best_digest: str | None = None
 
 
 @dataclass(slots=True)
@@ -268,6 +270,7 @@ class StageTrainer:
         if position.best_score is None or score > position.best_score:
             position.best_score, position.best_step = score, position.step
             save_tensors(self.weights(), self._best_path)
+            position.best_digest = digest(self._best_path)
 
     @property
     def _best_path(self) -> Path:
@@ -278,8 +281,10 @@ class StageTrainer:
         if self.position.best_step is None or self.position.best_step == self.position.step:
             return
         try:
+            if self.position.best_digest not in (None, digest(self._best_path)):
+                raise ValueError("they are not what was written")
             best = load_file(self._best_path)
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, ValueError) as error:
             raise RunError(
                 f"the best weights in {self._best_path} cannot be read ({error}). Delete {self.job.folder} to have stage "
                 f"{self.job.settings.name!r} done again."
@@ -306,16 +311,17 @@ class StageTrainer:
         if checkpoint is not None:
             self.optimiser.load_state(checkpoint.tensors)
             for name in self.position.__slots__:
-                setattr(self.position, name, checkpoint.state[name])
+                if name in checkpoint.state:  # not in one of an earlier version
+                    setattr(self.position, name, checkpoint.state[name])
             step = checkpoint.step
             self.progress.say(f"{self.job.settings.name}: going on from step {step} of {self.total}")
         self.log.rewind(self.job.settings.name, step)
 
 
 def n_steps(stage: StageSettings, n_rows: int) -> int:
-    """The optimiser steps of a stage over `n_rows` windows."""
+    """The optimiser steps of a stage over `n_rows` windows, at least one."""
     steps = stage.epochs * math.ceil(n_rows / stage.batch_size)
-    return stage.max_steps or math.ceil(round(steps, 6))  # 1.1 epochs of 50 batches are 55.00000000000001 steps
+    return stage.max_steps or max(1, math.ceil(round(steps, 6)))  # 1.1 epochs of 50 batches are 55.00000000000001 steps
 
 
 def _summary(terms: dict[str, float]) -> str:

@@ -6,11 +6,13 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from tinyreader.data import Example, Fingerprint, ReadReport, iter_examples, load_examples
+from tinyreader.augment.paragraphs import paragraphs_of
+from tinyreader.data import Example, Fingerprint, ReadReport, iter_examples, load_examples, require_rereadable
 from tinyreader.distil.features import FeatureStore, read_counts, write_counts, write_features
 from tinyreader.distil.recipe import DataSettings, EvaluationSettings, StageSettings
 from tinyreader.errors import SettingsError
@@ -25,6 +27,11 @@ class Source:
     name: str
     split: str | None = None
 
+    @property
+    def label(self) -> str:
+        """The name, and the split where there is one."""
+        return f"{self.name} {self.split or ''}".strip()
+
     @classmethod
     def of_stage(cls, stage: StageSettings, data: DataSettings) -> Source:
         """The stage's own data, or the recipe's training data."""
@@ -33,12 +40,21 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """A data set that has been read once from end to end: nothing in it will stop the run later."""
+    """A data set that has been read once from end to end: nothing in it will stop the run later.
+
+    `n_paragraphs` are those that a rewriting takes; 0 where the data is not to be rewritten.
+    """
 
     source: Source
     fingerprint: str
     report: ReadReport
-    n_paragraphs: int
+    n_paragraphs: int = 0
+
+    def facts(self) -> dict[str, Any]:
+        """What a run's record says of it."""
+        r = self.report
+        counts = {"questions": r.n_kept, "repaired": r.n_repaired, "skipped": r.n_skipped, "unread": r.n_unread}
+        return {"fingerprint": self.fingerprint, **counts}
 
 
 def window_settings(data: DataSettings) -> WindowSettings:
@@ -46,15 +62,24 @@ def window_settings(data: DataSettings) -> WindowSettings:
     return WindowSettings(data.max_seq_len, data.doc_stride, data.max_question_tokens, data.on_long_question)
 
 
-def scan(source: Source, data: DataSettings, rejects: Path, progress: Progress, stop: StopSwitch) -> Scanned:
-    """Reads the whole of `source`; what was left out or mended is said, and written to `rejects` with its reasons."""
+def scan(
+    source: Source, data: DataSettings, rejects: Path, progress: Progress, stop: StopSwitch, *, to_rewrite: bool = False
+) -> Scanned:
+    """Reads the whole of `source`; what was left out or mended is said, and written to `rejects` with its reasons.
+
+    Data that is `to_rewrite` is taken as the rewriting takes it, so that what it would refuse is refused now.
+    """
+    require_rereadable(source.name)
     report, running, n_paragraphs = ReadReport(), Fingerprint(), 0
-    examples = iter_examples(source.name, split=source.split, on_bad=data.on_bad, rejected=report)
-    context = None
-    for example in stoppable(examples, stop):
-        running.update(example)
-        n_paragraphs += example.context != context
-        context = example.context
+    examples = stoppable(iter_examples(source.name, split=source.split, on_bad=data.on_bad, rejected=report), stop)
+    if to_rewrite:
+        for paragraph in paragraphs_of(examples):
+            n_paragraphs += 1
+            for example in paragraph:
+                running.update(example)
+    else:
+        for example in examples:
+            running.update(example)
     _tell_rejected(source.name, report, rejects, progress)
     if not report.n_kept:
         raise SettingsError(f"{source.name} has no usable example to train on.")

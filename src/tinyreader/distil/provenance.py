@@ -35,8 +35,21 @@ class Identity:
     processes: int
 
 
-def require_same_run(identity: Identity, out: Path) -> None:
-    """Raises `RunError` where the directory holds another run than this."""
+_WORDS = {
+    "recipe": "other settings",
+    "data": "other training data",
+    "dev": "other development data",
+    "teacher": "another teacher",
+    "student": "other first weights of the student",
+    "tokenizer": "another tokenizer",
+    "precision": "another precision",
+    "processes": "another number of processes",
+}
+_SHOWN = 5  # settings that are named where they differ
+
+
+def require_same_run(identity: Identity, settings: dict[str, Any], out: Path) -> None:
+    """Raises `RunError` where the directory holds another run than this; `settings` are those that determine a run."""
     path, mine = out / _NAME, asdict(identity)
     if not path.exists():
         return
@@ -44,19 +57,47 @@ def require_same_run(identity: Identity, out: Path) -> None:
         theirs = dict(json.loads(path.read_text()))
     except (ValueError, TypeError):
         raise RunError(f"{path} is damaged; give another --out, or delete {out} to start over.") from None
-    differing = [name for name in mine if theirs.get(name) != mine[name]]
-    if differing:
+    found = []
+    for name, words in _WORDS.items():
+        if theirs.get(name) != mine[name]:
+            is_plain = name in ("precision", "processes")
+            changes = [f"{theirs.get(name)} -> {mine[name]}"] if is_plain else []
+            if name == "recipe" and isinstance(theirs.get("settings"), dict):
+                changes = _changes(theirs["settings"], settings)
+            found.append(f"{words} ({', '.join(changes)})" if changes else words)
+    if found:
+        listed = " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
         raise RunError(
-            f"{out} holds another run: its {', '.join(differing)} differ from what was asked for now. "
-            "Give another --out, or delete that directory to start over."
+            f"{out} holds another run, with {listed}. Give another --out, or delete that directory to start over."
         )
 
 
-def note_run(identity: Identity, out: Path) -> None:
+def _changes(theirs: dict[str, Any], mine: dict[str, Any]) -> list[str]:
+    """What differs between two resolved recipes, setting by setting, as `training.seed: 7 -> 8`."""
+    old, new = _flat(theirs), _flat(mine)
+    changes = [
+        f"{key}: {json.dumps(old.get(key), ensure_ascii=False)} -> {json.dumps(new.get(key), ensure_ascii=False)}"
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key) != new.get(key)
+    ]
+    more = len(changes) - _SHOWN
+    return [*changes[:_SHOWN], f"and {more} more"] if more > 0 else changes
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    """The leaves by dotted key; an entry of a list of tables goes by its name, as in `--set`."""
+    if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+        value = {str(each.get("name", n)): each for n, each in enumerate(value)}
+    if not isinstance(value, dict):
+        return {key: value}
+    return {k: v for name, each in value.items() for k, v in _flat(each, f"{key}.{name}".lstrip(".")).items()}
+
+
+def note_run(identity: Identity, settings: dict[str, Any], out: Path) -> None:
     """Writes down whose directory `out` is, once the run has something to keep there."""
     if not (out / _NAME).exists():
         with atomic_path(out / _NAME) as partial:
-            partial.write_text(json.dumps(asdict(identity), indent=2))
+            partial.write_text(json.dumps(asdict(identity) | {"settings": settings}, indent=2))
 
 
 def require_trackers(names: Sequence[str]) -> None:

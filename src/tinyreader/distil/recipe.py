@@ -116,8 +116,8 @@ class Recipe(Settings):
         content["stages"] = [_effective(stage) for stage in self.stages]
         return content
 
-    def fingerprint(self) -> str:
-        """Hash of what determines the weights: not names, logging, checkpointing, nor an evaluation that only looks."""
+    def determining(self) -> dict[str, Any]:
+        """The settings that determine the weights: not names, logging, checkpointing, nor an evaluation that only looks."""
         content = self.resolved()
         for key in ("name", "description"):
             del content[key]
@@ -125,7 +125,11 @@ class Recipe(Settings):
         if self.evaluation.choose_best == "none":
             del content["evaluation"]
             content["data"] = {k: v for k, v in content["data"].items() if not k.startswith("dev")}
-        text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+        return content
+
+    def fingerprint(self) -> str:
+        """Hash of the settings that determine the weights."""
+        text = json.dumps(self.determining(), sort_keys=True, ensure_ascii=False)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def stage(self, name: str) -> StageSettings:

@@ -22,10 +22,10 @@ from safetensors.torch import load_file
 
 from tinyreader.data import fingerprint
 from tinyreader.distil import augmented
-from tinyreader.distil.checkpoint import digest, save_tensors
+from tinyreader.distil.checkpoint import save_tensors
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.evaluate import Evaluation, evaluate, pad_token
-from tinyreader.distil.features import FeatureStore, choose_rows, visited_rows
+from tinyreader.distil.features import FeatureStore, choose_rows, read_counts, visited_rows
 from tinyreader.distil.labels import TeacherLabels, label_windows
 from tinyreader.distil.layer_maps import resolve_layer_map
 from tinyreader.distil.loop import StageJob, StageTrainer, n_steps
@@ -43,7 +43,7 @@ from tinyreader.distil.recipe import Recipe, StageSettings
 from tinyreader.distil.runlog import RunLog
 from tinyreader.distil.students import build_student
 from tinyreader.errors import RunError, SettingsError
-from tinyreader.files import atomic_path, exclusive
+from tinyreader.files import atomic_path, digest, exclusive
 from tinyreader.model_files import hash_of
 from tinyreader.models import load_reader, max_tokens, model_fingerprint, save_reader
 from tinyreader.progress import Progress, StopSwitch, duration, stop_signals
@@ -124,8 +124,9 @@ class _Run:
         """Reads and checks everything the stages will need."""
         r = self.recipe
         sources = list(dict.fromkeys(Source.of_stage(s, r.data) for s in r.stages))
+        to_rewrite = {Source.of_stage(s, r.data) for s in r.stages if s.augment is not None}
         scanned = {
-            s: scan(s, r.data, self.out / f"rejected-{n}.jsonl", self.progress, self.stop)
+            s: scan(s, r.data, self.out / f"rejected-{n}.jsonl", self.progress, self.stop, to_rewrite=s in to_rewrite)
             for n, s in enumerate(sources, start=1)
         }
         self.sources = {stage.name: Source.of_stage(stage, r.data) for stage in r.stages}
@@ -142,7 +143,7 @@ class _Run:
         self._check_lengths()
         self.identity = Identity(
             recipe=r.fingerprint(),
-            data={f"{s.name} {s.split or ''}".strip(): scanned[s].fingerprint for s in sources}
+            data={s.label: scanned[s].fingerprint for s in sources}
             | {f"rewritten for stage {name}": rewriting.key for name, rewriting in rewritings.items()},
             dev=fingerprint(self.dev) if self.dev and r.evaluation.choose_best != "none" else None,
             teacher=model_fingerprint(self.teacher.source) if self.teacher else None,
@@ -151,24 +152,27 @@ class _Run:
             precision=self._precision(),
             processes=self.accelerator.num_processes,
         )
-        require_same_run(self.identity, self.out)
+        require_same_run(self.identity, r.determining(), self.out)
         for stage in r.stages:
             if stage.kind == "intermediate":
                 self._check_comparison(stage)
         self.windower = Windower(self.student.tokenizer, window_settings(r.data))
         for example in self.dev:
             self.windower.check_question(example)
+        self.rewritten: dict[str, dict[str, Any]] = {}
         with self.accelerator.main_process_first():
             for name, rewriting in rewritings.items():
                 made, facts = augmented.rewrite(rewriting, self.out / "augmented", self.progress, self.stop)
                 self.sources[name], scanned[made.source] = made.source, made
+                self.rewritten[name] = {"fingerprint": rewriting.key, **facts}
                 self.log.write("augment", stage=name, counts=facts)
             del rewritings  # and the models that proposed
             self.stores = {
                 s: features(scanned[s], r.data, self.student.tokenizer, self.out / "features", self.progress, self.stop)
                 for s in dict.fromkeys(self.sources.values())
             }
-        note_run(self.identity, self.out)
+        self.plain = {s: scanned[s] for s in sources}
+        note_run(self.identity, r.determining(), self.out)
         self._teacher_network: Network | None = None
 
     def _first_weights(self) -> str | None:
@@ -278,23 +282,18 @@ class _Run:
     def _label(self, store: FeatureStore, rows: Any) -> TeacherLabels:
         """The teacher's outputs for the rows, from disk where an earlier stage or start computed them."""
         identity = json.dumps([self.identity.teacher, store.fingerprint, self.identity.precision])
-        began, computed = time.perf_counter(), False
+        name = hashlib.blake2b(identity.encode() + rows.tobytes(), digest_size=16).hexdigest()
 
         def tell(done: int, of: int) -> None:
-            nonlocal computed
-            computed = True
             self.progress.show(f"teacher {done:,}/{of:,} windows", force=done == of)
             self.stop.check(f"The teacher's outputs are kept up to window {done:,} of {of:,}. {_AGAIN}")
 
         with self.accelerator.main_process_first():
-            labels = label_windows(
-                self._teaching(), store, rows, self.out / "labels" / f"{store.fingerprint}-{len(rows)}",
+            return label_windows(
+                self._teaching(), store, rows, self.out / "labels" / name,
                 pad_id=self.pad_id, device=self.device, identity=identity, on_batch=tell,
+                on_kept=lambda n, seconds: self.log.write("teacher", windows=n, seconds=round(seconds, 3)),
             )  # fmt: skip
-        seconds = time.perf_counter() - began
-        if computed:
-            self.log.write("teacher", windows=len(rows), seconds=round(seconds, 3))
-        return labels
 
     def _evaluate(self, network: Network) -> Evaluation:
         return evaluate(
@@ -318,6 +317,7 @@ class _Run:
         teacher_seconds = sum(x["seconds"] for x in self.log.read() if x["event"] == "teacher")
         record = {
             "recipe": self.recipe.resolved(), "identity": asdict(self.identity), "environment": environment(self.device),
+            "data": self._data_facts(),
             "student": {"parameters": sum(p.numel() for p in model.parameters())},
             "stages": outcomes, "teacher_pass_seconds": round(teacher_seconds, 3), "scores": scores,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -327,6 +327,17 @@ class _Run:
             self.log.write("done", scores=scores)
         self.accelerator.wait_for_everyone()
         return RunResult(target, scores, record)
+
+    def _data_facts(self) -> dict[str, Any]:
+        """What was learned from and measured on: fingerprints, and what became of the examples on their way to windows."""
+        r = self.recipe.data
+        windows = {s: asdict(counts) for s, store in self.stores.items() if (counts := read_counts(store.folder))}
+        training = {
+            s.label: scanned.facts() | ({"windows": windows[s]} if s in windows else {}) for s, scanned in self.plain.items()
+        }
+        rewritten = {name: facts | {"windows": windows[self.sources[name]]} for name, facts in self.rewritten.items()}
+        dev = {"name": r.dev, "split": r.dev_split, "questions": len(self.dev), "fingerprint": fingerprint(self.dev)}
+        return {"training": training, "rewritten": rewritten, "dev": dev if self.dev else None}
 
     def _save(self, model: Any, target: Path, record: dict[str, Any]) -> None:
         """Puts the student and its record into `target`; where it is there already, only what was measured is new.

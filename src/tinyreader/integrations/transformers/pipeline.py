@@ -31,6 +31,7 @@ USUAL_LENGTH, USUAL_STRIDE = 384, 128
 CHUNK_CHARACTERS = 400_000
 """About so much text is cut into windows and sorted together: memory does not grow with what is read."""
 
+_KEPT_CUTTERS = 8  # copies of the tokenizer, one for each choice of lengths
 _INPUTS = ("question", "context", "X", "data")
 _NO_EFFECT = (
     "args_parser", "binary_output", "code_revision", "feature_extractor", "image_processor", "modelcard", "num_workers",
@@ -115,9 +116,12 @@ class QuestionAnsweringPipeline:
         stride = min(length // 2, USUAL_STRIDE) if stride is None else stride
         if stride > length:
             raise ParameterError(f"doc_stride is {stride}, but max_seq_len {length}; windows cannot share more than they hold.")
-        if (length, stride) not in self._cutters:
-            self._cutters[length, stride] = Cutter(self.tokenizer.tokenizer, length, stride)
-        return self._cutters[length, stride]
+        found = self._cutters.get((length, stride))
+        if found is None:
+            found = self._cutters.setdefault((length, stride), Cutter(self.tokenizer.tokenizer, length, stride))
+            for old in list(self._cutters)[:-_KEPT_CUTTERS]:
+                self._cutters.pop(old, None)
+        return found
 
 
 def pipeline(
