@@ -21,7 +21,7 @@ setup: $(STAMP) ## make .venv with everything a developer needs (again only when
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv was found; install one, or say: make PYTHON=/path/to/python3 setup" >&2; exit 2; }
-	@echo "Installing into $(VENV) with $(PYTHON); this takes a few minutes, once." >&2
+	@echo "Installing into $(VENV) with $(PYTHON); torch and others; this takes a few minutes, once, and says nothing meanwhile." >&2
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade 'pip>=25.1'
 	$(PIP) --editable '.[train]' --group dev

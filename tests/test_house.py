@@ -40,6 +40,7 @@ ORDER = (
     "runtimes",
     "predict",
     "reader",
+    "collection",
     "augment",
     "distil",
     "recipes",
