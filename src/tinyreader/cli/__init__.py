@@ -8,16 +8,27 @@ read it.
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version as installed
+from typing import Annotated
 
 import typer
 
 from tinyreader.cli import ask as ask_commands
 from tinyreader.cli import augment as augment_commands
+from tinyreader.cli import bench as bench_commands
+from tinyreader.cli import calibrate as calibrate_commands
+from tinyreader.cli import card as card_commands
+from tinyreader.cli import compare as compare_commands
 from tinyreader.cli import data as data_commands
 from tinyreader.cli import distil as distil_commands
+from tinyreader.cli import evaluate as evaluate_commands
+from tinyreader.cli import export as export_commands
 from tinyreader.cli import predict as predict_commands
+from tinyreader.cli import publish as publish_commands
 from tinyreader.cli import quickstart as quickstart_commands
+from tinyreader.cli import read as read_commands
 from tinyreader.cli import score as score_commands
+from tinyreader.cli import serve as serve_commands
 from tinyreader.errors import Interrupted, TinyreaderError
 
 app = typer.Typer(
@@ -28,11 +39,37 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_commands.app, name="data")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(installed("tinyreader"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass  # typer takes the options of the command itself from here
+
+
 ask_commands.register(app)
 augment_commands.register(app)
+bench_commands.register(app)
 distil_commands.register(app)
+export_commands.register(app)
+evaluate_commands.register(app)
 predict_commands.register(app)
+read_commands.register(app)
+calibrate_commands.register(app)
+card_commands.register(app)
+compare_commands.register(app)
+publish_commands.register(app)
 score_commands.register(app)
+serve_commands.register(app)
 quickstart_commands.register(app)
 
 
