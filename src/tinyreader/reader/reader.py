@@ -58,9 +58,9 @@ class Reader:
         """The reader of a directory or Hub id; `settings` go over those stored beside the model.
 
         `engine` is "openvino" (no torch needed), "onnx" (the `onnx` extra), "torch" (the `train` extra), or "auto": OpenVINO
-        where it knows the architecture, else torch. `precision` is "fp32", "bf16", "int8" (once `tinyreader export` has measured
-        its ranges), or "auto": bf16 where the processor computes in it, else fp32. `reader.engine` and `reader.precision` say
-        what was picked.
+        where it knows the architecture, else torch. `precision` is "fp32", "bf16", "int8" (once `tinyreader export` has
+        measured its ranges), or "auto": bf16 where the processor computes in it, else fp32. `reader.engine` and
+        `reader.precision` say what was picked.
         Raises `ModelError` for what is no question-answering model and `SettingsError` for settings that do not fit it.
         """
         directory = model_directory(model, revision)

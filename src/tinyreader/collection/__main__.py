@@ -1,0 +1,38 @@
+"""Brings a folder's index up to date, in a process of its own: python -m tinyreader.collection FOLDER INDEX.
+
+Documents come from anywhere, and what parses them may fail in ways that no exception tells; a server goes on all the same.
+Prints what changed as a line of JSON; exit code 2, and the reason on stderr, where it could not be done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from tinyreader.collection.refresh import refresh
+from tinyreader.errors import TinyreaderError
+from tinyreader.progress import Progress
+
+
+def main() -> int:
+    """Does it."""
+    parser = argparse.ArgumentParser(description="Bring a folder's index up to date.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("index", type=Path)
+    args = parser.parse_args()
+    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of every small flaw that it mends
+    try:
+        found = refresh(args.folder, args.index, Progress())
+    except (TinyreaderError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(json.dumps(asdict(found)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

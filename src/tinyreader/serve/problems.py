@@ -1,0 +1,102 @@
+"""Refusals as `application/problem+json` (RFC 9457): what was refused, where in the request, and the limit it met."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import ValidationError
+
+MEDIA_TYPE = "application/problem+json"
+
+KINDS = {
+    "wrong-json": (400, "The body is no JSON"),
+    "wrong-request": (400, "The request cannot be understood"),
+    "wrong-key": (401, "This server asks for a key"),
+    "foreign-origin": (403, "Web pages of this origin may not ask"),
+    "not-found": (404, "There is nothing at this address"),
+    "wrong-method": (405, "This address takes other methods"),
+    "too-slow": (408, "The request did not arrive in time"),
+    "too-large": (413, "The request is too large"),
+    "wrong-media-type": (415, "The body is of another kind than JSON in UTF-8"),
+    "foreign-host": (421, "This server is called by other names"),
+    "wrong-value": (422, "A value does not fit"),
+    "limit": (422, "A limit is exceeded"),
+    "cannot-read": (422, "This cannot be read"),
+    "not-served": (422, "This server does not offer that"),
+    "failed": (500, "The server failed"),
+    "engine-failed": (500, "The engine failed"),
+    "full": (503, "The server has as many requests as it takes"),
+    "not-ready": (503, "The server is not ready for this"),
+    "too-late": (504, "The deadline passed"),
+}
+"""Every kind of refusal, with its status and title."""
+
+_N_SHOWN = 5
+
+
+class Problem(Exception):  # noqa: N818 - the RFC's name
+    """A refusal: its kind (a key of `KINDS`), a sentence for who asked, and what else it tells."""
+
+    def __init__(
+        self, kind: str, detail: str, *, where: str | None = None, limit: float | None = None,
+        retry_after_s: int | None = None, headers: dict[str, str] | None = None, errors: list[dict[str, str]] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(kind)  # the detail may quote a request, so it stays out of tracebacks
+        self.kind, self.detail, self.where, self.limit, self.errors = kind, detail, where, limit, errors
+        self.status, self.title = KINDS[kind]
+        self.headers = dict(headers or {})
+        if retry_after_s is not None:
+            self.headers["retry-after"] = str(retry_after_s)
+
+    def content(self, request_id: str | None = None) -> dict[str, Any]:
+        """The problem as plain data; `error` repeats the detail for clients of the hosted service, which look for it."""
+        own: dict[str, Any] = {
+            "type": f"/docs#{self.kind}", "title": self.title, "status": self.status, "detail": self.detail,
+            "error": self.detail, "where": self.where, "limit": self.limit, "errors": self.errors, "request_id": request_id,
+        }  # fmt: skip
+        return {name: value for name, value in own.items() if value is not None}
+
+    def body(self, request_id: str | None = None) -> bytes:
+        """The problem as JSON."""
+        return json.dumps(self.content(request_id), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def of_validation(error: ValidationError, union_names: Iterable[str] = ()) -> Problem:
+    """The problem of a body that does not fit its model: the first few places, none of the values given there.
+
+    `union_names` are names of models that stand in the places of alternatives, and not in the request.
+    """
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    if found[0]["type"] == "json_invalid":
+        return Problem("wrong-json", f"{found[0]['msg']}. Send one JSON object in UTF-8.")
+    tags = {*union_names, "str", "int"}
+    errors = [
+        {"where": place([part for part in each["loc"] if part not in tags]) or "the body", "what": each["msg"]}
+        for each in found
+    ]
+    errors.sort(key=lambda each: -each["where"].count("."))  # of alternatives, the one that fitted deepest
+    detail = f"{errors[0]['where']}: {errors[0]['what']}"
+    if len(errors) > 1:
+        detail += f" (and {len(errors) - 1} more)"
+    return Problem("wrong-value", detail, where=errors[0]["where"], errors=errors[:_N_SHOWN])
+
+
+def place(parts: Iterable[int | str]) -> str:
+    """A place in a body as people write it: `documents[3].text`."""
+    text = ""
+    for part in parts:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text[:200]
+
+
+def of_status(status: int, headers: dict[str, str]) -> Problem:
+    """The problem that stands for a status which the framework gave."""
+    kind = {404: "not-found", 405: "wrong-method"}.get(status, "wrong-request" if status < 500 else "failed")
+    detail = {
+        "not-found": "See /docs for what this server answers.",
+        "wrong-method": f"It takes {headers.get('allow', 'others')}.",
+    }.get(kind, HTTPStatus(status).phrase)
+    return Problem(kind, detail, headers=headers)

@@ -1,0 +1,164 @@
+"""The process: opens the model in workers, listens, answers, and on SIGTERM finishes what it accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from tinyreader.errors import RunError
+from tinyreader.integrations.transformers.models import ModelHandle, TokenizerHandle
+from tinyreader.integrations.transformers.parameters import Parameters
+from tinyreader.integrations.transformers.pipeline import QuestionAnsweringPipeline
+from tinyreader.model_files import model_directory
+from tinyreader.reader import Reader
+from tinyreader.reader.settings import read_settings
+from tinyreader.serve.app import make_app
+from tinyreader.serve.fair_queue import CallLimits
+from tinyreader.serve.keeper import Keeper
+from tinyreader.serve.metrics import Metrics
+from tinyreader.serve.patience import PatientProtocol
+from tinyreader.serve.pool import Pool, PoolSettings, worker_command
+from tinyreader.serve.runtime import PooledRuntime
+from tinyreader.serve.service import Service
+from tinyreader.serve.settings import ServeSettings
+from tinyreader.tokenizer import load_tokenizer, read_json
+
+SWITCH_S = 0.0005  # threads that wait for the interpreter get it after so long: the event loop must not lag behind them
+BACKLOG = 1024
+
+
+def open_service(settings: ServeSettings, command: Sequence[str] | None = None) -> Service:
+    """A service with its workers up, each started by the command. Raises `ModelError` where the model cannot be used."""
+    directory = model_directory(settings.model, settings.revision)
+    metrics = Metrics()
+    threads = settings.threads or max(1, len(_cores()) // settings.workers)
+    if command is None:
+        command = worker_command(str(directory), settings.engine, settings.precision, threads)
+    limits = CallLimits(settings.busy_tokens, settings.calm_tokens)
+    pool = Pool(PoolSettings(command, settings.workers, limits), metrics)
+    pool.start()
+    try:
+        runtime = PooledRuntime(pool)
+        keeper = None
+        if settings.documents is not None:
+            keeper = Keeper(settings.documents, settings.index, settings.refresh_s)
+        reader = open_reader(directory, runtime)
+        service = Service(settings, pool, reader, open_pipeline(directory, reader, runtime), metrics, keeper)
+        if keeper is not None:
+            keeper.start()
+    except BaseException:
+        pool.close()
+        raise
+    return service
+
+
+def open_reader(directory: Path, runtime: PooledRuntime) -> Reader:
+    """The reader of a model's directory over the pool, with the settings stored there."""
+    stored, most = read_settings(directory), runtime.max_tokens
+    if most is not None and stored.max_seq_len > most:
+        stored = stored.changed({"max_seq_len": most, "doc_stride": min(stored.doc_stride, most // 3)})
+    return Reader(load_tokenizer(directory), runtime, stored)
+
+
+def open_pipeline(directory: Path, reader: Reader, runtime: PooledRuntime) -> QuestionAnsweringPipeline:
+    """The hosted service's pipeline over the same pool and tokenizer."""
+    config = directory / "tokenizer_config.json"
+    most = read_json(config).get("model_max_length") if config.is_file() else None
+    known = most if isinstance(most, int) and 0 < most < 10**6 else None
+    name = str(directory)
+    tokenizer = TokenizerHandle(reader.tokenizer, name, known)
+    return QuestionAnsweringPipeline(ModelHandle(directory, name), tokenizer, runtime, Parameters())
+
+
+def serve(settings: ServeSettings, announce: Callable[[dict[str, object]], None]) -> None:
+    """Serves until SIGTERM or Ctrl-C; `announce` is told the address once requests are answered. Raises `RunError`."""
+    sys.setswitchinterval(SWITCH_S)
+    listening = listen(settings)
+    try:
+        service = open_service(settings)
+    except BaseException:
+        listening.close()
+        raise
+    try:
+        host, port = listening.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        told: dict[str, object] = {"url": f"http://{shown}:{port}", "model": settings.model, "workers": service.pool.processes}
+        asyncio.run(_serve(service, listening, lambda: announce(told)))
+    finally:
+        service.close()
+
+
+def listen(settings: ServeSettings) -> socket.socket:
+    """A socket that listens at the settings' address. Raises `RunError` where that is taken, or not this machine's."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        raise RunError(f"{settings.host}:{settings.port} cannot be listened at: {error}. Give another --port.") from None
+    return listening
+
+
+async def _serve(service: Service, listening: socket.socket, announce: Callable[[], None]) -> None:
+    drain = service.settings.drain_s
+    config = uvicorn.Config(
+        make_app(service), http=PatientProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
+        server_header=False, timeout_keep_alive=30, timeout_graceful_shutdown=max(1, round(drain)), backlog=BACKLOG,
+    )  # fmt: skip
+    server = Server(config, announce)
+    await server.serve(sockets=[listening])
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which says when it is up, and ends well on a signal instead of by it."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens, and says so."""
+        await super().startup(sockets)
+        self._announce()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """While the block runs, the first SIGTERM or Ctrl-C drains and the second breaks off."""
+        before = {}
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.handle_exit(number, frame)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(ValueError):  # not in the main thread: whoever runs us there handles signals
+                before[number] = signal.signal(number, stop)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _cores() -> set[int]:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def announce_on_stdout(told: dict[str, object]) -> None:
+    """Prints what was told as a line of JSON."""
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,229 @@
+"""What requests look like, as pydantic models that refuse what they do not know; and the limits they are held to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from tinyreader.documents import Document
+from tinyreader.reader import Question, ReaderSettings
+from tinyreader.serve.problems import Problem, of_validation
+from tinyreader.serve.settings import ServeSettings
+
+M = TypeVar("M", bound=BaseModel)
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+Id = Annotated[str, StringConstraints(max_length=1000)]
+Number = Annotated[int, Field(ge=-(2**53), le=2**53)]
+
+_NOT_BLANK = re.compile(r"\S")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class DocumentIn(_Strict):
+    """A text to read; its id comes back with answers from it."""
+
+    id: Id | None = Field(None, description="Left out, the document's number, from 0.")
+    text: Text = Field(description="The text.")
+
+
+class QuestionIn(_Strict):
+    """A question, perhaps with documents of its own."""
+
+    question: Text
+    id: Id | Number | None = Field(None, description="Comes back with the reading.")
+    documents: tuple[Text | DocumentIn, ...] | None = None
+    context: Text | None = Field(None, description="A single document.")
+
+
+class Options(_Strict):
+    """How the reader reads, for this request; left out, as the server's model says."""
+
+    top_k: int | None = Field(None, ge=1, le=1000, description="So many answers at most.")
+    score_threshold: float | None = Field(None, ge=0, le=1, description="Leave out answers with a lower score.")
+    no_answer_threshold: float | None = Field(None, description="Largest null odds of an answer, in logits.")
+    max_answer_tokens: int | None = Field(None, ge=1, le=1000, description="Longest answer, in tokens.")
+    max_overlap: float | None = Field(None, ge=0, le=1, description="Share of the shorter answer that two may have in common.")
+    word_boundaries: bool | None = Field(None, description="Widen answers to whole words.")
+    on_long_question: Literal["error", "truncate"] | None = Field(None, description="What becomes of a question too long.")
+    passages: int | None = Field(None, ge=0, le=10_000, description="Read only so many passages; 0: everything.")
+    max_seq_len: int | None = Field(None, ge=1, le=100_000, description="Longest window, in tokens.")
+    doc_stride: int | None = Field(None, ge=0, le=100_000, description="Tokens that neighbouring windows share.")
+    temperature: float | None = Field(None, gt=0, le=1e6, description="Of the score.")
+    score_offset: float | None = Field(None, description="Of the score, in logits.")
+    no_answer_temperature: float | None = Field(None, gt=0, le=1e6, description="Of the no-answer score.")
+    no_answer_offset: float | None = Field(None, description="Of the no-answer score, in logits.")
+
+
+OPTION_NAMES = tuple(field.name for field in fields(ReaderSettings))
+"""Every setting of a reader is an option of a request."""
+
+
+class ReadBody(Options):
+    """One question or several, of documents in the request or of the folder that is served."""
+
+    question: Text | None = None
+    questions: tuple[Text | QuestionIn, ...] | None = None
+    id: Id | Number | None = Field(None, description="Of the one question.")
+    documents: tuple[Text | DocumentIn, ...] | None = Field(
+        None, description="For all questions that have none of their own; left out, the folder that is served is asked."
+    )
+    context: Text | None = Field(None, description="A single document.")
+    stream: bool = Field(False, description="One reading a line, as they come (application/x-ndjson).")
+    timeout_s: float | None = Field(None, ge=1, le=86400, description="Give up after so many seconds.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The reader's settings that are asked for, by name."""
+        return {name: value for name in OPTION_NAMES if (value := getattr(self, name)) is not None}
+
+
+class HostedInput(_Strict):
+    """A question and its context."""
+
+    question: Text
+    context: Text
+
+
+class HostedParameters(_Strict):
+    """The hosted service's parameters, with its meanings and defaults."""
+
+    top_k: int | None = Field(None, ge=1, le=1000)
+    max_answer_len: int | None = Field(None, ge=1, le=1000)
+    max_seq_len: int | None = Field(None, ge=1, le=100_000)
+    doc_stride: int | None = Field(None, ge=0, le=100_000)
+    max_question_len: int | None = Field(None, ge=1, le=100_000)
+    handle_impossible_answer: bool | None = None
+    align_to_words: bool | None = None
+
+
+class HostedBody(_Strict):
+    """A request as `InferenceClient.question_answering` sends it; `options` are the hosted service's own and do nothing."""
+
+    inputs: HostedInput | tuple[HostedInput, ...]
+    parameters: HostedParameters | None = None
+    options: dict[str, Any] | None = None
+
+
+class AnswerOut(BaseModel):
+    """`document.text[start:end] == text`, in code points."""
+
+    text: str
+    score: float
+    document: str
+    start: int
+    end: int
+    page: int | None
+    line: int
+    null_odds: float
+    before: str
+    after: str
+
+
+class ReadingOut(BaseModel):
+    """What the documents answer."""
+
+    id: str | int | None
+    question: str
+    has_answer: bool
+    no_answer_score: float
+    answers: list[AnswerOut]
+
+
+class ReadingsOut(BaseModel):
+    """A reading for each of several questions, in their order."""
+
+    readings: list[ReadingOut]
+
+
+class HostedAnswerOut(BaseModel):
+    """An answer as the hosted service gives it."""
+
+    answer: str
+    score: float
+    start: int
+    end: int
+
+
+def parse(model: type[M], body: bytes) -> M:
+    """The body as that model; raises `Problem` with the places that do not fit."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        names = ("DocumentIn", "QuestionIn", "HostedInput", "tuple[HostedInput, ...]")
+        raise of_validation(error, (*names, "constrained-str", "constrained-int")) from None
+
+
+def questions_of(body: ReadBody, settings: ServeSettings) -> tuple[list[Question], bool]:
+    """The questions asked, and whether it is one by itself; a question without documents is asked of the served folder.
+
+    Such a question's documents are None here. Raises `Problem`, with place and limit, for what is too much.
+    """
+    if (body.question is None) == (body.questions is None):
+        raise Problem("wrong-value", "Give question or questions, one of them.", where="question")
+    shared = _documents(body.documents, body.context, "", settings)
+    if body.question is not None:
+        return [Question(_question(body.question, "question", settings), shared, body.id)], True  # type: ignore[arg-type]
+    if body.id is not None:
+        raise Problem("wrong-value", "id is that of a single question; put ids into questions.", where="id")
+    given = body.questions or ()
+    _at_most(len(given), settings.max_questions, "questions", "questions")
+    asked = []
+    for number, item in enumerate(given):
+        at = f"questions[{number}]"
+        if isinstance(item, str):
+            asked.append(Question(_question(item, at, settings), shared))  # type: ignore[arg-type]
+            continue
+        own = _documents(item.documents, item.context, f"{at}.", settings)
+        text = _question(item.question, f"{at}.question", settings)
+        asked.append(Question(text, shared if own is None else own, item.id))  # type: ignore[arg-type]
+    return asked, False
+
+
+def check_hosted(inputs: Sequence[HostedInput], settings: ServeSettings) -> None:
+    """Raises `Problem` for what is too much."""
+    _at_most(len(inputs), settings.max_questions, "inputs", "inputs")
+    for number, item in enumerate(inputs):
+        _question(item.question, f"inputs[{number}].question", settings)
+        _at_most(len(item.context), settings.max_document_characters, f"inputs[{number}].context", "characters")
+
+
+def _documents(
+    given: Sequence[str | DocumentIn] | None, context: str | None, at: str, settings: ServeSettings
+) -> tuple[Document, ...] | None:
+    if given is not None and context is not None:
+        raise Problem("wrong-value", "Give documents or context, one of them.", where=f"{at}context")
+    if given is None:
+        if context is None:
+            return None
+        _at_most(len(context), settings.max_document_characters, f"{at}context", "characters")
+        return (Document("0", context),)
+    _at_most(len(given), settings.max_documents, f"{at}documents", "documents")
+    documents: dict[str, Document] = {}
+    for number, item in enumerate(given):
+        text = item if isinstance(item, str) else item.text
+        name = str(number) if isinstance(item, str) or item.id is None else item.id
+        _at_most(len(text), settings.max_document_characters, f"{at}documents[{number}]", "characters")
+        if name in documents:
+            raise Problem("wrong-value", "Two documents have the same id.", where=f"{at}documents[{number}]")
+        documents[name] = Document(name, text)
+    return tuple(documents.values())
+
+
+def _question(text: str, at: str, settings: ServeSettings) -> str:
+    _at_most(len(text), settings.max_question_characters, at, "characters")
+    if not _NOT_BLANK.search(text):
+        raise Problem("cannot-read", f"{at} is blank; ask something.", where=at)
+    return text
+
+
+def _at_most(n: int, limit: int, at: str, what: str) -> None:
+    if n > limit:
+        raise Problem("limit", f"{at} has {n:,} {what}; this server takes {limit:,}.", where=at, limit=limit)

@@ -1,0 +1,207 @@
+"""Requests become readings: each in a thread of its own, under a ticket that its client and its deadline can take back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from tinyreader.errors import DataError, MissingExtraError, ModelError, RunError, SettingsError
+from tinyreader.integrations.transformers.pipeline import QuestionAnsweringPipeline, Result
+from tinyreader.reader import Question, Reader, Reading
+from tinyreader.serve.admission import Entry
+from tinyreader.serve.keeper import Keeper
+from tinyreader.serve.metrics import Metrics
+from tinyreader.serve.pool import Pool
+from tinyreader.serve.problems import Problem
+from tinyreader.serve.runtime import Abandoned, Ticket, working_for
+from tinyreader.serve.settings import ServeSettings
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+PART_QUESTIONS = 32
+"""At most so many questions of a stream are read together: the first are answered soon, and all are batched well."""
+
+_AHEAD = 64  # readings that may wait for a slow client
+
+
+class ClientGone(Exception):  # noqa: N818 - nothing failed here
+    """Nobody is there to be answered."""
+
+
+class Service:
+    """A reader over a pool of workers, the hosted service's pipeline over the same, and perhaps a folder to ask."""
+
+    def __init__(
+        self, settings: ServeSettings, pool: Pool, reader: Reader, pipeline: QuestionAnsweringPipeline, metrics: Metrics,
+        keeper: Keeper | None = None,
+    ) -> None:  # fmt: skip
+        self.settings, self.pool, self.reader, self.pipeline = settings, pool, reader, pipeline
+        self.metrics, self.keeper = metrics, keeper
+        self._threads = ThreadPoolExecutor(settings.max_requests, thread_name_prefix="request")
+        metrics.gauge("windows_waiting", "Windows that wait for an engine.", lambda: pool.waiting)
+        metrics.gauge("windows_in_flight", "Windows that engines have.", lambda: pool.in_flight)
+        metrics.gauge("workers_ready", "Engine workers that are ready.", lambda: pool.alive)
+        if keeper is not None:
+            metrics.gauge("passages", "Passages of the folder that is served.", lambda: len(keeper.collection or ()))
+
+    def close(self) -> None:
+        """Ends workers and folder; requests should be over."""
+        if self.keeper is not None:
+            self.keeper.close()
+        self.pool.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def lacks(self) -> str | None:
+        """What is not ready yet, or None."""
+        if not self.pool.alive:
+            return "no engine worker is ready"
+        if self.keeper is not None and self.keeper.collection is None:
+            return "the folder is being indexed"
+        return None
+
+    def readings(self, questions: Sequence[Question], options: dict[str, Any]) -> list[Reading]:
+        """A reading for each question, in order; a question whose documents are None is asked of the folder."""
+        asked = [question for question in questions if question.documents is None]
+        inline = self.reader.read_many((q for q in questions if q.documents is not None), **options)
+        of_folder: Iterator[Reading] = iter(())
+        if asked:
+            n = options.get("passages") or self.settings.passages
+            of_folder = self.collection().read_many(self.reader, asked, n, **options)
+        readings = [next(of_folder if question.documents is None else inline) for question in questions]
+        self.metrics.questions.inc(len(readings))
+        return readings
+
+    def parts(self, questions: Sequence[Question], options: dict[str, Any]) -> Iterator[Reading]:
+        """Yield the same one after the other: few at first, then more at a time."""
+        begin, size = 0, 1
+        while begin < len(questions):
+            yield from self.readings(questions[begin : begin + size], options)
+            begin, size = begin + size, min(2 * size, PART_QUESTIONS)
+
+    def hosted(self, inputs: list[dict[str, str]], parameters: dict[str, Any]) -> list[Result]:
+        """What the hosted service's pipeline answers each of these."""
+        found: Any = self.pipeline(inputs, **parameters)
+        self.metrics.questions.inc(len(inputs))
+        return [found] if len(inputs) == 1 else list(found)
+
+    def collection(self) -> Any:
+        """The folder's collection; `Problem` where there is none, or none yet."""
+        if self.keeper is None:
+            raise Problem("not-served", "This server has no folder of documents; send documents.", where="documents")
+        if self.keeper.collection is None:
+            raise Problem("not-ready", "The folder is being indexed for the first time.", retry_after_s=5)
+        return self.keeper.collection
+
+    def check(self, questions: Sequence[Question]) -> None:
+        """Raises `Problem` where a question is to be asked of a folder that is not there."""
+        if any(question.documents is None for question in questions):
+            self.collection()
+
+    async def run(self, work: Callable[[], T], receive: Receive, entry: Entry, timeout_s: float | None = None) -> T:
+        """What the work gives, done in a thread. Raises `Problem`, or `ClientGone` as soon as the client has gone."""
+        ticket = Ticket(min(timeout_s or self.settings.timeout_s, self.settings.timeout_s))
+        job: asyncio.Future[Any] = self._begin(work, ticket, entry)
+        gone: asyncio.Future[Any] = asyncio.ensure_future(_gone(receive))
+        try:
+            left = ticket.deadline - time.monotonic()
+            await asyncio.wait([job, gone], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if not job.done():
+                ticket.cancel(late=not gone.done())
+                raise self._abandoned(late=not gone.done())
+            result: T = job.result()
+            return result
+        except Exception as error:
+            raise self._told(error) from error
+        finally:
+            if not job.done():
+                ticket.cancel()
+                job.add_done_callback(_seen)
+            gone.cancel()
+
+    async def stream(
+        self, work: Callable[[], Iterator[T]], entry: Entry, timeout_s: float | None = None
+    ) -> AsyncIterator[T | Problem]:
+        """Yield what the work yields, made in a thread; if it fails, the problem comes last."""
+        ticket = Ticket(min(timeout_s or self.settings.timeout_s, self.settings.timeout_s))
+        loop = asyncio.get_running_loop()
+        made: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+        room = threading.Semaphore(_AHEAD)
+
+        def produce() -> None:
+            for item in work():
+                while not room.acquire(timeout=0.2):
+                    ticket.check()
+                ticket.check()
+                loop.call_soon_threadsafe(made.put_nowait, ("item", item))
+
+        job = self._begin(produce, ticket, entry)
+        job.add_done_callback(lambda done: made.put_nowait(("end", None if done.cancelled() else done.exception())))
+        try:
+            while True:
+                kind, item = await made.get()
+                if kind == "item":
+                    yield item
+                    room.release()
+                    continue
+                if item is not None:
+                    told = self._told(item)
+                    if isinstance(told, Problem):
+                        yield told
+                return
+        finally:
+            ticket.cancel()
+
+    def _begin(self, work: Callable[[], T], ticket: Ticket, entry: Entry) -> asyncio.Future[T]:
+        """The work in a thread; the entry holds its place until that has ended, whoever still waits for it."""
+
+        def job() -> T:
+            with working_for(ticket):
+                ticket.check()
+                return work()
+
+        future = asyncio.get_running_loop().run_in_executor(self._threads, job)
+        entry.hold()
+        future.add_done_callback(lambda _: entry.leave())
+        return future
+
+    def _abandoned(self, *, late: bool) -> Exception:
+        self.metrics.abandoned.labels("deadline" if late else "client").inc()
+        return Problem("too-late", "It was not answered before its deadline.") if late else ClientGone()
+
+    def _told(self, error: BaseException) -> Exception:
+        """What an error of the reading means to who asked."""
+        if isinstance(error, Problem | ClientGone):
+            return error
+        if isinstance(error, Abandoned):
+            return self._abandoned(late=error.late)
+        if isinstance(error, SettingsError):
+            return Problem("wrong-value", str(error))
+        if isinstance(error, MissingExtraError):
+            return Problem("not-served", f"This server was installed without a part of it: {error}")
+        if isinstance(error, DataError):
+            return Problem("cannot-read", str(error))
+        log.error("a request failed", exc_info=(type(error), error, error.__traceback__))
+        if isinstance(error, RunError | ModelError):
+            return Problem("engine-failed", "The engine did not answer. Ask again; if it stays so, see the server's log.")
+        return Problem("failed", "The server's log says more.")
+
+
+async def _gone(receive: Receive) -> None:
+    """Returns when the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+def _seen(job: asyncio.Future[Any]) -> None:
+    """Takes note of how an abandoned job ended, so that asyncio does not complain that nobody did."""
+    if not job.cancelled():
+        job.exception()

@@ -1,0 +1,152 @@
+"""What can be set of a server: defaults, a TOML file, `TINYREADER_*` variables, flags, the later over the earlier.
+
+Unknown ones are refused wherever they stand.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from tinyreader.errors import SettingsError
+
+PREFIX = "TINYREADER_"
+MEGABYTE = 1 << 20
+
+
+class ServeSettings(BaseModel):
+    """A server's settings. Sizes are bytes or characters (code points) as their names say, times are seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    model: str = Field(min_length=1, description="Reader: a directory or a Hub id.")
+    revision: str | None = Field(None, description="Revision of a Hub id.")
+    host: str = Field("127.0.0.1", description="Address to listen at; 0.0.0.0 is every network this machine is in.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen at; 0 takes a free one.")
+    engine: Literal["auto", "openvino", "onnx", "torch"] = Field("auto", description="What computes.")
+    precision: Literal["auto", "fp32", "bf16", "int8"] = Field("auto", description="Number format of the arithmetic.")
+    workers: int = Field(1, ge=1, le=256, description="Engine processes.")
+    threads: int | None = Field(None, ge=1, le=1024, description="Threads of each engine process; all cores shared among them.")
+    api_key: SecretStr | None = Field(None, description="Asked for as bearer token; 16 characters at least.")
+    allow_origins: tuple[str, ...] = Field((), description="Web pages of these origins may ask; * is any.")
+    allow_hosts: tuple[str, ...] = Field((), description="Names it may be called by; at loopback, local ones if none.")
+    documents: Path | None = Field(None, description="Folder whose documents can be asked.")
+    index: Path | None = Field(None, description="Where the folder's index is kept; the user's cache directory otherwise.")
+    refresh_s: float = Field(30.0, ge=1.0, le=86400.0, description="How often the folder is looked through for changes.")
+    passages: int = Field(20, ge=1, le=1000, description="Passages of the folder that are read for a question.")
+    busy_tokens: int = Field(1024, ge=16, le=1 << 20, description="Tokens of an engine call when many requests wait.")
+    calm_tokens: int = Field(512, ge=16, le=1 << 20, description="Tokens of an engine call when few do.")
+    max_requests: int = Field(128, ge=1, le=4096, description="Requests accepted at a time; more are refused with 503.")
+    max_body_bytes: int = Field(16 * MEGABYTE, ge=1024, description="Size of a request.")
+    max_held_bytes: int = Field(256 * MEGABYTE, ge=1024, description="Size of all accepted requests together.")
+    max_question_characters: int = Field(2000, ge=1, description="Length of a question.")
+    max_questions: int = Field(1000, ge=1, description="Questions in a request.")
+    max_documents: int = Field(2000, ge=1, description="Documents in a request.")
+    max_document_characters: int = Field(10_000_000, ge=1, description="Length of a document.")
+    timeout_s: float = Field(120.0, ge=1.0, le=86400.0, description="How long a request may take.")
+    receive_s: float = Field(30.0, ge=0.1, le=3600.0, description="How long a request may take to arrive.")
+    drain_s: float = Field(60.0, ge=0.0, le=3600.0, description="How long accepted requests may take after SIGTERM.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged, from this level on.")
+
+    @field_validator("allow_origins", "allow_hosts", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """Lists may be given as text, parted by commas."""
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("api_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and (len(value.get_secret_value()) < 16 or not value.get_secret_value().isascii()):
+            raise ValueError("it must have 16 ASCII characters at least, or anyone could guess it")
+        return value
+
+    @field_validator("documents")
+    @classmethod
+    def _folder(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise ValueError(f"there is no folder {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _fitting(self) -> ServeSettings:
+        if self.max_held_bytes < self.max_body_bytes:
+            raise ValueError("max_held_bytes must be at least max_body_bytes, or the largest request could never be taken")
+        return self
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the server."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None = None) -> ServeSettings:
+    """The settings of a TOML file, over these of the environment, over these the flags that are not None.
+
+    Raises `SettingsError`, naming the place a value came from, for unknown names and values that do not fit.
+    """
+    known = ServeSettings.model_fields
+    sources: dict[str, str] = {}
+    values: dict[str, Any] = {}
+
+    def take(name: str, value: Any, source: str) -> None:
+        if name not in known:
+            raise SettingsError(f"{source}: there is no setting {name!r}; there are: {', '.join(sorted(known))}.")
+        values[name], sources[name] = value, source
+
+    for name, value in _of_file(file).items():
+        take(name, value, str(file))
+    for variable, value in environment.items():
+        if variable.startswith(PREFIX):
+            take(variable.removeprefix(PREFIX).lower(), value, variable)
+    for name, value in flags.items():
+        if value is not None:
+            take(name, value, f"--{name.replace('_', '-')}")
+    try:
+        return ServeSettings(**values)
+    except ValidationError as error:
+        raise SettingsError("\n  ".join(_told(error, sources))) from None
+
+
+def _told(error: ValidationError, sources: Mapping[str, str]) -> list[str]:
+    """A line for each wrong value; what was given is shown, unless it is a secret."""
+    lines = []
+    for each in error.errors(include_url=False):
+        name = str(each["loc"][0]) if each["loc"] else ""
+        message = each["msg"].removeprefix("Value error, ")
+        if each["type"] == "missing":
+            lines.append(f"{name} is not set. Give --{name}, {PREFIX}{name.upper()} or a line in the settings file.")
+        elif name in ("", "api_key"):
+            lines.append(f"{sources.get(name, 'settings')}: {message}.")
+        else:
+            lines.append(f"{sources.get(name, name)}: {name} is {each['input']!r}: {message}.")
+    return lines
+
+
+def _of_file(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{file} cannot be read as TOML: {error}") from None
+
+
+def parsed(text: str) -> tuple[str, Any]:
+    """Name and value of `name=value`; the value as JSON where it is such, else the text itself."""
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise SettingsError(f"--set {text!r}: write it as name=value")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

@@ -1,0 +1,87 @@
+"""An engine worker without an engine: its logits depend on each token and its place alone, and a test can hold it.
+
+    python fake_engine.py FOLDER
+
+While FOLDER/hold is there, calls wait; FOLDER/die makes the next call kill the process and goes; FOLDER/fail makes each call
+fail; FOLDER/broken makes it refuse to start. FOLDER/calls gets a line for each call: its windows' lengths.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyreader.serve.frames import (
+    CALL,
+    FAILED,
+    HELLO,
+    LOGITS,
+    Call,
+    pack_facts,
+    pack_failure,
+    pack_logits,
+    read_frame,
+    write_frame,
+)
+
+FACTS = {"pad_id": 0, "max_tokens": 64, "vocab_size": None, "engine": "fake", "precision": "fp32"}
+
+
+class Scattered:
+    """A runtime whose logits depend on each token and its place alone, whatever stands beside its window in a batch."""
+
+    pad_id = 0
+    max_tokens = 64
+
+    def logits(self, input_ids: Any, mask: Any, segment_ids: Any) -> tuple[Any, Any]:
+        """Numbers that look drawn by chance."""
+        places = np.arange(input_ids.shape[1])
+        return tuple(  # type: ignore[return-value]
+            ((input_ids * 7919 + places * 104729 + salt) % 1009 / 100 - 5).astype(np.float32) for salt in (0, 311)
+        )
+
+
+def command(folder: Path) -> list[str]:
+    """What starts it."""
+    return [sys.executable, str(Path(__file__)), str(folder)]
+
+
+def main() -> None:
+    """Answers calls until the input ends."""
+    folder = Path(sys.argv[1])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    given, answers = sys.stdin.buffer, sys.stdout.buffer
+    if (folder / "broken").exists():
+        write_frame(answers, FAILED, pack_failure(0, "the weights are damaged"))
+        sys.exit(2)
+    write_frame(answers, HELLO, pack_facts(FACTS))
+    while True:
+        try:
+            kind, content = read_frame(given)
+        except EOFError:
+            return
+        assert kind == CALL
+        call = Call.unpack(content)
+        with (folder / "calls").open("a") as file:
+            file.write(" ".join(str(len(ids)) for ids in call.ids) + "\n")
+        while (folder / "hold").exists():
+            time.sleep(0.005)
+        if (folder / "die").exists():
+            (folder / "die").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if (folder / "fail").exists():
+            write_frame(answers, FAILED, pack_failure(call.number, "no memory"))
+            continue
+        rows = [Scattered().logits(ids[None], None, None) for ids in call.ids]
+        write_frame(answers, LOGITS, pack_logits(call.number, [s[0] for s, _ in rows], [e[0] for _, e in rows]))
+
+
+if __name__ == "__main__":
+    main()

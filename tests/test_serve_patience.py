@@ -1,0 +1,62 @@
+"""`serve.patience`: connections that never come to the point are closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from serving import Running, running
+from tinyreader.serve import patience
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    """A server with little patience."""
+    monkeypatch.setattr(patience, "HEAD_S", 0.3)
+    with running(tmp_path) as found:
+        yield found
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /health HT", b"GET /health HTTP/1.1\r\nHost: localhost\r\n"])
+def test_a_head_that_does_not_end_is_not_waited_for(server: Running, sent: bytes) -> None:
+    """The connection is closed; others are answered."""
+    with server.raw() as connection:
+        connection.sendall(sent)
+        assert connection.recv(100) == b""
+    assert server.ask("GET", "/health").status == 200
+
+
+def test_a_second_request_gets_no_more_patience_than_the_first(server: Running) -> None:
+    """After an answer, half a head is given up as well."""
+    with server.raw() as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(2000).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"GET /hea")
+        rest = b"".join(iter(lambda: connection.recv(2000), b""))
+    assert b"HTTP/1.1" not in rest
+
+
+def test_a_request_at_work_is_not_hurried(server: Running) -> None:
+    """However long the engine takes, the connection stays."""
+    server.set("hold")
+    body = b'{"question": "a", "context": "b"}'
+    with server.raw() as connection:
+        connection.sendall(b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        connection.settimeout(1.0)
+        with pytest.raises(TimeoutError):
+            connection.recv(100)
+        connection.settimeout(60.0)
+        server.unset("hold")
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_what_is_no_http_is_refused_as_a_problem(server: Running) -> None:
+    """Even that in the standard's form."""
+    with server.raw() as connection:
+        connection.sendall(b"EHLO mail\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(2000), b""))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"application/problem+json" in answer
+    assert b"/docs#wrong-request" in answer
