@@ -81,7 +81,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--teacher-epochs", type=int, default=3, help="passes of the teacher over its windows")
     parser.add_argument("--student-windows", type=int, default=30_000, help="of these, windows the students learn from")
     parser.add_argument("--student-epochs", type=int, default=1, help="passes of the students over theirs, all stages summed")
-    parser.add_argument("--stage1-share", type=float, default=0.5, help="share of the steps that stage 1 takes, where there is one")
+    parser.add_argument("--stage1-share", type=float, default=0.5, help="share of the steps for stage 1, where there is one")
     return parser.parse_args()
 
 

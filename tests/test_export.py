@@ -228,11 +228,12 @@ def test_parity_counts_what_differs() -> None:
 
 def test_both_kinds_of_questions_count_half() -> None:
     """A loss on a few unanswerable questions is not hidden by many answerable ones."""
-    answerable = [Example(str(n), "q", "one two", (Answer("one", 0),)) for n in range(9)]
-    questions = [*answerable, Example("x", "q", "one two", ())]
-    assert f1(questions, ["one"] * 9 + [""]) == 100.0
-    assert f1(questions, ["one"] * 10) == 50.0
-    assert f1(answerable, ["one"] * 9) == 100.0
+    answerable = [Example(str(n), "q", "one two", (Answer("one", 0),)) for n in range(450)]
+    questions = [*answerable, *(Example(f"x{n}", "q", "one two", ()) for n in range(50))]
+    assert f1(questions, ["one"] * 450 + [""] * 50) == 100.0
+    assert f1(questions, ["one"] * 500) == 50.0
+    assert f1(questions[:499], ["one"] * 499) == pytest.approx(100 * 450 / 499)  # too few to decide by themselves
+    assert f1(answerable, ["one"] * 450) == 100.0
 
 
 def load_tokenizer_of_words() -> Any:

@@ -285,8 +285,9 @@ def test_what_does_not_fit_the_model_is_refused(tmp_path: Path) -> None:
     ("values", "said"),
     [
         ({"precision": "int4"}, "precision is 'int4'"),
-        ({"threads": 0}, "threads is 0; it must be at least 1"),
-        ({"streams": 0}, "streams is 0; it must be at least 1"),
+        ({"threads": 0}, "threads is 0; it must be a whole number, and at least 1"),
+        ({"threads": "2"}, "threads is '2'"),
+        ({"streams": 0}, "streams is 0; it must be a whole number, and at least 1"),
     ],
 )
 def test_wrong_settings_are_refused(values: dict[str, Any], said: str) -> None:

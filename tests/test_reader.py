@@ -174,10 +174,18 @@ def test_documents_come_in_several_forms(directory: Path, tmp_path: Path) -> Non
     reader = pointing(directory)
     path = tmp_path / "notes é.txt"
     path.write_text("the x", encoding="utf-8")
-    for given, name in (("the x", "0"), (path, str(path)), (Document("d", "the x"), "d"), (("p", "the x"), "p")):
+    for given, name in (("the x", "0"), (path, str(path)), (Document("d", "the x"), "d")):
         for documents in (given, [given]):
-            assert reader.read(QUESTION, documents).answers[0].document.id == name  # type: ignore[arg-type]
+            assert reader.read(QUESTION, documents).answers[0].document.id == name
+    assert reader.read(QUESTION, [("p", "the x")]).answers[0].document.id == "p"
     assert {a.document.id for a in reader.read(QUESTION, ["x", path, ("p", "x")], top_k=3).answers} == {"0", str(path), "p"}
+
+
+@pytest.mark.parametrize(("given", "said"), [(("the x", "y"), "write .(id, text)."), ({"id": "a", "text": "the x"}, "type dict")])
+def test_what_could_be_misread_is_an_error(reader: Reader, given: Any, said: str) -> None:
+    """A bare tuple of two texts could be a pair or two documents, and a dict is neither: nothing is lost in silence."""
+    with pytest.raises(DataError, match=said):
+        reader.read(QUESTION, given)
 
 
 @pytest.mark.parametrize("empty", [[], "", "   \n", ["", "  "]])

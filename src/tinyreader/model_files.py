@@ -36,6 +36,8 @@ def model_directory(name_or_dir: str | Path, revision: str | None = None, token:
 
     `token` opens models that are private; without one, the Hub's client looks for its own.
     """
+    if not isinstance(name_or_dir, str | Path) or not str(name_or_dir).strip():
+        raise ModelError(f"the model is {name_or_dir!r}; give a directory or a Hub id")
     path = Path(name_or_dir).expanduser()
     if path.is_dir():
         if revision is not None:

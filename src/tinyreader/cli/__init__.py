@@ -77,6 +77,10 @@ def main() -> None:
     """Run the command line; errors raised on purpose become one line and an exit code."""
     try:
         app()
+    except SystemExit as end:
+        if end.code == 1 and type(sys.stdout).__name__ == "PacifyFlushWrapper":  # click's, once nobody reads on: no outcome
+            sys.exit(141)
+        raise
     except Interrupted as stop:
         sys.stderr.write(f"tinyreader: {stop}\n")
         sys.exit(1)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tinyreader.documents.files import HTML_SUFFIXES
 from tinyreader.errors import DataError, MissingExtraError, SettingsError
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ WHOLE_CHARACTERS = 300_000
 
 PASSAGES = 100
 """So many passages are read of more text than that."""
+
+TAKEN_OUT = HTML_SUFFIXES | {".docx"}
+"""Files whose text is not what an editor shows: their lines are those of the text in them."""
 
 _N_SHOWN = 20
 
@@ -148,6 +152,8 @@ def _show(reading: Reading) -> None:
             typer.echo("Nearest:")
     for answer in reading.answers:
         place = f":{answer.line}" if answer.page is None else f", page {answer.page}"
+        if Path(answer.document.id).suffix.lower() in TAKEN_OUT:  # no line of the file, which an editor would look for
+            place = f", line {answer.line} of its text"
         typer.echo(f"{_printable(answer.document.id)}{place}  {answer.score:.0%}")
         typer.echo(f"    {_surroundings(answer)}")
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from tinyreader.export import Exported
 
 
+SAMPLES = 96
+"""Questions on texts of our own, where no data is given."""
+
+
 class ExportEngine(enum.StrEnum):
     """What `--engine` can be."""
 
@@ -42,7 +46,9 @@ def export(
     ] = None,
     data: Annotated[str | None, typer.Option(help="Questions to compare on (default: texts of our own).")] = None,
     questions: Annotated[int, typer.Option(min=1, help="So many questions of them at most.")] = 2000,
-    tolerance: Annotated[float | None, typer.Option(min=0, help="F1 points that may be lost (answerable and not, half each).")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(min=0, help="F1 points that may be lost (answerable and not, half each).")
+    ] = None,
     least_equal: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of answers that must be equal to the original's.")
     ] = None,
@@ -80,12 +86,13 @@ def export(
         raise typer.Exit(1)
 
 
-def some_questions(source: str | None, n: int) -> list[Example] | None:
-    """At most `n` questions, evenly from all of the data."""
+def some_questions(source: str | None, n: int) -> list[Example]:
+    """At most `n` questions, evenly from all of the data; on texts of our own where there is none."""
     from tinyreader.data import load_examples
+    from tinyreader.export import sample_examples
 
     if source is None:
-        return None
+        return list(sample_examples(min(n, SAMPLES)))
     examples = load_examples(source)
     return [examples[i * len(examples) // n] for i in range(n)] if len(examples) > n else list(examples)
 
@@ -98,7 +105,7 @@ def _show(report: Exported) -> None:
     typer.echo(f"  equal answers            {parity.equal_answers:.1%}")
     typer.echo(f"  largest logit difference {parity.largest_logit_difference:.3g} (mean {parity.mean_logit_difference:.2g})")
     if parity.f1 is not None and parity.f1_change is not None:
-        typer.echo(f"  F1                       {parity.f1:.2f} ({parity.f1_change:+.2f})")
+        typer.echo(f"  F1, each kind half       {parity.f1:.2f} ({parity.f1_change:+.2f})")
     if report.kept:
         typer.echo(f"  kept out of int8         {', '.join(report.kept)}")
     for name, size in report.sizes.items():

@@ -12,6 +12,9 @@ from tinyreader.data import Example
 from tinyreader.export.trial import Outcome, Trial
 from tinyreader.metrics import question_scores
 
+MIN_OF_A_KIND = 50
+"""With at least so many answerable and unanswerable questions each kind counts half."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
@@ -90,8 +93,13 @@ def compare(trial: Trial, original: Outcome, other: Outcome) -> Parity:
 
 
 def f1(examples: Sequence[Example], answers: Sequence[str]) -> float:
-    """The mean F1 of the answers, in points: the mean over answerable and over unanswerable questions, averaged."""
+    """The mean F1 of the answers, in points: the mean over answerable and over unanswerable questions, averaged.
+
+    Where there are fewer than `MIN_OF_A_KIND` of either, all questions count alike: one of a few would decide by itself.
+    """
     scores = np.array([question_scores(e, answer)[1] for e, answer in zip(examples, answers, strict=True)])
     impossible = np.array([e.is_impossible for e in examples])
-    kinds = [scores[kind] for kind in (impossible, ~impossible) if kind.any()]
+    kinds = [scores[impossible], scores[~impossible]]
+    if min(map(len, kinds)) < MIN_OF_A_KIND:
+        return 100 * float(scores.mean())
     return 100 * float(np.mean([kind.mean() for kind in kinds]))

@@ -15,7 +15,8 @@ CONTEXT_CHARACTERS = 120
 Readable = str | Path | Document | tuple[str, str]
 """A text, the path of a file (text, Markdown, HTML, PDF or DOCX), a document, or a pair (id, text)."""
 
-Documents = Readable | Iterable[Readable]
+Documents = str | Path | Document | Iterable[Readable]
+"""One text, path or document, or any number of them, pairs among them; a bare tuple of two texts could mean either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,12 @@ def documents_of(given: Documents) -> Iterator[Document]:
 
     A file is read when its turn comes. Raises `DataError` for what is no text and for files that cannot be read.
     """
-    is_one = isinstance(given, str | bytes | Path | Document) or _is_pair(given) or not isinstance(given, Iterable)
+    if _is_pair(given):
+        raise DataError(
+            "a tuple of two texts may be a pair (id, text) or two documents: write [(id, text)] for the one, or a list "
+            "[text, text] for the other"
+        )
+    is_one = isinstance(given, str | bytes | Path | Document | Mapping) or not isinstance(given, Iterable)
     items: Iterable[Any] = [given] if is_one else given  # type: ignore[assignment]
     for number, item in enumerate(items):
         if isinstance(item, str):
@@ -152,7 +158,8 @@ def documents_of(given: Documents) -> Iterator[Document]:
             document = Document(*item)
         else:
             raise DataError(
-                f"document {number} is of type {type(item).__name__}; give a text, a path, a Document or a pair (id, text)"
+                f"document {number} is of type {type(item).__name__}; give a text, a path, a Document or a pair (id, text) of "
+                "two texts"
             )
         require_text(document.text, f"document {document.id!r}")
         yield document

@@ -115,6 +115,8 @@ def read_settings(directory: Path) -> ReaderSettings:
     if not path.is_file():
         return ReaderSettings()
     content = read_json(path).get("settings", {})
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: settings is {content!r}; it must be an object of settings by name")
     try:
         return ReaderSettings().changed(content)
     except (SettingsError, TypeError) as error:

@@ -45,6 +45,7 @@ from tinyreader.serve.settings import ServeSettings
 
 STATIC = Path(__file__).parent / "static"
 NDJSON = "application/x-ndjson"
+FRESH = {"cache-control": "no-cache"}
 
 _DESCRIPTION = "Answers questions with verbatim pieces of texts, and says where they stand, or that there is no answer."
 
@@ -173,10 +174,20 @@ def _add_files(app: FastAPI) -> None:
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def index() -> Response:
         if (STATIC / "index.html").is_file():
-            return FileResponse(STATIC / "index.html")
+            return FileResponse(STATIC / "index.html", headers=FRESH)
         return PlainTextResponse("Tinyreader is here. What it answers is described at /docs.\n")
 
-    app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
+    app.mount("/static", _Files(directory=STATIC, check_dir=False), name="static")
+
+
+class _Files(StaticFiles):
+    """The page's files, which browsers ask for again: those of two versions do not fit together."""
+
+    def file_response(self, *args: Any, **named: Any) -> Response:
+        """The file, or that it is the same still."""
+        response = super().file_response(*args, **named)
+        response.headers.update(FRESH)
+        return response
 
 
 async def _body(request: Request, entry: Entry, settings: ServeSettings) -> bytes:

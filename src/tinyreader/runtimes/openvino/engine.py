@@ -44,8 +44,8 @@ class EngineSettings:
         if self.precision not in ("auto", "fp32", "bf16", "int8"):
             raise SettingsError(f'precision is {self.precision!r}; it must be "auto", "fp32", "bf16" or "int8".')
         for name, value in (("threads", self.threads), ("streams", self.streams)):
-            if value is not None and value < 1:
-                raise SettingsError(f"{name} is {value}; it must be at least 1.")
+            if value is not None and (type(value) is not int or value < 1):
+                raise SettingsError(f"{name} is {value!r}; it must be a whole number, and at least 1.")
 
     @property
     def may_double(self) -> bool:

@@ -7,7 +7,8 @@ import { element } from "./view.js";
 export async function copy(text, button, said = "Copied.") {
   const isDone = await toClipboard(text);
   if (!isDone) {
-    const area = element("textarea", { class: "by-hand", readonly: true, "aria-label": "The browser does not let this page copy. Copy it from here." });
+    const why = "The browser does not let this page copy. Copy it from here.";
+    const area = element("textarea", { class: "by-hand", readonly: true, "aria-label": why });
     area.value = text;
     button.closest("p").after(area);
     area.select();
