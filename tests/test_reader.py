@@ -181,7 +181,9 @@ def test_documents_come_in_several_forms(directory: Path, tmp_path: Path) -> Non
     assert {a.document.id for a in reader.read(QUESTION, ["x", path, ("p", "x")], top_k=3).answers} == {"0", str(path), "p"}
 
 
-@pytest.mark.parametrize(("given", "said"), [(("the x", "y"), "write .(id, text)."), ({"id": "a", "text": "the x"}, "type dict")])
+@pytest.mark.parametrize(
+    ("given", "said"), [(("the x", "y"), r"write \[\(id, text\)\]"), ({"id": "a", "text": "the x"}, "type dict")]
+)
 def test_what_could_be_misread_is_an_error(reader: Reader, given: Any, said: str) -> None:
     """A bare tuple of two texts could be a pair or two documents, and a dict is neither: nothing is lost in silence."""
     with pytest.raises(DataError, match=said):

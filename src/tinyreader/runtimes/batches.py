@@ -12,7 +12,7 @@ from tinyreader.windows import Window, padded_length
 
 FloatArray = npt.NDArray[np.float32]
 
-MAX_BATCH_TOKENS = 4096
+MAX_BATCH_TOKENS = 2048
 
 
 def run_windows(

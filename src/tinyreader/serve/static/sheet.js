@@ -2,7 +2,7 @@
 
 import { at, state } from "./state.js";
 import { lengthOf, located, wellFormed } from "./text.js";
-import { count, element, fillText } from "./view.js";
+import { count, element, fillText, LIKELY } from "./view.js";
 
 const MUCH = 10_000; // units; Chromium takes 18 seconds to paste 100 pages into a field, and no time to show them
 const MOST_LINES = 5000; // as it does to fill a field with 50,000 lines
@@ -13,16 +13,22 @@ const MOST_LINES = 5000; // as it does to fill a field with 50,000 lines
  * example(), changed(), pasted(), back().
  */
 export function renderSheet(acts) {
-  const { chosen, opened, result } = state;
+  const { chosen, opened } = state;
   if (state.source === "folder") {
     if (!opened) return renderFolder();
-    const answers = result?.source === "folder" ? result.answers.filter((answer) => answer.document === opened.id) : [];
-    return renderReading(opened.id, opened.text, answers, [], acts);
+    return renderReading(opened.id, opened.text, marked((answer) => !answer.owner && answer.document === opened.id), [], acts);
   }
   if (state.isEdited) return renderEditor(chosen, acts);
-  const answers = result?.answers.filter((answer) => answer.owner === chosen) ?? [];
+  const answers = marked((answer) => answer.owner === chosen);
   const edit = hasLines(chosen.text, MOST_LINES) ? [] : [plain("Edit", acts.edit)];
   return renderReading(chosen.name, chosen.text, answers, [...edit, plain("Remove", acts.remove)], acts);
+}
+
+/** The answers that are marked, of those wanted: the likely ones, and the one that is looked at. */
+function marked(isWanted) {
+  const { result, current } = state;
+  const isSeen = ({ number, score }) => number === current || (result.hasAnswer && score >= LIKELY);
+  return result?.answers.filter((answer) => isWanted(answer) && isSeen(answer)) ?? [];
 }
 
 function hasLines(text, n) {

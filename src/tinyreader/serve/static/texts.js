@@ -4,7 +4,7 @@ import { textOf } from "./files.js";
 import { call, Refusal } from "./server.js";
 import { renderSheet } from "./sheet.js";
 import { at, complain, newText, say, showTrouble, state } from "./state.js";
-import { count, element } from "./view.js";
+import { count, element, LIKELY } from "./view.js";
 
 const EXAMPLE = {
   question: "Who designed the bridge?",
@@ -128,7 +128,7 @@ function renderList() {
   const answers = state.result?.source === "texts" ? state.result.answers : [];
   at("list").replaceChildren(
     ...(at("list").hidden ? [] : state.texts).map((text) => {
-      const n = state.result?.hasAnswer ? answers.filter((answer) => answer.owner === text && answer.score >= 0.01).length : 0;
+      const n = state.result?.hasAnswer ? answers.filter((answer) => answer.owner === text && answer.score >= LIKELY).length : 0;
       return element(
         "li",
         {},

@@ -2,6 +2,8 @@
 
 import { blocksOf, lengthOf } from "./text.js";
 
+export const LIKELY = 0.01; // candidates below this score are folded away, and not marked
+
 /** An element: attributes and listeners (`onclick`) from an object, then children; texts become text nodes. */
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
@@ -49,7 +51,7 @@ export function answersOf(result, acts) {
   const { answers, hasAnswer } = result;
   const rest = hasAnswer ? answers.slice(1) : answers;
   const parts = [hasAnswer ? bestOf(answers[0], acts) : noneOf(result)];
-  const likely = hasAnswer ? rest.filter((answer) => answer.score >= 0.01) : [];
+  const likely = hasAnswer ? rest.filter((answer) => answer.score >= LIKELY) : [];
   const unlikely = rest.filter((answer) => !likely.includes(answer));
   if (likely.length) parts.push(element("h3", {}, "Other candidates"), listOf(likely, acts));
   if (unlikely.length) {
