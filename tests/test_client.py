@@ -45,7 +45,7 @@ def test_one_line_moves_code_from_here_to_there(server: Running, client: Client,
     path = tmp_path / "notes.txt"
     path.write_text("the bridge\fwas built in it\n" * 3)
     paged = [Document("d", TEXT, (0, 4)), Document("d", text(30))]
-    forms: list[Any] = [TEXT, [text(80), TEXT], ("mine", TEXT), paged, path, [], ["  ", TEXT, ""]]
+    forms: list[Any] = [TEXT, [text(80), TEXT], [("mine", TEXT)], paged, path, [], ["  ", TEXT, ""]]
     for documents in forms:
         assert client.read(QUESTION, documents, top_k=4) == local.read(QUESTION, documents, top_k=4)
     asked = [Question(f"{QUESTION} {n}", [text(30, n), TEXT], n) for n in range(70)]
