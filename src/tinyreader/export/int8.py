@@ -39,9 +39,8 @@ class Int8Search:
     def runtime(self, precision: Precision, plan: Int8Plan | None = None) -> OpenVinoRuntime:
         """The model with the plan; what is not int8 is computed in `precision`."""
         settings = EngineSettings(precision, self.threads, streams=1)
-        return OpenVinoRuntime(
-            lambda: build_model(self.architecture, self.weights, precision, plan), facts_of(self.architecture), settings
-        )
+        model = build_model(self.architecture, self.weights, precision, plan)
+        return OpenVinoRuntime(model, facts_of(self.architecture), settings)
 
     def find(self, calibration: Trial, held: Trial, tolerance: Tolerance, original: Outcome | None = None) -> Int8Plan:
         """The plan with the fewest products kept whose loss on the held questions is within the tolerance.

@@ -56,20 +56,13 @@ class Checkpoint(Mapping[str, FloatArray]):
         self.directory = directory
         self.prefix = prefix
         self.entries: dict[str, Entry] = {}
-        self._held: dict[str, FloatArray] = {}
         for path in _safetensors(directory):
             for entry in _entries(path):
                 own = _own_name(entry.name, prefix)
                 if own not in self.entries or f"{prefix}." in entry.name:
                     self.entries[own] = entry
 
-    def hold(self, name: str) -> None:
-        """Keep a tensor in memory, so that all who ask for it get the same array."""
-        self._held[name] = self[name]
-
     def __getitem__(self, name: str) -> FloatArray:
-        if name in self._held:
-            return self._held[name]
         entry = self.entries[name]
         if entry.kind not in FORMATS:
             raise ModelError(f"{entry.path}: {entry.name} is stored as {entry.kind}; only {', '.join(FORMATS)} can be read")

@@ -72,11 +72,9 @@ class Engine:
 def open_model(directory: Path, engine: str, precision: str, threads: int | None) -> Engine:
     """The engine of a model's directory; raises what `open_engine` raises."""
     single: Any = open_engine(directory, engine, precision, threads)  # type: ignore[arg-type]
-    if single.engine != "openvino" or (threads or os.cpu_count() or 1) < 2:
+    if single.engine != "openvino" or single.settings.n_threads < 2:
         return Engine(single)
-    from tinyreader.runtimes.openvino import EngineSettings, open_openvino
-
-    return Engine(single, open_openvino(directory, EngineSettings(single.precision, threads, streams=2)))
+    return Engine(single, single.with_streams(2))
 
 
 def serve_calls(engine: Engine, given: BinaryIO, answers: BinaryIO) -> None:

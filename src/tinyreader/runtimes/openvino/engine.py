@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -50,7 +50,13 @@ class EngineSettings:
     @property
     def may_double(self) -> bool:
         """Whether long streams are to be computed two batches at a time."""
-        return self.streams is None and (self.threads or os.cpu_count() or 1) > 1
+        return self.streams is None and self.n_threads > 1
+
+    @property
+    def n_threads(self) -> int:
+        """The threads that compute: as many as are wanted, at most one for each core this process may use."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(self.threads or cores, cores)
 
 
 class OpenVinoRuntime:
@@ -58,16 +64,16 @@ class OpenVinoRuntime:
 
     engine = "openvino"
 
-    def __init__(self, build: Callable[[], ov.Model], facts: ModelFacts, settings: EngineSettings) -> None:
-        """Compile the model that `build` makes; the settings' precision must be the model's own, no longer "auto"."""
+    def __init__(self, model: ov.Model, facts: ModelFacts, settings: EngineSettings) -> None:
+        """Compile the model; the settings' precision must be its own, no longer "auto"."""
         self.facts = facts
         self.pad_id, self.max_tokens, self.vocab_size = facts.pad_id, facts.max_tokens, facts.vocab_size
         self.takes_segments = facts.takes_segments
         self.settings = settings
         self.precision = settings.precision
-        self._build = build
         n_streams = settings.streams or 1
-        self.compiled = _compile(build(), replace(settings, streams=n_streams))
+        self._model = model  # whatever is compiled of it shares its weights
+        self.compiled = _compile(self._model, replace(settings, streams=n_streams))
         self._double: ov.CompiledModel | None = None
         self._doubling = threading.Lock()
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -95,11 +101,15 @@ class OpenVinoRuntime:
                 compiled, n_streams = self.doubled(), 2
         yield from _streamed(compiled, 2 * n_streams, map(self.facts.named, batches))
 
+    def with_streams(self, streams: int) -> OpenVinoRuntime:
+        """The same network compiled for so many batches at a time, sharing this one's weights."""
+        return OpenVinoRuntime(self._model, self.facts, replace(self.settings, streams=streams))
+
     def doubled(self) -> ov.CompiledModel:
         """The model compiled for two batches at a time; made once, when it is first asked for."""
         with self._doubling:
             if self._double is None:
-                self._double = _compile(self._build(), replace(self.settings, streams=2))
+                self._double = _compile(self._model, replace(self.settings, streams=2))
             return self._double
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import openvino as ov
 
 from tinyreader.errors import MissingExtraError, ModelError, SettingsError
 from tinyreader.model_files import has_weights, model_fingerprint
-from tinyreader.runtimes.architecture import WORDS, Architecture, read_architecture
+from tinyreader.runtimes.architecture import Architecture, read_architecture
 from tinyreader.runtimes.cache import kept
 from tinyreader.runtimes.checkpoint import Checkpoint
 from tinyreader.runtimes.facts import exported_precision, facts_of, is_known, read_facts, write_facts
@@ -40,7 +39,7 @@ def open_openvino(directory: str | Path, settings: EngineSettings | None = None)
         plan = read_plan(directory, architecture.linears())
     else:
         settings = replace(settings, precision=precision)
-    return OpenVinoRuntime(builder(directory, precision, plan), facts_of(architecture), settings)
+    return OpenVinoRuntime(load_model(directory, precision, plan)[1], facts_of(architecture), settings)
 
 
 def load_model(directory: Path, precision: Precision, plan: Int8Plan | None = None) -> tuple[Architecture, ov.Model]:
@@ -49,15 +48,6 @@ def load_model(directory: Path, precision: Precision, plan: Int8Plan | None = No
     weights = Checkpoint(directory, architecture.family.prefix)
     weights.check(architecture.tensors(), architecture.n_layers)
     return architecture, build_model(architecture, weights, precision, plan)
-
-
-def builder(directory: Path, precision: Precision, plan: Int8Plan | None = None) -> Callable[[], ov.Model]:
-    """A function that makes the directory's network, as often as it is called; all of them share the embeddings' memory."""
-    architecture = read_architecture(directory)
-    weights = Checkpoint(directory, architecture.family.prefix)
-    weights.check(architecture.tensors(), architecture.n_layers)
-    weights.hold(WORDS)
-    return lambda: build_model(architecture, weights, precision, plan)
 
 
 def converted(directory: Path) -> Path:
@@ -88,8 +78,9 @@ def _open_ir(directory: Path, settings: EngineSettings) -> OpenVinoRuntime:
     """The runtime of the OpenVINO files in that directory."""
     wanted = _precision_of_ir(settings.precision, exported_precision(directory), directory)
     path = directory / IR_FILE
-    facts = read_facts(directory, _input_names(path))
-    return OpenVinoRuntime(lambda: _read(path), facts, replace(settings, precision=wanted))
+    model = _read(path)
+    facts = read_facts(directory, _input_names(path, model))
+    return OpenVinoRuntime(model, facts, replace(settings, precision=wanted))
 
 
 def _precision_of_ir(wanted: PrecisionName, held: str | None, directory: Path) -> PrecisionName:
@@ -118,9 +109,8 @@ def _read(path: Path) -> ov.Model:
         raise ModelError(f"{path} is damaged, or its .bin file is: {reason}. Export the model again") from None
 
 
-def _input_names(path: Path) -> set[str]:
+def _input_names(path: Path, model: ov.Model) -> set[str]:
     """The names of the network's inputs; `ModelError` unless it is a reader's."""
-    model = _read(path)
     inputs = {one.get_any_name() for one in model.inputs}
     outputs = [one.get_any_name() for one in model.outputs]
     if not {"input_ids", "attention_mask"} <= inputs <= {"input_ids", "attention_mask", "token_type_ids"} or outputs != [
