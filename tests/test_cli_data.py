@@ -259,3 +259,27 @@ def test_split_does_not_overwrite_what_it_splits(run: Run, tmp_path: Path) -> No
     assert source.read_bytes() == before
     assert not (tmp_path / "held-out.json").exists()
     assert run("split", source, "-o", tmp_path / "parts", "--held-out", "0.5").code == 0
+
+
+def test_sample(run: Run, tmp_path: Path) -> None:
+    """A part with the share that was asked for, with questions put elsewhere among it; the counts are in the result."""
+    texts = ("The mill was built in 1811.", "The bridge is younger.", "Boats came up the river.")
+    rows = [row(f"q{n}", context=text, answers={"text": [text[:8]], "answer_start": [0]}) for n, text in enumerate(texts)]
+    source = write_rows(tmp_path / "all.jsonl", *rows, row("none", context=texts[0], answers={"text": [], "answer_start": []}))
+    outcome = run("sample", source, "-o", tmp_path / "part.json", "--elsewhere", 2, "--unanswerable", "0.5", "--seed", 4)
+    assert outcome.code == 0, outcome.err
+    drawn = load_examples(tmp_path / "part.json")
+    assert (len(drawn), sum(one.is_impossible for one in drawn)) == (6, 3)
+    assert outcome.result["out"]["n_questions"] == 6
+    assert (outcome.result["n_unanswerable"], outcome.result["n_elsewhere"]) == (3, 2)
+    assert "2 questions put to another paragraph" in outcome.err
+    assert run("sample", source, "-o", tmp_path / "all.json").result["out"]["n_questions"] == 4
+
+
+def test_sample_refuses_what_makes_no_sense(run: Run, good: Path, tmp_path: Path) -> None:
+    """More questions than there are, and overwriting the data, stop with the reason."""
+    outcome = run("sample", good, "-o", tmp_path / "part.json", "--questions", 99)
+    assert outcome.code == 2
+    assert "99 questions are wanted, but there are 3" in outcome.err
+    assert run("sample", good, "-o", good).code == 2
+    assert not (tmp_path / "part.json").exists()

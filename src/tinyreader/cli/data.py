@@ -1,4 +1,4 @@
-"""`tinyreader data`: check, stats, split, convert."""
+"""`tinyreader data`: check, stats, split, sample, convert."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from tinyreader.data import (
     Example,
     Finding,
     ReadReport,
+    ask_elsewhere,
     check,
     fingerprint,
     load_examples,
+    sample,
     split_by_article,
     stats,
     writer_for,
 )
 from tinyreader.data.findings import visible
+from tinyreader.data.sample import ELSEWHERE
 from tinyreader.errors import DataError, SettingsError
 from tinyreader.files import require_output
 
-app = typer.Typer(help="Check, describe, split and convert question-answering data.", no_args_is_help=True)
+app = typer.Typer(help="Check, describe, split, sample and convert question-answering data.", no_args_is_help=True)
 
 
 class BadExamples(StrEnum):
@@ -128,6 +131,58 @@ def split_command(
         seed=seed,
         train=_write(train, parts[0]),
         held_out=_write(aside, parts[1]),
+        reading=_counts(report),
+    )
+
+
+@app.command("sample")
+def sample_command(
+    file: FileArgument,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", metavar="OUT", help="A name ending with .json (SQuAD), .jsonl, or .gz.", show_default=False
+        ),
+    ],
+    questions: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many questions (default: as many as can be).")
+    ] = None,
+    unanswerable: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", min=0, max=1, help="The share that has no answer (default: as it comes)."),
+    ] = None,
+    elsewhere: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Put N answerable questions to another paragraph of their article too: more without an answer.",
+        ),
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Draws the questions.")] = 0,
+    split: SplitOption = None,
+    on_bad: OnBadOption = BadExamples.error,
+    rejects: RejectsOption = None,
+) -> None:
+    """Write a part of FILE with so many unanswerable questions; --elsewhere makes more before they are drawn."""
+    writer_for(out)
+    require_output(out, "--out", {"the data": file, "the file of --rejects": rejects})
+    examples, report = _load(file, split, on_bad, rejects)
+    made = ask_elsewhere(examples, elsewhere, seed) if elsewhere else None
+    if made is not None:
+        typer.echo(
+            f"{len(made.examples)} questions put to another paragraph; {made.n_without_place} more were drawn that have none "
+            "without their answer's words",
+            err=True,
+        )
+        examples.extend(made.examples)
+    drawn = sample(examples, n_questions=questions, unanswerable=unanswerable, seed=seed)
+    _finish(
+        file=file,
+        seed=seed,
+        out=_write(drawn, out),
+        n_unanswerable=sum(example.is_impossible for example in drawn),
+        n_elsewhere=sum(example.id.endswith(f"-{ELSEWHERE}") for example in drawn) if made else 0,
         reading=_counts(report),
     )
 

@@ -7,6 +7,7 @@ from tinyreader.data.example import Answer, Example
 from tinyreader.data.findings import KINDS, CheckReport, Finding, OnBad, ReadReport
 from tinyreader.data.hashing import Fingerprint, fingerprint
 from tinyreader.data.read import Source, check, iter_examples, load_examples, require_rereadable
+from tinyreader.data.sample import Elsewhere, ask_elsewhere, sample
 from tinyreader.data.split import split_by_article
 from tinyreader.data.write import write_jsonl, write_squad, writer_for
 
@@ -15,6 +16,7 @@ __all__ = [
     "Answer",
     "CheckReport",
     "DataStats",
+    "Elsewhere",
     "Example",
     "Finding",
     "Fingerprint",
@@ -22,11 +24,13 @@ __all__ = [
     "Quantiles",
     "ReadReport",
     "Source",
+    "ask_elsewhere",
     "check",
     "fingerprint",
     "iter_examples",
     "load_examples",
     "require_rereadable",
+    "sample",
     "split_by_article",
     "stats",
     "write_jsonl",
