@@ -65,12 +65,25 @@ def test_other_tokens_cannot_be_compared(tmp_path: Path) -> None:
         layers.agreement(student, teacher, EXAMPLES, SETTINGS)
 
 
-def test_attention_that_cannot_be_observed_is_left_out(tmp_path: Path) -> None:
-    """Of an architecture with an attention of its own, hidden states are compared and attention is None."""
+@pytest.mark.parametrize("family", ["mpnet", "deberta-v2"])
+def test_attention_of_a_models_own_kind_is_as_it_tells(tmp_path: Path, family: str) -> None:
+    """Of an architecture with an attention of its own, what it gives out is compared and shown: rows that sum to 1."""
+    inside = layers.Inside(write_reader(tmp_path, family))
+    attention = layers.agreement(inside, inside, EXAMPLES, SETTINGS)["attention"]
+    assert np.allclose(np.diag(attention), 0)
+    (window,) = Windower(inside.loaded.tokenizer, SETTINGS).windows(EXAMPLES[:1])
+    shown = np.stack(inside.observe(window)[1])
+    assert shown.shape == (inside.n_layers, inside.network.n_heads, len(window), len(window))
+    assert np.allclose(shown.sum(-1), 1, atol=1e-5)
+    assert layers.attention_view(inside, EXAMPLES[0], SETTINGS, (0, 3)) is not None
+
+
+def test_attention_that_is_not_given_out_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a model that tells nothing, hidden states are compared, attention is None and nothing is shown."""
     inside = layers.Inside(write_reader(tmp_path, "mpnet"))
+    monkeypatch.setattr(inside.network, "told_attention", lambda _: ())
     assert layers.agreement(inside, inside, EXAMPLES, SETTINGS)["attention"] is None
-    with pytest.raises(ModelError, match="cannot be observed"):
-        layers.attention_view(inside, EXAMPLES[0], SETTINGS, (0, 3))
+    assert layers.attention_view(inside, EXAMPLES[0], SETTINGS, (0, 3)) is None
 
 
 def test_attention_is_shown_about_the_answer(tmp_path: Path) -> None:

@@ -106,17 +106,28 @@ class Network:
                 f"the attention of a {self.config.model_type} model cannot be observed (its code computes it apart from "
                 'Transformers\' attention interface). Set attention = "none" in this stage.'
             )
-        inputs: dict[str, Tensor] = {"input_ids": batch.input_ids}
+        kept: dict[int, Tensor] = {}
+        with self._observing(frozenset(hidden), kept), recording(kind, wanted) if wanted else nullcontext() as recorder:
+            out = self.model(**self._inputs(batch))
+        return Outputs(
+            out.start_logits.float(), out.end_logits.float(), kept, recorder.kept if recorder is not None else {}
+        )
+
+    def told_attention(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Attention probabilities [B, heads, L, L] of each layer as the model's own code gives them out, after any dropout;
+        empty where it gives none.
+        """
+        told = getattr(self.model(**self._inputs(batch), output_attentions=True), "attentions", None) or ()
+        return tuple(told) if len(told) == self.n_layers and all(one is not None for one in told) else ()
+
+    def _inputs(self, batch: Batch) -> dict[str, Tensor]:
+        """What the model is called with."""
+        inputs = {"input_ids": batch.input_ids}
         if batch.padded or not self.shows_attention:
             inputs["attention_mask"] = batch.mask
         if self.takes_segments:
             inputs["token_type_ids"] = batch.segment_ids
-        kept: dict[int, Tensor] = {}
-        with self._observing(frozenset(hidden), kept), recording(kind, wanted) if wanted else nullcontext() as recorder:
-            out = self.model(**inputs)
-        return Outputs(
-            out.start_logits.float(), out.end_logits.float(), kept, recorder.kept if recorder is not None else {}
-        )
+        return inputs
 
     def _cast(self, precision: Precision) -> None:
         """Weights to the precision; embeddings and head convert what they give and take. Buffers stay as they are."""

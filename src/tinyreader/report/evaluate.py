@@ -218,11 +218,10 @@ def _eye(
             item["views"].append({"who": who, "said": read.text if read.answered else "", **view})
         if options.layers:
             inside = layers.Inside(directory)
-            if inside.network.shows_attention:
-                for item, example, n in islice(zip(items, chosen, rows, strict=True), ATTENTION_EXAMPLES):
-                    around = _around(example, questions[n])
-                    view = layers.attention_view(inside, example, _window_settings(reader), around)
-                    item["attention"].append({"who": who, **view})
+            for item, example, n in islice(zip(items, chosen, rows, strict=True), ATTENTION_EXAMPLES):
+                shown = layers.attention_view(inside, example, _window_settings(reader), _around(example, questions[n]))
+                if shown is not None:
+                    item["attention"].append({"who": who, **shown})
     return items
 
 

@@ -69,14 +69,15 @@ class Inside:
         import torch
 
         layers = range(1, self.n_layers + 1)
-        shows = self.network.shows_attention
+        batch = _batch(window)
+        ours = self.network.shows_attention
         with torch.no_grad():
             out = self.network.forward(
-                _batch(window), hidden=[0, *layers], attention=layers if shows else (),
-                kind="probabilities" if shows else "none",
-            )  # fmt: skip
+                batch, hidden=[0, *layers], attention=layers if ours else (), kind="probabilities" if ours else "none"
+            )
+            attention = [out.attention[m] for m in layers] if ours else self.network.told_attention(batch)
         hidden = [out.hidden[m][0].double().numpy() for m in (0, *layers)]
-        return hidden, [out.attention[m][0].float().numpy() for m in layers] if shows else []
+        return hidden, [one[0].float().numpy() for one in attention]
 
 
 def agreement(
@@ -115,8 +116,11 @@ def agreement(
     }  # fmt: skip
 
 
-def attention_view(inside: Inside, example: Example, settings: WindowSettings, around: tuple[int, int]) -> dict[str, Any]:
-    """The attention of one window of the example for the page: up to `MAX_SHOWN_TOKENS` tokens about the code points `around`.
+def attention_view(
+    inside: Inside, example: Example, settings: WindowSettings, around: tuple[int, int]
+) -> dict[str, Any] | None:
+    """The attention of one window of the example for the page: up to `MAX_SHOWN_TOKENS` tokens about the code points `around`;
+    None where the model gives none out.
 
     `tokens` are the texts of the m tokens shown; `layers` and `heads` counts; `values` the square roots of the probabilities,
     uint8 [layers, heads, m, m] from 0 to 255 in base64 (roots, for most are small).
@@ -126,7 +130,7 @@ def attention_view(inside: Inside, example: Example, settings: WindowSettings, a
     shown = _shown(window, around)
     _, attention = inside.observe(window)
     if not attention:
-        raise ModelError(f"the attention of a {inside.loaded.config.model_type} model cannot be observed")
+        return None
     stack = np.stack([layer[:, shown][:, :, shown] for layer in attention])
     return {
         "tokens": [inside.loaded.tokenizer.id_to_token(int(window.input_ids[i])) or "" for i in shown],
