@@ -1,0 +1,184 @@
+"""The tries behind the starter reader, each a resumable `tinyreader` command, and their table with bootstrap intervals.
+
+    python benchmarks/experiments.py labels prediction --teacher DIR --encoder DIR --train squad2-train.json \\
+        --dev squad2-dev-a.json --work runs/starter --rate 1e-4
+
+Articles of the training set are kept aside first: choices are made by them (F1 at the best threshold, half of the questions
+unanswerable), and the development data is only reported. All rows have the same first weights and, by `windows`, the same
+number of optimiser steps summed over their stages; what they differ in is in recipes/starter-rows.toml. The teacher's outputs
+are computed once for each part of the data and shared by the rows. Run the script again after a stop: it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyreader.data import Example, load_examples
+from tinyreader.metrics import bootstrap_interval, paired_bootstrap, question_scores
+
+HERE = Path(__file__).parent
+BATCH = 32
+HELD_OUT, SEED = 9000, 11
+PARTS = {
+    "plain": [],
+    "mixed": ["--unanswerable", "0.333"],
+    "elsewhere": ["--elsewhere", "16000", "--unanswerable", "0.4"],
+}
+"""How each part of the training data is drawn, as options of `tinyreader data sample`."""
+
+STAGES = ("labels", "intermediate", "prediction")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A try: windows seen in all, the part of the data, the share of the steps by stage, and other settings."""
+
+    name: str
+    windows: int
+    data: str
+    stages: dict[str, float]
+    set: list[str]
+
+
+def main() -> None:
+    options = arguments()
+    rows = [read_row(name) for name in options.rows]
+    held_out = prepare(options)
+    records = {row.name: run_row(row, options) for row in rows}
+    print(table(rows, records, options, held_out))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="+", help="rows of recipes/starter-rows.toml; differences are to the first")
+    parser.add_argument("--teacher", required=True)
+    parser.add_argument("--encoder", required=True)
+    parser.add_argument("--train", default="rajpurkar/squad_v2")
+    parser.add_argument("--dev", required=True)
+    parser.add_argument("--work", type=Path, default=Path("runs/starter"))
+    parser.add_argument("--rate", type=float, default=1e-4, help="learning rate of rows that set none")
+    return parser.parse_args()
+
+
+def read_row(name: str) -> Row:
+    """The row of that name."""
+    known = tomllib.loads((HERE / "recipes" / "starter-rows.toml").read_text("utf-8"))
+    if name not in known:
+        raise SystemExit(f"there is no row {name!r}; there are: {', '.join(known)}")
+    return Row(name, **known[name])
+
+
+def prepare(options: argparse.Namespace) -> list[Example]:
+    """Split the training data once and draw its parts; gives the questions to choose by."""
+    split, work = options.work / "split", options.work
+    if not (split / "held-out.json").exists():
+        tinyreader("data", "split", options.train, "-o", str(split), "--held-out", str(HELD_OUT), "--seed", str(SEED))
+    for name, how in PARTS.items():
+        if not (work / f"{name}.json").exists():
+            tinyreader("data", "sample", str(split / "train.json"), "-o", str(work / f"{name}.json"), *how, "--seed", "1")
+    judge = work / "judge.json"
+    if not judge.exists():
+        tinyreader("data", "sample", str(split / "held-out.json"), "-o", str(judge), "--unanswerable", "0.5", "--seed", "1")
+    return load_examples(judge)
+
+
+def run_row(row: Row, options: argparse.Namespace) -> dict[str, Any]:
+    """The record of the row's run, which is made, gone on with, or found done."""
+    out = options.work / row.name
+    settings = [f"student.model={options.encoder}", f"data.train={options.work / row.data}.json", f"data.dev={options.dev}"]
+    steps = -(-row.windows // BATCH)
+    for stage in STAGES:
+        share = row.stages.get(stage, 0.0)
+        settings.append(f"stages.{stage}=" if not share else f"stages.{stage}.max_steps={round(steps * share)}")
+        if share and stage != "intermediate" and not any(f"{stage}.learning_rate" in one for one in row.set):
+            settings.append(f"stages.{stage}.learning_rate={options.rate:g}")
+    if set(row.stages) - {"labels"}:
+        settings += [f"teacher.model={options.teacher}", f"training.teacher_outputs={options.work / 'teacher-outputs'}"]
+    else:
+        settings.append("training.teacher_engine=torch")
+    record = out / "student" / "run.json"
+    if not record.exists():
+        command = ["distil", str(HERE / "recipes" / "starter.toml"), "-o", str(out)]
+        tinyreader(*command, *(part for one in [*settings, *row.set] for part in ("--set", one)))
+    judged = options.work / f"{row.name}.judged.json"
+    if not judged.exists():
+        tinyreader("predict", str(out / "student"), str(options.work / "judge.json"), "-o", str(judged),
+                   "--null-odds", str(odds_file(judged)), "--null-threshold", "off")  # fmt: skip
+    return dict(json.loads(record.read_text("utf-8")))
+
+
+def odds_file(predictions: Path) -> Path:
+    """Where the null odds of those predictions are."""
+    return predictions.with_suffix(".odds.json")
+
+
+def tinyreader(*arguments: str) -> None:
+    """Run the command, which is printed first."""
+    print(shlex.join(["tinyreader", *arguments]), flush=True)
+    subprocess.run([sys.executable, "-m", "tinyreader", *arguments], check=True, stdout=subprocess.DEVNULL)
+
+
+def table(
+    rows: list[Row], records: dict[str, dict[str, Any]], options: argparse.Namespace, held_out: list[Example]
+) -> str:
+    """A Markdown table: held-out F1, and on the development data EM, F1 and that of answerable questions; differences."""
+    dev = load_examples(options.dev)
+    lines = [
+        "| row | held-out F1 | dev EM | dev F1 (95 %) | answerable F1, no-answer off (95 %) | windows | minutes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    kept: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for row in rows:
+        record, folder = records[row.name], options.work / row.name
+        judged = options.work / f"{row.name}.judged.json"
+        chosen = best(*scores(held_out, judged, odds_file(judged)))
+        f1, odds, impossible = scores(dev, folder / "predictions.json", folder / "null_odds.json")
+        found = record["scores"]
+        at_best = np.where(odds > found["best_f1_thresh"], impossible, f1)
+        kept[row.name] = (at_best, f1[~impossible])
+        minutes = (sum(stage["seconds"] for stage in record["stages"]) + record["teacher_pass_seconds"]) / 60
+        lines.append(
+            f"| {row.name} | {100 * chosen:.1f} | {found['best_exact']:.1f} | {found['best_f1']:.1f} {interval(at_best)} "
+            f"| {found['answered_f1']:.1f} {interval(f1[~impossible])} | {row.windows} | {minutes:.1f} |"
+        )
+    first = rows[0].name
+    for row in rows[1:]:
+        for what, which in (("F1", 0), ("answerable F1", 1)):
+            gain = paired_bootstrap(kept[row.name][which], kept[first][which])
+            span = f"[{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"
+            lines.append(f"{row.name} - {first}, {what}: {100 * gain.mean:+.2f} {span}")
+    return "\n".join(["", *lines])
+
+
+def scores(examples: list[Example], predictions: Path, odds: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """F1 of each best answer (0 to 1), null odds, and whether there is no answer, each [n]."""
+    answers, null = (json.loads(path.read_text("utf-8")) for path in (predictions, odds))
+    f1 = np.array([question_scores(e, answers[e.id])[1] for e in examples])
+    return f1, np.array([null[e.id] for e in examples]), np.array([e.is_impossible for e in examples])
+
+
+def best(f1: np.ndarray, odds: np.ndarray, impossible: np.ndarray) -> float:
+    """The best F1 (0 to 1) of any threshold: the questions of the lowest odds are answered, the others left out."""
+    order = np.argsort(odds, kind="stable")
+    answered = np.concatenate([[0.0], np.cumsum(f1[order])])
+    left_out = np.concatenate([np.cumsum(impossible[order][::-1])[::-1], [0]])
+    return float(np.max(answered + left_out)) / len(f1)
+
+
+def interval(values: np.ndarray) -> str:
+    low, high = bootstrap_interval(values)
+    return f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+if __name__ == "__main__":
+    main()
