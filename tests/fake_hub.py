@@ -1,4 +1,4 @@
-"""A stand-in for the Hub's API on this machine: what `huggingface_hub` asks when a model is published, and no more."""
+"""A stand-in for the Hub's API on this machine: what `huggingface_hub` asks when a model is published or downloaded."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+COMMIT = "0" * 40
+
 
 @dataclass
 class Repository:
@@ -20,6 +22,10 @@ class Repository:
     private: bool = False
     branches: dict[str, dict[str, bytes]] = field(default_factory=lambda: {"main": {}})
     messages: list[str] = field(default_factory=list)
+
+    def files(self, revision: str) -> dict[str, bytes]:
+        """The files of a branch, or of the one commit that the main branch has."""
+        return self.branches["main" if revision == COMMIT else revision]
 
 
 @dataclass
@@ -98,6 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._send(200, {"errors": [], "warnings": []})
             case _, ["api", "models", owner, name, *rest]:
                 return self._model(method, f"{owner}/{name}", rest, body)
+            case "GET" | "HEAD", [owner, name, "resolve", revision, *path]:
+                return self._file(f"{owner}/{name}", revision, "/".join(path))
             case "POST", [owner, name, "info", "lfs", "objects", "batch"]:
                 return self._batch(f"{owner}/{name.removesuffix('.git')}", body)
         return self._send(404, {"error": f"the stand-in does not know {method} /{'/'.join(parts)}"})
@@ -110,11 +118,11 @@ class _Handler(BaseHTTPRequestHandler):
             case "GET", [] | ["revision", _]:
                 files = repository.branches[rest[1] if rest else "main"]
                 return self._send(200, {
-                    "_id": "1", "id": name, "sha": "0" * 40, "private": repository.private, "tags": [], "downloads": 0,
+                    "_id": "1", "id": name, "sha": COMMIT, "private": repository.private, "tags": [], "downloads": 0,
                     "siblings": [{"rfilename": file} for file in files],
                 })  # fmt: skip
             case "GET", ["tree", revision, *_]:
-                files = repository.branches[revision]
+                files = repository.files(revision)
                 return self._send(200, [
                     {"type": "file", "path": file, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
                     for file, content in files.items()
@@ -134,6 +142,14 @@ class _Handler(BaseHTTPRequestHandler):
             case "POST", ["commit", revision]:
                 return self._commit(repository, name, revision, body)
         return self._send(404, {"error": f"the stand-in does not know {method} of {name}: {rest}"})
+
+    def _file(self, name: str, revision: str, path: str) -> None:
+        repository = self.state.repositories.get(name)
+        if repository is None or path not in repository.files(revision):
+            return self._send(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"})
+        raw = repository.files(revision)[path]
+        etag = f'"{hashlib.sha1(raw).hexdigest()}"'
+        return self._send_raw(200, raw, {"X-Repo-Commit": COMMIT, "ETag": etag})
 
     def _batch(self, name: str, body: bytes) -> None:
         objects = [
@@ -164,9 +180,11 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(200, {"success": True, "commitOid": oid, "commitUrl": f"{self.state.url}/{name}/commit/{oid}"})
 
     def _send(self, status: int, content: object, headers: dict[str, str] | None = None) -> None:
-        raw = json.dumps(content).encode()
+        self._send_raw(status, json.dumps(content).encode(), {"Content-Type": "application/json", **(headers or {})})
+
+    def _send_raw(self, status: int, raw: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for key, value in {"Content-Type": "application/json", "Content-Length": str(len(raw)), **(headers or {})}.items():
+        for key, value in {"Content-Length": str(len(raw)), **headers}.items():
             self.send_header(key, value)
         self.end_headers()
         if self.command != "HEAD":

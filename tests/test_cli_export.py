@@ -90,6 +90,7 @@ def test_int8_from_the_command_line(
         (["--calibrate", "data.json"], "--calibrate is for --precision int8"),
         (["--precision", "int8", "--calibrate", "data.json", "--data", "data.json"], "give --calibrate or --data"),
         (["--data", "nothing.json"], "nothing.json"),
+        (["--data", "nothing.json", "-o", "reader"], "reader holds the model that is exported; give another directory"),
         (["--engine", "onnx", "--precision", "bf16"], "does not compute in bf16"),
     ],
 )

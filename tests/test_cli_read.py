@@ -18,6 +18,7 @@ import pytest
 from tiny_models import WORDS, write_reader
 from tinyreader.cli import main
 from tinyreader.cli.read import _ready
+from tinyreader.export import ExportSettings, export, sample_examples
 from tinyreader.reader import Reader
 from tinyreader.reader.settings import ReaderSettings, write_settings
 
@@ -178,6 +179,7 @@ def test_mistakes_are_said_before_work_is_spent(
     for words, said in [
         ([questions, "-o", tmp_path / "a.jsonl"], 'line 4: it needs "documents" or "context"'),
         ([long, "-o", tmp_path / "a.jsonl"], "question 'q9' has 40 tokens"),
+        ([long, "-o", tmp_path / "a.jsonl"], "Shorten it, or cut such questions with --truncate-questions."),
         ([tmp_path / "empty.jsonl", "-o", tmp_path / "a.jsonl"], "empty"),
         ([tmp_path / "gone.jsonl", "-o", tmp_path / "a.jsonl"], "no such file of questions"),
         ([questions, "-o", questions], "would replace it"),
@@ -189,6 +191,21 @@ def test_mistakes_are_said_before_work_is_spent(
     assert not list(tmp_path.glob("a.jsonl*"))
     code, _, _ = call(model, long, "-o", tmp_path / "a.jsonl", "--truncate-questions", monkeypatch=monkeypatch, capsys=capsys)
     assert code == 0
+
+
+def test_an_export_answers_a_file(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A directory with an engine's network and no weights answers what the original answers, to a file too."""
+    export(model, tmp_path / "out", ExportSettings("openvino", threads=1), sample_examples(2))
+    questions = write_questions(tmp_path / "q.jsonl", 5)
+    found = []
+    for directory in (model, tmp_path / "out"):
+        out = tmp_path / f"{directory.name}.jsonl"
+        words = [questions, "-o", out, "--precision", "fp32"]
+        assert call(directory, *words, monkeypatch=monkeypatch, capsys=capsys)[0] == 0
+        found.append([[a["text"] for a in json.loads(line)["answers"]] for line in out.read_text().splitlines()])
+    assert found[0] == found[1] != []
 
 
 def test_standard_input_and_output_are_a_conversation(model: Path) -> None:

@@ -207,3 +207,30 @@ def test_folders_are_walked_once_round(tmp_path: Path) -> None:
     assert reasons["dead.txt"] == (False, "a link that leads nowhere")
     with pytest.raises(DataError, match="no such file or folder"):
         find_files([tmp_path / "nothing"])
+
+
+def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
+    """Twice by name, or by name and in its folder: one file, which must be readable, at the place of its first name."""
+    (tmp_path / "docs").mkdir()
+    first, other = tmp_path / "docs" / "a.txt", tmp_path / "b.txt"
+    first.write_text("a")
+    other.write_text("b")
+    found, _ = find_files([other, tmp_path / "docs", first, other])
+    assert [(file.path, file.named) for file in found] == [(other, True), (first, True)]
+
+
+def test_what_may_not_be_looked_at_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a folder that the system does not let us ask about is told with the system's reason; the others are found."""
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("a")
+    ask = Path.is_file
+
+    def refusing(path: Path) -> bool:
+        if path.name == "a.txt":
+            raise PermissionError(13, "Permission denied", str(path))
+        return ask(path)
+
+    monkeypatch.setattr(Path, "is_file", refusing)
+    found, left_out = find_files([tmp_path])
+    assert [file.path.name for file in found] == ["b.txt"]
+    assert [(item.path.name, item.reason) for item in left_out] == [("a.txt", "Permission denied")]

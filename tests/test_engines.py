@@ -14,6 +14,7 @@ import pytest
 from tiny_engines import batch, calibrate, difference
 from tiny_models import write_reader
 from tinyreader.errors import MissingExtraError, ModelError, SettingsError
+from tinyreader.export import ExportSettings, export, sample_examples
 from tinyreader.reader import engines
 from tinyreader.reader.engines import choose_engine, installed_engines, open_engine, precisions_of
 from tinyreader.runtimes.openvino import IR_FILE, resolve_precision
@@ -63,6 +64,18 @@ def test_auto_goes_by_the_files(tmp_path: Path) -> None:
     assert choose_engine(directory).engine == "onnx"
     (directory / IR_FILE).touch()
     assert choose_engine(directory).engine == "openvino"
+
+
+@pytest.mark.parametrize(("held", "asked"), [("onnx", "openvino"), ("openvino", "onnx"), ("onnx", "torch")])
+def test_an_export_for_another_engine_says_which_one_it_is_for(tmp_path: Path, held: Any, asked: Any) -> None:
+    """Where a directory holds nothing but another engine's network, the error names it, its precision and what to choose."""
+    export(write_reader(tmp_path), tmp_path / "out", ExportSettings(held, threads=1), sample_examples(2))
+    with pytest.raises(ModelError, match=f"holds a network for {held} at fp32, and no weights that {asked} reads: choose the "
+                                         rf"engine {held} \(--engine {held}\) or auto"):  # fmt: skip
+        open_engine(tmp_path / "out", asked, "auto", 1)
+    said = "export the original with --precision int8"
+    with pytest.raises(ModelError, match=said):
+        open_engine(tmp_path / "out", held, "int8", 1)
 
 
 def test_without_torch_other_architectures_are_an_error_with_a_remedy(

@@ -174,6 +174,8 @@ def test_what_says_other_things_is_not_put_in_place(tmp_path: Path, directory: P
     [
         (lambda d, out: out.mkdir() or (out / "notes.txt").touch(), SettingsError, "holds other things than an export"),
         (lambda d, out: out.touch(), SettingsError, "is a file"),
+        (lambda d, out: out.symlink_to(d), SettingsError, "out holds the model that is exported"),
+        (lambda d, out: out.symlink_to(d.parent), SettingsError, "out holds the model that is exported"),
         (lambda d, out: [one.unlink() for one in d.glob("[tv]o*")], ModelError, "no tokenizer that can be used"),
         (lambda d, out: (d / "model.safetensors").write_bytes(b""), ModelError, "damaged or no safetensors file"),
     ],
@@ -185,6 +187,29 @@ def test_what_cannot_be_exported_is_said(
     spoil(directory, tmp_path / "out")
     with pytest.raises(error, match=said):
         export(directory, tmp_path / "out", settings("openvino"), examples(8))
+
+
+def test_a_place_that_cannot_be_is_said_before_any_work(
+    tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is computed where the result could not be put in place."""
+    monkeypatch.setattr("tinyreader.export.write._original", lambda *_: pytest.fail("the original was read"))
+    with pytest.raises(SettingsError, match="holds the model that is exported"):
+        export(directory, directory, settings("openvino"), examples(4))
+    with pytest.raises(ModelError, match="has no int8 ranges"):
+        export(directory, tmp_path / "out", settings("openvino", "int8"), examples(4))
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=r"file/out cannot be written: .*file is not a directory"):
+        export(directory, tmp_path / "file" / "out", settings("openvino"), examples(4))
+
+
+def test_what_was_put_beside_an_export_is_not_lost(tmp_path: Path, directory: Path) -> None:
+    """An earlier export is replaced, but not with a card or notes in it, which are named."""
+    export(directory, tmp_path / "out", settings("openvino"), examples(4))
+    (tmp_path / "out" / "README.md").write_text("a card")
+    with pytest.raises(SettingsError, match=r"an earlier export and beside it README\.md, which would be lost"):
+        export(directory, tmp_path / "out", settings("openvino"), examples(4))
+    assert (tmp_path / "out" / "README.md").read_text() == "a card"
 
 
 def test_wrong_settings_are_refused(tmp_path: Path, directory: Path) -> None:
@@ -265,6 +290,8 @@ def test_a_process_is_timed_to_its_first_answer(directory: Path) -> None:
 def test_bench_puts_engines_side_by_side(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every installed engine and precision has a row, or its reason; all that were measured agree in fp32."""
     monkeypatch.setattr("tinyreader.export.bench._first_answer", lambda *_: 1.5)
+    with pytest.raises(ModelError, match=r"has no config\.json"):
+        next(bench(directory.parent, examples(6), threads=1, repeats=1))
     rows = {(row.engine, row.precision): row for row in bench(directory, examples(6), threads=1, repeats=1)}
     assert {("openvino", "fp32"), ("onnx", "fp32"), ("torch", "fp32")} <= rows.keys()
     assert "has no int8 ranges" in str(rows["openvino", "int8"].failure)

@@ -406,7 +406,9 @@ def test_the_models_own_null_score_by_choice(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [{"top_k": -1}, {"max_batch_size": 0}, {"answers_per_seq": 0}, {"overlap_threshold": -0.1},
-                                 {"max_seq_length": 20}, {"score_threshold": math.nan}])  # fmt: skip
+                                 {"max_seq_length": 20}, {"score_threshold": math.nan}, {"top_k": "x"}, {"stride": "x"},
+                                 {"answers_per_seq": 1.5}, {"overlap_threshold": "x"}, {"score_threshold": "x"},
+                                 {"no_answer": "no"}])  # fmt: skip
 def test_wrong_values_are_named(directory: Path, bad: dict[str, Any]) -> None:
     """A value that cannot be is one error that names the setting."""
     (name,) = bad
@@ -419,8 +421,55 @@ def test_a_query_is_needed(directory: Path) -> None:
     reader, _ = pointing(directory)
     with pytest.raises(DataError, match="query 0 is empty"):
         reader.run(" ", [Document(content="a x")])
-    with pytest.raises(DataError, match="tokens"):
+    with pytest.raises(DataError, match="query 0 is of type int; it must be a text"):
+        reader.run(5, [Document(content="a x")])
+    with pytest.raises(DataError, match=r"has 60 tokens; .*Shorten the query, raise max_seq_length or lower stride\.$"):
         reader.run("a " * 60, [Document(content="a x")])
+
+
+@pytest.mark.parametrize(
+    ("documents", "said"),
+    [
+        (["x"], r"document 0 of query 0 is of type str; give Haystack's Document\(content=text\)"),
+        ("x", "the documents of query 0 are of type str; give a list"),
+        (None, "the documents of query 0 are of type NoneType"),
+        (Document(content="a x"), "the documents of query 0 are of type Document"),
+    ],
+)
+def test_what_is_no_document_is_said(directory: Path, documents: Any, said: str) -> None:
+    """One error that says which and what is expected; nothing is read."""
+    reader, runtime = pointing(directory)
+    with pytest.raises(DataError, match=said):
+        reader.run(QUERY, documents)
+    odd = Document(id="b", content="a x")
+    object.__setattr__(odd, "content", 5)  # newer Haystacks refuse it when a document is made, older ones do not
+    with pytest.raises(DataError, match="document b is of type int; it must be a text"):
+        reader.run(QUERY, [odd])
+    with pytest.raises(DataError, match="document b holds half of a surrogate pair at 2"):
+        reader.run(QUERY, [Document(id="b", content="a \ud83d x")])
+    with pytest.raises(DataError, match="query 0 holds half of a surrogate pair at 0"):
+        reader.run("\ud83d", [odd])
+    assert runtime.batches == []
+
+
+def test_wrong_arguments_are_refused_when_it_is_made(directory: Path) -> None:
+    """What is neither number nor mapping is named at once; several queries come as a list."""
+    for name, value in {"context_chars": "x", "calibration_factor": "x", "model_kwargs": "x", "device": "cpu"}.items():
+        with pytest.raises(SettingsError, match=f"{name} is {value!r}; (it must be|give)"):
+            ExtractiveReader("m", **{name: value})
+    with pytest.raises(SettingsError, match="calibration_factor is nan"):
+        ExtractiveReader("m", calibration_factor=math.nan)
+    with pytest.raises(SettingsError, match="token is no Secret") as failure:
+        ExtractiveReader("m", token="hf_hidden")  # type: ignore[arg-type]
+    assert "hf_hidden" not in str(failure.value)
+    with pytest.raises(DataError, match="queries is of type str; give a list"):
+        pointing(directory)[0].run_many("who", [[]])
+
+
+def test_documents_may_come_as_a_stream(directory: Path) -> None:
+    """A generator is read like a list."""
+    reader, _ = pointing(directory)
+    assert texts(reader.run(QUERY, (d for d in [Document(content="a x")]), top_k=1)["answers"])[0] == "x"
 
 
 def test_lengths_beyond_the_model_are_lowered(directory: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -28,6 +28,7 @@ from tinyreader.integrations.transformers import (
     MissingKeyError,
     ParameterError,
     QuestionAnsweringPipeline,
+    SquadExample,
     pipeline,
 )
 from tinyreader.integrations.transformers import cutting as cutting_module
@@ -274,6 +275,23 @@ def test_call_forms_of_one_pair(nlp: QuestionAnsweringPipeline) -> None:
     assert nlp(X=[ONE]) == nlp(data=ONE) == expected
 
 
+def test_samples_are_made_and_read(nlp: QuestionAnsweringPipeline) -> None:
+    """`create_sample` gives what a call takes: one sample, or a list of them where the questions are a list."""
+    question, context = "who built it ?", "the bridge was built in a b c"
+    sample = nlp.create_sample(question, context)
+    assert isinstance(sample, SquadExample)
+    assert (sample.question_text, sample.context_text) == (question, context)
+    assert nlp(sample) == nlp(question=question, context=context)
+    several = QuestionAnsweringPipeline.create_sample([question, "who ?"], [context, "a b"])
+    assert several == [sample, SquadExample("who ?", "a b")]
+    assert nlp(several) == nlp(question=[question, "who ?"], context=[context, "a b"])
+    assert nlp.create_sample([question], context) == [sample]
+    with pytest.raises(ValueError, match="2 questions and 1 contexts"):
+        nlp.create_sample(["a", "b"], ["c"])
+    with pytest.raises(InputError, match="question is a int and context a str"):
+        nlp.create_sample(5, "c")  # type: ignore[arg-type]
+
+
 def test_call_forms_of_several_pairs(nlp: QuestionAnsweringPipeline) -> None:
     """Each way of giving two pairs gives the same list; none gives an empty one."""
     questions, contexts = [ONE["question"], OTHER["question"]], [CONTEXT, CONTEXT]
@@ -354,6 +372,9 @@ def test_a_wrong_item_of_a_stream_says_its_number(nlp: QuestionAnsweringPipeline
         ({**ONE, "max_seq_len": 4}, ValueError, "max_seq_len is 4"),
         ({**ONE, "decoding": "best"}, ValueError, "decoding is 'best'"),
         ({**ONE, "batch_size": 0}, ValueError, "batch_size is 0"),
+        ({**ONE, "batch_size": "x"}, ValueError, "batch_size is 'x'; it must be a whole number"),
+        ({**ONE, "doc_stride": True}, ValueError, "doc_stride is True; it must be a whole number"),
+        ({"question": "Who?", "context": "a \ud83d b"}, ValueError, "context of item 0 holds half of a surrogate pair at 2"),
         ({**ONE, "n_best": 3}, ValueError, "n_best is no parameter"),
     ],
 )
@@ -362,6 +383,11 @@ def test_errors(given: dict[str, Any], error: type[Exception], words: str, nlp: 
     with pytest.raises(error, match=words) as caught:
         nlp(**given)
     assert isinstance(caught.value, DataError | SettingsError)
+
+
+def test_numpys_whole_numbers_are_numbers(nlp: QuestionAnsweringPipeline) -> None:
+    """Parameters that were computed come as numpy's types."""
+    assert nlp(**ONE, top_k=np.int64(2), max_seq_len=np.int32(48)) == nlp(**ONE, top_k=2, max_seq_len=48)
 
 
 def test_words_of_tokens() -> None:
@@ -571,6 +597,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"topk": 0}, "top_k is 0"),
         ({"n_best": 3}, "n_best is no parameter"),
         ({"model_kwargs": {"num_labels": 3}}, "num_labels is no option"),
+        ({"model_kwargs": "x"}, "model_kwargs is 'x'; it must be a dict"),
     ],
 )
 def test_what_a_pipeline_cannot_follow(options: dict[str, Any], words: str, models: dict[str, Path]) -> None:

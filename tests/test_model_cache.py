@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tinyreader.errors import SettingsError
 from tinyreader.runtimes.cache import kept
 
 
@@ -106,3 +107,11 @@ def test_a_killed_build_does_no_harm(tmp_path: Path, home: Path) -> None:
     assert not (home / "name").exists()
     assert (kept("kind", "name", Builder()) / "a").read_text() == "first"
     assert not list(home.glob(".tmp-*"))
+
+
+def test_a_cache_that_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the user's cache directory cannot be made, one error says so, and how to have another."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(SettingsError, match=r"cannot be made \(Not a directory\)\. Set XDG_CACHE_HOME"):
+        kept("onnx", "a", lambda _: None)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel
 
+from fake_hub import FakeHub, Repository
 from tiny_models import write_byte_level_bpe, write_reader
 from tinyreader.errors import MissingExtraError, ModelError
-from tinyreader.model_files import read_section, write_section
-from tinyreader.reader import Reader
+from tinyreader.export import ExportSettings, export, sample_examples
+from tinyreader.model_files import model_fingerprint, read_section, weight_files, write_section
+from tinyreader.reader import Reader, ReaderSettings
+from tinyreader.reader.settings import write_settings
 
 SHORT: dict[str, Any] = {"max_seq_len": 60, "doc_stride": 6, "threads": 1, "precision": "fp32"}
 QUESTION, TEXT = "who built it ?", "the bridge was built in a b c x it"
@@ -114,6 +120,98 @@ def test_a_vocabulary_alone_makes_the_tokenizer(tmp_path: Path) -> None:
     without_tokenizer(other)
     write_byte_level_bpe(other)
     assert answers(other)
+
+
+def test_an_unknown_part_of_reader_json_is_refused(tmp_path: Path) -> None:
+    """A misspelt section is named with the known ones, by whatever reads or writes the file, and is not lost."""
+    directory = write_reader(tmp_path)
+    (directory / "reader.json").write_text('{"setings": {"top_k": 3}}', encoding="utf-8")
+    said = r"reader.json: 'setings' is no part of it; there are: settings, calibration, int8, export.*newer Tinyreader"
+    for use in (
+        lambda: Reader.from_pretrained(directory, **SHORT),
+        lambda: read_section(directory, "int8"),
+        lambda: write_section(directory, "int8", {}),
+        lambda: write_settings(ReaderSettings(), directory),
+    ):
+        with pytest.raises(ModelError, match=said):
+            use()
+    assert "setings" in (directory / "reader.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_the_networks_of_an_export_have_a_fingerprint(tmp_path: Path, engine: Any) -> None:
+    """It changes with them; where weights are needed, an error says that there are only an engine's files."""
+    directory = write_reader(tmp_path)
+    export(directory, tmp_path / "out", ExportSettings(engine, threads=1), sample_examples(2))
+    before = model_fingerprint(tmp_path / "out")
+    assert before != model_fingerprint(directory)
+    network = max((tmp_path / "out").iterdir(), key=lambda path: path.stat().st_size)
+    network.write_bytes(network.read_bytes() + b" ")
+    assert model_fingerprint(tmp_path / "out") != before
+    with pytest.raises(ModelError, match=rf"no weights but an engine's files \(.*{network.name}.*\)"):
+        weight_files(tmp_path / "out")
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[FakeHub]:
+    """A stand-in for the Hub."""
+    with FakeHub().running() as running:
+        yield running
+
+
+def put(hub: FakeHub, name: str, directory: Path, *more: tuple[str, bytes]) -> None:
+    """A repository with the directory's files."""
+    files = {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
+    hub.repositories[name] = Repository(branches={"main": files | dict(more)})
+
+
+ASK = """
+import json, sys
+from tinyreader import Reader
+reader = Reader.from_pretrained(sys.argv[1], max_seq_len=60, doc_stride=6, threads=1)
+answers = reader.read(sys.argv[2], sys.argv[3]).answers
+print(json.dumps([reader.engine, [[a.text, a.start] for a in answers]]))
+"""
+
+
+def ask_by_id(hub: FakeHub, home: Path, name: str) -> tuple[str, list[Any]]:
+    """What a process of its own finds, that knows the model by its id: engine and answers."""
+    own = {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token, "HF_HOME": str(home / "hub"), "HF_HUB_OFFLINE": "0",
+           "HF_HUB_DISABLE_XET": "1", "HOME": str(home), "XDG_CACHE_HOME": str(home), "PATH": os.environ["PATH"]}  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, name, QUESTION, TEXT], env=own, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    engine, found = json.loads(done.stdout)
+    return engine, [tuple(answer) for answer in found]
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_an_export_is_read_by_its_hub_id(tmp_path: Path, hub: FakeHub, engine: Any) -> None:
+    """A repository with what `export` wrote is downloaded and read by its engine; nothing else of it is fetched."""
+    directory = write_reader(tmp_path)
+    export(directory, tmp_path / "out", ExportSettings(engine, threads=1), sample_examples(2))
+    put(hub, "ada/exported", tmp_path / "out", ("notes.pdf", b"large"))
+    assert ask_by_id(hub, tmp_path / "home", "ada/exported") == (engine, answers(directory))
+    fetched = {path.rsplit("/", 1)[1] for _, path, _ in hub.requests if "/resolve/" in path}
+    assert fetched == {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_weights_are_downloaded_before_an_engines_files(tmp_path: Path, hub: FakeHub) -> None:
+    """Where a repository has both, the weights are read, and the other files stay there."""
+    directory = write_reader(tmp_path)
+    put(hub, "ada/both", directory, ("model.onnx", b"no network"), ("pytorch_model.bin", b"no pickle"))
+    assert ask_by_id(hub, tmp_path / "home", "ada/both") == ("openvino", answers(directory))
+    fetched = {path.rsplit("/", 1)[1] for _, path, _ in hub.requests if "/resolve/" in path}
+    assert fetched == {path.name for path in directory.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b", "a/" * 3000, "~nobody-of-that-name/m"])
+def test_what_is_no_name_of_a_model_is_said(name: str) -> None:
+    """A name that the system itself refuses is one error of a bearable length."""
+    with pytest.raises(ModelError, match=r"the model '[a~].* cannot be opened") as failure:
+        Reader.from_pretrained(name)
+    assert len(str(failure.value)) < 300
 
 
 def test_sections_of_reader_json_keep_to_themselves(tmp_path: Path) -> None:

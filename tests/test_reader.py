@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -190,6 +192,21 @@ def test_what_could_be_misread_is_an_error(reader: Reader, given: Any, said: str
         reader.read(QUESTION, given)
 
 
+@pytest.mark.parametrize(
+    ("questions", "said"),
+    [
+        (5, "what is to be read is of type int (5); give any number of Questions or pairs"),
+        ("who ?", "what is to be read is of type str ('who ?'); give"),
+        (Question("who ?", "the x" * 100), "what is to be read is of type Question; give"),
+        ([Question("who ?", "the x", 1.5)], "the id of question 0 is 1.5; it must be a text, an integer or None"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_stream_of_questions_is_said(reader: Reader, questions: Any, said: str) -> None:
+    """One question, a text or a number where several are expected is an error that shows it."""
+    with pytest.raises(DataError, match=re.escape(said)):
+        list(reader.read_many(questions))
+
+
 @pytest.mark.parametrize("empty", [[], "", "   \n", ["", "  "]])
 def test_nothing_to_read_is_no_answer(reader: Reader, empty: Any) -> None:
     """Without text there is no answer, with certainty, and no error."""
@@ -244,6 +261,10 @@ def test_the_surroundings_of_an_answer(directory: Path) -> None:
     answer = pointing(directory).read(QUESTION, "the bridge x was built").answers[0]
     assert answer.context(4) == "dge x was"
     assert answer.context() == "the bridge x was built"
+    assert answer.context(0) == "x"
+    for wrong in ("x", -1, 1.5, True):
+        with pytest.raises(SettingsError, match=f"chars is {wrong!r}; it must be a whole number"):
+            answer.context(wrong)  # type: ignore[arg-type]
 
 
 def test_one_form_for_programs(reader: Reader) -> None:
@@ -392,9 +413,12 @@ def test_widened_answers_are_told_once(directory: Path) -> None:
         ("  ", "a", "question 0 is empty"),
         ("the " * 40, "a", "has 40 tokens"),
         (QUESTION, [3], "document 0 is of type int"),
-        (QUESTION, [("a", 3)], "document 0 is of type tuple"),
+        (QUESTION, [("a", 3)], r"document 0 is of type tuple \(str, int\); .* a pair \(id, text\)"),
+        (QUESTION, [(5, "the x")], r"document 0 is of type tuple \(int, str\); .* a pair \(id, text\)"),
+        (QUESTION, [Document(5, "the x")], r"the id of document 0 is of type int \(5\); it must be a text"),  # type: ignore[arg-type]
         (QUESTION, Path("nothing.txt"), "nothing.txt cannot be read"),
         (QUESTION, None, "document 0 is of type NoneType"),
+        (QUESTION, io.StringIO("the x"), r"document 0 is of type StringIO.*; give a text, a path"),
         (QUESTION, b"the x", "document 0 is of type bytes"),
         (QUESTION, Document("d", None), "document 'd' is of type NoneType; it must be a text"),  # type: ignore[arg-type]
         (QUESTION, "the \ud83d x", "document '0' holds half of a surrogate pair at 4"),

@@ -14,6 +14,9 @@ from tinyreader.files import atomic_path
 from tinyreader.tokenizer import read_json
 
 READER_FILE = "reader.json"
+SECTIONS = ("settings", "calibration", "int8", "export")
+"""What stands in `reader.json`: how the reader reads, how that was learned, ranges of int8, and what an export is."""
+
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 SETTINGS_FILES = (
     "config.json",
@@ -26,8 +29,14 @@ SETTINGS_FILES = (
     "merges.txt",
     READER_FILE,
 )
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors", "packed.safetensors")
 PICKLE_FILE = "pytorch_model.bin"
+PACKED_FILE = "packed.safetensors"
+"""Matrices as int8, NAME [rows, columns], with the scale of each row, NAME.scale fp32 [rows]; the rest as it is."""
+
+ENGINE_FILES = ("openvino_model.xml", "openvino_model.bin", "model.onnx", "model.onnx.data", "model.onnx_data")
+"""What engines read of an export, which holds no weights beside it."""
+
 OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.h5", "*.msgpack", "*.bin.index.json")
 
 
@@ -38,7 +47,15 @@ def model_directory(name_or_dir: str | Path, revision: str | None = None, token:
     """
     if not isinstance(name_or_dir, str | Path) or not str(name_or_dir).strip():
         raise ModelError(f"the model is {name_or_dir!r}; give a directory or a Hub id")
-    path = Path(name_or_dir).expanduser()
+    path = Path(name_or_dir)
+    try:
+        path = path.expanduser()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError, RuntimeError) as error:  # closed to us, no name at all, or ~ of nobody
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"the model {str(name_or_dir)[:100]!r} cannot be opened: {reason}") from None
     if path.is_dir():
         if revision is not None:
             raise ModelError(f"{name_or_dir} is a directory; a revision ({revision!r}) can only be chosen for a Hub id")
@@ -52,14 +69,15 @@ def model_directory(name_or_dir: str | Path, revision: str | None = None, token:
 
 
 def _download(name: str, revision: str | None, token: str | None) -> Path:
-    """The Hub's snapshot, pickled weights only where the model has no others."""
+    """The Hub's snapshot: its weights, a pickle where it has no others, an export's files where it has none at all."""
     wanted = {"revision": revision} if token is None else {"revision": revision, "token": token}
     from huggingface_hub import snapshot_download  # here: it takes longer to import than a model to read
 
     try:
-        path = Path(snapshot_download(name, **wanted, allow_patterns=[*SETTINGS_FILES, *WEIGHT_FILES]))
-        if not any(path.glob("model*.safetensors")):
-            path = Path(snapshot_download(name, **wanted, allow_patterns=[*SETTINGS_FILES, PICKLE_FILE]))
+        for patterns in (WEIGHT_FILES, (PICKLE_FILE,), ENGINE_FILES):
+            path = Path(snapshot_download(name, **wanted, allow_patterns=[*SETTINGS_FILES, *patterns]))
+            if any(any(path.glob(pattern)) for pattern in patterns):
+                break
     except Exception as error:  # the client's own, its HTTP library's and the system's errors alike
         reason = " ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
         raise ModelError(
@@ -69,14 +87,18 @@ def _download(name: str, revision: str | None, token: str | None) -> Path:
 
 
 def weight_files(directory: Path) -> list[Path]:
-    """The files that hold a directory's weights: safetensors, whole or in parts, else the pickle."""
+    """The files that hold a directory's weights: safetensors, whole, in parts or packed, else the pickle."""
     whole, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
     if whole.is_file():
         return [whole]
     if index.is_file():
         return [directory / name for name in _parts(index)]
-    if (directory / PICKLE_FILE).is_file():
-        return [directory / PICKLE_FILE]
+    for name in (PACKED_FILE, PICKLE_FILE):
+        if (directory / name).is_file():
+            return [directory / name]
+    if exported := engine_files(directory):
+        names = ", ".join(path.name for path in exported)
+        raise ModelError(f"{directory} holds no weights but an engine's files ({names}): take the model that they were made of")
     others = sorted({path.name for pattern in OTHER_FORMATS for path in directory.glob(pattern)})
     found = f" ({', '.join(others)} cannot be used)" if others else ""
     raise ModelError(f"{directory} has neither model.safetensors nor {PICKLE_FILE}{found}")
@@ -84,8 +106,13 @@ def weight_files(directory: Path) -> list[Path]:
 
 def has_weights(directory: Path) -> bool:
     """Whether the directory holds weights that can be read."""
-    files = ("model.safetensors", "model.safetensors.index.json", PICKLE_FILE)
+    files = ("model.safetensors", "model.safetensors.index.json", PACKED_FILE, PICKLE_FILE)
     return any((directory / name).is_file() for name in files)
+
+
+def engine_files(directory: Path) -> list[Path]:
+    """The files of finished networks in the directory."""
+    return [directory / name for name in ENGINE_FILES if (directory / name).is_file()]
 
 
 def _parts(index: Path) -> list[str]:
@@ -114,24 +141,40 @@ def hash_of(paths: Iterable[Path]) -> str:
 
 
 def model_fingerprint(directory: str | Path) -> str:
-    """Hash of a model directory's configuration and weights."""
+    """Hash of a model directory's configuration and weights, or of the finished networks where it holds nothing else."""
     directory = Path(directory)
-    return hash_of([directory / "config.json", *weight_files(directory)])
+    networks = [] if has_weights(directory) else engine_files(directory)
+    return hash_of([directory / "config.json", *(networks or weight_files(directory))])
+
+
+def read_sections(directory: Path) -> dict[str, Any]:
+    """What is kept beside a model in `reader.json`, nothing where there is no such file.
+
+    Raises `ModelError` for a section that is not known: it was misspelt, or a later version wrote it.
+    """
+    path = directory / READER_FILE
+    content = read_json(path) if path.is_file() else {}
+    for name in content:
+        if name not in SECTIONS:
+            raise ModelError(
+                f"{path}: {name!r} is no part of it; there are: {', '.join(SECTIONS)}. Correct it or take it out, or, where a "
+                "newer Tinyreader wrote it, update this one"
+            )
+    return content
 
 
 def read_section(directory: Path, section: str) -> dict[str, Any] | None:
     """A section of what is kept beside a model in `reader.json`, or None where there is no such file or section."""
-    path = directory / READER_FILE
-    content = read_json(path).get(section) if path.is_file() else None
+    content = read_sections(directory).get(section)
     if content is not None and not isinstance(content, dict):
-        raise ModelError(f"{path}: {section} should be a JSON object, not {type(content).__name__}")
+        raise ModelError(f"{directory / READER_FILE}: {section} should be a JSON object, not {type(content).__name__}")
     return content
 
 
 def write_section(directory: Path, section: str, content: Mapping[str, Any]) -> None:
     """Put a section into the model's `reader.json`, keeping what else stands there."""
     path = directory / READER_FILE
-    whole = read_json(path) if path.is_file() else {}
+    whole = read_sections(directory)
     whole[section] = dict(content)
     with atomic_path(path) as partial:
         partial.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

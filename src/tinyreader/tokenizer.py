@@ -16,8 +16,11 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from tinyreader.errors import ModelError
 
 WRITE_ONE = "Transformers writes tokenizer.json: AutoTokenizer.from_pretrained(...).save_pretrained(...)"
-WORDPIECE_CLASSES = {"Bert", "DistilBert", "Electra", "MPNet", "MobileBert", "SqueezeBert", "ConvBert", "LayoutLM"}
-BPE_CLASSES = {"Roberta", "Longformer"}
+WORDPIECE_KINDS = {"bert", "distilbert", "electra", "mpnet", "mobilebert", "squeezebert", "convbert", "layoutlm"}
+BPE_KINDS = {"roberta", "longformer"}
+GENERIC_CLASSES = {"PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend", "AutoTokenizer"}
+"""Names of tokenizer classes that fit any kind: Transformers 4 or 5 writes them for a tokenizer.json."""
+
 ROLES = ("cls_token", "sep_token", "pad_token", "unk_token", "mask_token")
 BRACKETS = dict(zip(ROLES, ("[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]"), strict=True))
 ANGLES = dict(zip(ROLES, ("<s>", "</s>", "<pad>", "<unk>", "<mask>"), strict=True))
@@ -45,10 +48,10 @@ def _load(directory: Path) -> Tokenizer:
     sources = (directory / "special_tokens_map.json", directory / "tokenizer_config.json")
     settings = {key: value for path in sources if path.is_file() for key, value in read_json(path).items()}
     if (directory / "vocab.txt").is_file() and not (directory / "bpe.codes").is_file():
-        _check_class(directory, settings, WORDPIECE_CLASSES)
+        _check_kind(directory, settings, WORDPIECE_KINDS)
         return _wordpiece(directory, settings)
     if (directory / "vocab.json").is_file() and (directory / "merges.txt").is_file():
-        _check_class(directory, settings, BPE_CLASSES)
+        _check_kind(directory, settings, BPE_KINDS)
         return _byte_level_bpe(directory, settings)
     raise ModelError(
         f"{directory} has no tokenizer that can be used: it needs tokenizer.json, or vocab.txt (WordPiece), or "
@@ -56,12 +59,25 @@ def _load(directory: Path) -> Tokenizer:
     )
 
 
-def _check_class(directory: Path, settings: Mapping[str, Any], known: set[str]) -> None:
-    """Refuse vocabularies that belong to another kind of tokenizer than their file names suggest."""
-    name = settings.get("tokenizer_class")
-    if name is not None and str(name).removesuffix("Fast").removesuffix("Tokenizer") not in known:
+def _check_kind(directory: Path, settings: Mapping[str, Any], known: set[str]) -> None:
+    """Refuse vocabularies that belong to another kind of tokenizer than their file names suggest.
+
+    The kind is that of the tokenizer's class or, where that fits any, of the model's type; where neither is said, the
+    vocabulary alone counts.
+    """
+    path = directory / "config.json"
+    config = read_json(path) if path.is_file() else {}
+    name = settings.get("tokenizer_class") or config.get("tokenizer_class")
+    what = f"a {name}"
+    if str(name) in GENERIC_CLASSES:
+        name = config.get("model_type")
+        what = f"the tokenizer of a model of type {name!r}"
+    if name is None:
+        return
+    kind = str(name).removesuffix("Fast").removesuffix("Tokenizer").replace("-", "").lower()
+    if kind not in known:
         raise ModelError(
-            f"{directory} has no tokenizer.json, and a {name} cannot be built from its vocabulary alone. {WRITE_ONE}"
+            f"{directory} has no tokenizer.json, and {what} cannot be built from its vocabulary alone. {WRITE_ONE}"
         )
 
 
@@ -143,18 +159,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def same_tokenizer(teacher: Tokenizer, student: Tokenizer) -> None:
-    """Raise `ModelError`, saying what differs, unless both cut every text into the same tokens with the same ids."""
-    difference = _difference(teacher, student)
-    if difference:
-        raise ModelError(
-            f"teacher and student have different tokenizers: {difference}. Distilling across tokenizers is not "
-            "supported yet: take a student of the teacher's family, or student.init = 'teacher'"
-        )
-
-
-def _difference(teacher: Tokenizer, student: Tokenizer) -> str:
-    """What differs, or nothing."""
+def tokenizer_difference(teacher: Tokenizer, student: Tokenizer) -> str:
+    """What differs between the two; nothing where both cut every text into the same tokens with the same ids."""
     ours, theirs = student.get_vocab(), teacher.get_vocab()
     if ours != theirs:
         unequal = sorted(token for token in ours.keys() | theirs.keys() if ours.get(token) != theirs.get(token))

@@ -44,6 +44,14 @@ _SINGLE_SPACE, _SPACE = re.compile(r"(?<=\S) (?=\S)"), re.compile(r"\s")
 T = TypeVar("T")
 
 
+class LongQuestionError(DataError):
+    """A question leaves no room for the text. `fact` says so without the remedies, which depend on who asks."""
+
+    def __init__(self, fact: str, remedies: str) -> None:
+        super().__init__(f"{fact}. {remedies}")
+        self.fact = fact
+
+
 @dataclass(frozen=True, slots=True)
 class WindowSettings:
     """How texts are cut: lengths are in tokens; `doc_stride` is the overlap of neighbouring windows.
@@ -106,7 +114,7 @@ class WindowCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Template:
+class PairTemplate:
     """The special tokens of the tokenizer's pair form: before the question, between, after the context."""
 
     before: tuple[tuple[int, int], ...]
@@ -158,7 +166,7 @@ class Windower:
         self.settings = settings or WindowSettings()
         self.tokenizer = unbounded(tokenizer)
         self.counts = WindowCounts()
-        self._template = _pair_template(self.tokenizer)
+        self._template = pair_template(self.tokenizer)
         self._trims = offsets_hold_spaces(self.tokenizer)
         self._recent = _Recent()
         room = self.settings.max_seq_len - self._template.n_special - self.settings.doc_stride - self.settings.min_step
@@ -229,16 +237,16 @@ class Windower:
         self.counts.truncated_questions += 1
         return ids[: self.max_question_tokens]
 
-    def _too_long(self, example: Example, n_tokens: int) -> DataError:
+    def _too_long(self, example: Example, n_tokens: int) -> LongQuestionError:
         s, limit = self.settings, self.max_question_tokens
         if limit == s.max_question_tokens:
             reason, remedy = f"max_question_tokens allows {limit}", "raise max_question_tokens"
         else:
             reason = f"at most {limit} fit beside the context with max_seq_len {s.max_seq_len} and doc_stride {s.doc_stride}"
             remedy = "raise max_seq_len, lower doc_stride"
-        return DataError(
-            f"question {example.id!r} has {n_tokens} tokens; {reason}. "
-            f'Shorten it, {remedy}, or set on_long_question = "truncate".'
+        return LongQuestionError(
+            f"question {example.id!r} has {n_tokens} tokens; {reason}",
+            f'Shorten it, {remedy}, or set on_long_question = "truncate".',
         )
 
     def _cut(self, index: int, example: Example, question: list[int], context: _Context) -> Iterator[Window]:
@@ -338,7 +346,7 @@ def unbounded(tokenizer: Tokenizer) -> Tokenizer:
     return copy
 
 
-def _pair_template(tokenizer: Tokenizer) -> _Template:
+def pair_template(tokenizer: Tokenizer) -> PairTemplate:
     """The template of a (question, context) pair, read off an encoded pair."""
     known = next((sign for sign in "aA1.的" if tokenizer.encode(sign, add_special_tokens=False).ids), "a")
     pair = tokenizer.encode(known, known)
@@ -348,7 +356,7 @@ def _pair_template(tokenizer: Tokenizer) -> _Template:
     if not question or not context or question[-1] > context[0]:
         raise ModelError("this tokenizer does not put a question before its context; such readers are not supported.")
     special = list(zip(ids, segments, strict=True))
-    template = _Template(
+    template = PairTemplate(
         before=tuple(special[: question[0]]),
         between=tuple(special[question[-1] + 1 : context[0]]),
         after=tuple(special[context[-1] + 1 :]),

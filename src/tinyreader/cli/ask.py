@@ -9,7 +9,8 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,13 +75,26 @@ def ask(
     documents = _documents(paths)
     changes["passages"] = 0 if read_all else _passages(documents, passages)
     given: dict[str, Any] = {"engine": engine, "precision": precision, "threads": threads}
-    reading = Reader.from_pretrained(model, **given).read(question, documents, **changes)
+    reader = Reader.from_pretrained(model, **given)
+    with advising("Shorten it."):
+        reading = reader.read(question, documents, **changes)
     if as_json:
         typer.echo(json.dumps(reading.as_dict()))
     else:
         _show(reading)
     if not reading.has_answer:
         raise typer.Exit(1)
+
+
+@contextmanager
+def advising(remedies: str) -> Iterator[None]:
+    """Where a question is too long, say what this command can do about it, not what a program could."""
+    from tinyreader.windows import LongQuestionError
+
+    try:
+        yield
+    except LongQuestionError as error:
+        raise DataError(f"{error.fact}. {remedies}") from None
 
 
 def _documents(paths: Sequence[Path]) -> list[Document]:

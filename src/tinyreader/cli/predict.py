@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from tinyreader.cli.ask import advising
 from tinyreader.cli.data import BadExamples, OnBadOption
 from tinyreader.errors import MissingExtraError, SettingsError
 from tinyreader.files import atomic_text, require_output
@@ -62,8 +63,9 @@ def predict(
         typer.echo(f"{data}: {report}", err=True)
     tokenizer, runtime = open_runtime(model, precision.value, max_seq_len)
     windower, progress, done = Windower(tokenizer, settings), Progress(quiet=quiet), 0
-    for example in examples:  # before work is spent: too long a question is an error now, not in an hour
-        windower.check_question(example)
+    with advising("Shorten it, or cut such questions with --truncate-questions."):
+        for example in examples:  # before work is spent: too long a question is an error now, not in an hour
+            windower.check_question(example)
 
     def tell(n: int) -> None:
         nonlocal done

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinyreader.cli.ask import ENGINE_HELP, PRECISION_HELP
+from tinyreader.cli.ask import ENGINE_HELP, PRECISION_HELP, advising
 from tinyreader.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -57,14 +57,14 @@ def read(
         "threads": threads, "on_long_question": "truncate" if truncate_questions else None,
     }  # fmt: skip
     reader = Reader.from_pretrained(model, **{name: value for name, value in given.items() if value is not None})
-    if str(out) == "-":
-        if str(questions) == "-":
+    with advising("Shorten it, or cut such questions with --truncate-questions."):
+        if str(out) != "-":
+            with _as_file(questions) as source:
+                _answer_file(reader, model, source, out, quiet=quiet)
+        elif str(questions) == "-":
             _answer_stream(reader)
         else:
             _print_all(reader, questions)
-        return
-    with _as_file(questions) as source:
-        _answer_file(reader, model, source, out, quiet=quiet)
 
 
 def _answer_file(reader: Reader, model: str, source: QuestionFile, out: Path, *, quiet: bool) -> None:

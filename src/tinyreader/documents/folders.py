@@ -37,17 +37,18 @@ def find_files(paths: Sequence[Path]) -> tuple[list[FoundFile], list[LeftOut]]:
     found: list[FoundFile] = []
     left_out: list[LeftOut] = []
     seen: set[tuple[int, int]] = set()
-    for path in paths:
+    are_new = [not path.is_dir() and _is_new(path, seen) for path in paths]  # named files first: they must be readable
+    for path, is_new in zip(paths, are_new, strict=True):
         if path.is_dir():
             for item in _walk(path, seen):
                 if isinstance(item, LeftOut):
                     left_out.append(item)
                 else:
                     found.append(FoundFile(item, named=False))
-        elif path.exists():
-            found.append(FoundFile(path, named=True))
-        else:
+        elif not path.exists():
             raise DataError(f"{path}: no such file or folder")
+        elif is_new:
+            found.append(FoundFile(path, named=True))
     return found, left_out
 
 
@@ -61,7 +62,12 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path | LeftOut]:
             path = Path(above, name)
             if name.startswith("."):
                 continue
-            if not path.is_file():
+            try:
+                is_regular = path.is_file()
+            except OSError as error:
+                yield LeftOut(path, error.strerror or str(error))
+                continue
+            if not is_regular:
                 yield LeftOut(path, "a link that leads nowhere" if path.is_symlink() else "no regular file")
             elif suffix_of(path) not in SUFFIXES:
                 yield LeftOut(path, f"not one of {', '.join(sorted(SUFFIXES))}", is_other_kind=True)

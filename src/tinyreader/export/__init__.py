@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinyreader.export.parity import TOLERANCES, Parity, Tolerance, compare
 from tinyreader.export.trial import Outcome, Trial, make_trial, sample_examples
-from tinyreader.export.write import Exported, ExportSettings, export
+from tinyreader.export.write import Exported, ExportSettings, export, require_place, usual_tolerance
 
 __all__ = [
     "TOLERANCES",
@@ -17,5 +17,7 @@ __all__ = [
     "compare",
     "export",
     "make_trial",
+    "require_place",
     "sample_examples",
+    "usual_tolerance",
 ]

@@ -18,6 +18,7 @@ from tinyreader.export.parity import compare
 from tinyreader.export.trial import Outcome, make_trial, sample_examples
 from tinyreader.reader import Reader
 from tinyreader.reader.engines import Engine, PrecisionName, installed_engines, precisions_of
+from tinyreader.runtimes.facts import is_known
 
 FIRST_ANSWER = """
 import sys
@@ -52,8 +53,10 @@ def bench(
 ) -> Iterator[BenchRow]:  # fmt: skip
     """Yield a row for every installed engine and precision; examples are questions on a mix of lengths, or our own.
 
-    Throughput is the best of `repeats` passes, latency the median of single questions on the shorter contexts.
+    Throughput is the best of `repeats` passes, latency the median of single questions on the shorter contexts. Raises
+    `ModelError` for a directory that holds no model at all.
     """
+    is_known(directory)
     examples = sample_examples(96) if examples is None else examples
     reference: Outcome | None = None
     for engine in installed_engines():

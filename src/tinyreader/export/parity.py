@@ -33,8 +33,9 @@ TOLERANCES = {
     "fp32": Tolerance(equal_answers=0.995, logit=0.02, f1=0.05),
     "bf16": Tolerance(equal_answers=0.95),
     "int8": Tolerance(equal_answers=0.96),
+    "packed": Tolerance(equal_answers=0.95),
 }
-"""What is usual for each precision."""
+"""What is usual for each precision, and for packed weights."""
 
 
 @dataclass(frozen=True, slots=True)

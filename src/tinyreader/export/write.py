@@ -1,7 +1,8 @@
-"""`export`: a reader's directory to files that plain OpenVINO or ONNX Runtime reads, put in place only when they are right."""
+"""`export`: a reader's directory to files for plain OpenVINO or ONNX Runtime, or packed; put in place only when right."""
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +16,20 @@ import openvino as ov
 from tinyreader.data import Example
 from tinyreader.errors import MissingExtraError, ModelError, SettingsError
 from tinyreader.export.int8 import Int8Search
+from tinyreader.export.packing import write_packed
 from tinyreader.export.parity import TOLERANCES, Parity, Tolerance, compare
 from tinyreader.export.trial import Outcome, Trial, make_trial, sample_examples
 from tinyreader.files import sync
-from tinyreader.model_files import model_fingerprint, read_section, weight_files, write_section
+from tinyreader.model_files import (
+    ENGINE_FILES,
+    PACKED_FILE,
+    SETTINGS_FILES,
+    has_weights,
+    model_fingerprint,
+    read_section,
+    weight_files,
+    write_section,
+)
 from tinyreader.reader.engines import installed_engines, open_engine
 from tinyreader.reader.settings import ReaderSettings, read_settings
 from tinyreader.runtimes import ModelFacts
@@ -37,25 +48,35 @@ Precision = Literal["fp32", "bf16", "int8"]
 
 @dataclass(frozen=True, slots=True)
 class ExportSettings:
-    """What is written, and how it is checked; `tolerance` None is what is usual for the precision."""
+    """What is written, and how it is checked; `tolerance` None is what is usual for the precision.
 
-    engine: Literal["openvino", "onnx"] = "openvino"
+    The engine "packed" is none: the weights themselves are written as int8 rows, for every engine of this project to read.
+    """
+
+    engine: Literal["openvino", "onnx", "packed"] = "openvino"
     precision: Precision = "fp32"
     tolerance: Tolerance | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.engine not in ("openvino", "onnx"):
-            raise SettingsError(f'engine is {self.engine!r}; models are exported for "openvino" or "onnx".')
+        if self.engine not in ("openvino", "onnx", "packed"):
+            raise SettingsError(f'engine is {self.engine!r}; models are exported for "openvino" or "onnx", or "packed".')
         if self.precision not in TOLERANCES:
             raise SettingsError(f"precision is {self.precision!r}; it must be one of {', '.join(TOLERANCES)}.")
         if self.engine == "onnx" and self.precision == "bf16":
             raise SettingsError('ONNX Runtime does not compute in bf16 on a CPU; set precision to "fp32" or "int8".')
+        if self.engine == "packed" and self.precision != "fp32":
+            raise SettingsError("packed weights are read at any precision later; leave precision out.")
 
     @property
     def allowed(self) -> Tolerance:
         """The tolerance that counts."""
-        return TOLERANCES[self.precision] if self.tolerance is None else self.tolerance
+        return usual_tolerance(self.engine, self.precision) if self.tolerance is None else self.tolerance
+
+
+def usual_tolerance(engine: str, precision: str) -> Tolerance:
+    """What is usual for weights rounded so."""
+    return TOLERANCES["packed" if engine == "packed" else precision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +110,25 @@ def export(
     `directory`, unless that is not to be; else they lie there from before.
     Raises `ModelError` where the model cannot be exported so, and `SettingsError` for what does not go together.
     """
-    if read_section(directory, EXPORT) is not None:
+    require_place(out, directory)
+    if read_section(directory, EXPORT) is not None and not has_weights(directory):
         raise ModelError(f"{directory} is an export itself; export the directory it was made from")
     if calibrates and (examples is None or settings.precision != "int8"):
         raise SettingsError("calibrating is for int8, and takes examples")
+    if settings.engine == "packed" and not is_known(directory):
+        raise SettingsError(f"the architecture of {directory} cannot be packed; export it for openvino or onnx.")
     if settings.precision != "fp32" and not is_known(directory):
         raise SettingsError(f'the architecture of {directory} is exported as fp32 alone; set precision to "fp32".')
     tokenizer, stored = load_tokenizer(directory), _fitting(read_settings(directory), directory)
     calibration, held = _divided(examples, calibrates)
     trial = make_trial(held, tokenizer, stored)
-    reference, original = _original(directory, trial, settings.threads, tell)
     plan = None
+    if settings.precision == "int8" and not calibrates:
+        plan = read_plan(directory, read_architecture(directory).linears())
+    reference, original = _original(directory, trial, settings.threads, tell)
     if calibrates:
         search = Int8Search(directory, settings.threads, tell)
         plan = search.find(make_trial(calibration, tokenizer, stored), trial, settings.allowed, original)
-    elif settings.precision == "int8":
-        plan = read_plan(directory, read_architecture(directory).linears())
     tell(f"writing {settings.engine} files")
     with _replacing(out) as place:
         facts = _write_network(directory, place.partial, settings, plan)
@@ -112,7 +136,8 @@ def export(
         tell("comparing with the original")
         note = {"source": model_fingerprint(directory)}
         write_facts(place.partial, facts, settings.engine, settings.precision, **note)
-        runtime = open_engine(place.partial, settings.engine, settings.precision, settings.threads)
+        engine = "auto" if settings.engine == "packed" else settings.engine
+        runtime = open_engine(place.partial, engine, settings.precision, settings.threads)
         parity = compare(trial, original, trial.run(runtime))
         write_facts(place.partial, facts, settings.engine, settings.precision, **note, parity=parity.as_dict())
         failures = tuple(parity.failures(settings.allowed))
@@ -154,6 +179,9 @@ def _original(directory: Path, trial: Trial, threads: int | None, tell: Callable
 
 def _write_network(directory: Path, target: Path, settings: ExportSettings, plan: Int8Plan | None) -> ModelFacts:
     """Write the engine's files; gives what has to be known of the network."""
+    if settings.engine == "packed":
+        write_packed(directory, target)
+        return facts_of(read_architecture(directory))
     if settings.engine == "onnx":
         try:
             from tinyreader.runtimes.onnx.opening import convert_onnx, write_model
@@ -196,8 +224,32 @@ def _weights_size(directory: Path) -> int:
 
 def _sizes(directory: Path) -> dict[str, int]:
     """Bytes of the network's files."""
-    names = ("openvino_model.*", "model.onnx*")
+    names = ("openvino_model.*", "model.onnx*", PACKED_FILE)
     return {path.name: path.stat().st_size for name in names for path in sorted(directory.glob(name))}
+
+
+def require_place(out: Path, directory: Path | None = None) -> None:
+    """Raise `SettingsError` where an export cannot be put into `out`, which may hold an earlier one and nothing else.
+
+    `directory`, where it is known, is the model's: it is never replaced.
+    """
+    target = out.resolve()
+    if target.exists() and not target.is_dir():
+        raise SettingsError(f"{out} is a file; an export is written to a directory")
+    if directory is not None and directory.resolve().is_relative_to(target):
+        raise SettingsError(f"{out} holds the model that is exported; give another directory")
+    if target.is_dir() and any(target.iterdir()):
+        if read_section(target, EXPORT) is None:
+            raise SettingsError(f"{out} holds other things than an export and is not replaced; give another directory")
+        known = {*SETTINGS_FILES, *ENGINE_FILES, PACKED_FILE}
+        if others := sorted(path.name for path in target.iterdir() if path.name not in known):
+            raise SettingsError(
+                f"{out} holds an earlier export and beside it {', '.join(others[:5])}, which would be lost: move that, or give "
+                "another directory"
+            )
+    there = next(place for place in target.parents if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise SettingsError(f"{out} cannot be written: {there} is not a directory that can be written to")
 
 
 @dataclass(slots=True)
@@ -211,11 +263,8 @@ class _Place:
 @contextmanager
 def _replacing(out: Path) -> Iterator[_Place]:
     """A new directory that becomes `out` if it is accepted, and else goes; only an earlier export is replaced."""
+    require_place(out)
     target = out.resolve()
-    if target.exists() and not target.is_dir():
-        raise SettingsError(f"{out} is a file; an export is written to a directory")
-    if target.is_dir() and any(target.iterdir()) and read_section(target, EXPORT) is None:
-        raise SettingsError(f"{out} holds other things than an export and is not replaced; give another directory")
     target.parent.mkdir(parents=True, exist_ok=True)
     mark = secrets.token_hex(4)
     place, old = _Place(target.with_name(f".tmp-{mark}-{target.name}")), target.with_name(f".old-{mark}-{target.name}")

@@ -27,6 +27,17 @@ def read_weights(directory: Path) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
     for path in weight_files(directory):
         weights |= _read_pickle(path) if path.name == PICKLE_FILE else _read_safetensors(path)
+    return _unpacked(weights, directory)
+
+
+def _unpacked(weights: dict[str, Tensor], directory: Path) -> dict[str, Tensor]:
+    """The weights with int8 rows multiplied out by their scales, which go."""
+    packed = [name for name, tensor in weights.items() if tensor.dtype == torch.int8]
+    for name in packed:
+        scale = weights.pop(f"{name}.scale", None)
+        if scale is None or weights[name].ndim != 2 or scale.shape != weights[name].shape[:1]:
+            raise ModelError(f"{directory}: {name} is stored as int8 without a scale for each row")
+        weights[name] = weights[name].float() * scale.float()[:, None]
     return weights
 
 

@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 Engine = Literal["auto", "openvino", "onnx", "torch"]
 PrecisionName = Literal["auto", "bf16", "fp32", "int8"]
 ONNX_FILE = "model.onnx"
+FILES = {"openvino": IR_FILE, "onnx": ONNX_FILE}
+"""The finished networks that engines read."""
+
 PARTS = {"onnx": ("onnxruntime",), "torch": ("torch", "transformers")}
 """The packages that engines beside OpenVINO are made of."""
 
@@ -54,6 +57,7 @@ def open_engine(directory: Path, engine: Engine, precision: PrecisionName, threa
             known = ", ".join(f'"{one}"' for one in allowed)
             raise SettingsError(f"{name} is {value!r}; it must be one of {known}.")
     choice = choose_engine(directory, precision) if engine == "auto" else Choice(engine, "as asked for")
+    _require_files(directory, choice.engine)
     runtime = _OPENERS[choice.engine](directory, precision, threads)
     log.info("%s is read by %s in %s: %s", directory, runtime.engine, runtime.precision, choice.reason)
     return runtime
@@ -76,6 +80,24 @@ def choose_engine(directory: Path, precision: PrecisionName = "auto") -> Choice:
     if "torch" not in installed_engines():
         raise MissingExtraError(f"reading {directory}, an architecture that only Transformers knows,", "train")
     return Choice("torch", "only Transformers knows the architecture")
+
+
+def held_engines(directory: Path) -> tuple[str, ...]:
+    """The engines whose finished networks the directory holds."""
+    return tuple(engine for engine, name in FILES.items() if (directory / name).is_file())
+
+
+def _require_files(directory: Path, engine: str) -> None:
+    """Raise `ModelError` where another engine's network is all that there is, saying which and at what precision."""
+    held = held_engines(directory)
+    if not held or engine in held or has_weights(directory):
+        return
+    precision = exported_precision(directory)
+    network = " and ".join(held) + ("" if precision is None else f" at {precision}")
+    raise ModelError(
+        f"{directory} holds a network for {network}, and no weights that {engine} reads: choose the engine {held[0]} "
+        f"(--engine {held[0]}) or auto, or take the model that it was exported from"
+    )
 
 
 def installed_engines() -> tuple[str, ...]:
@@ -110,8 +132,6 @@ def _open_torch(directory: Path, precision: PrecisionName, threads: int | None) 
         raise MissingExtraError(f"reading {directory} with torch", "train") from error
     if precision == "int8":
         raise SettingsError('torch has no int8 here; set engine to "openvino" or "onnx", or precision to "bf16" or "fp32".')
-    if not has_weights(directory):
-        raise ModelError(f"{directory} holds no weights that torch reads: take the directory that it was exported from")
     return open_torch(directory, precision, threads)
 
 

@@ -12,11 +12,11 @@ from typing import Any, Literal
 from tokenizers import Tokenizer
 
 from tinyreader.data import Example
-from tinyreader.errors import ModelError, SettingsError
+from tinyreader.errors import DataError, ModelError, SettingsError
 from tinyreader.model_files import model_directory
 from tinyreader.passages import Passage
 from tinyreader.reader.engines import Engine, PrecisionName, open_engine
-from tinyreader.reader.reading import Documents, FoundAnswer, Question, Reading
+from tinyreader.reader.reading import Documents, FoundAnswer, Question, Reading, described
 from tinyreader.reader.settings import ReaderSettings, read_settings
 from tinyreader.reader.tasks import Chunk, chunks_of
 from tinyreader.runtimes import Runtime
@@ -100,6 +100,12 @@ class Reader:
         with a document's windows. Several threads may read at the same time. Raises `DataError` for an empty question or one
         that leaves no room for the text.
         """
+        given: object = questions
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise DataError(
+                f"what is to be read is {described(given)}; give any number of Questions or pairs (question, documents), as a "
+                "list or a stream"
+            )
         settings = self.settings.changed(changes)
         return self._readings(questions, self._windower(settings), settings)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from io import IOBase
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from tinyreader.documents import Document, read_document
-from tinyreader.errors import DataError
+from tinyreader.errors import DataError, SettingsError
 
 CONTEXT_CHARACTERS = 120
 
@@ -61,8 +63,11 @@ class FoundAnswer:
 
     def around(self, chars: int = CONTEXT_CHARACTERS) -> tuple[str, str]:
         """Up to `chars` code points of the text before the answer, and after it."""
+        given: object = chars
+        if isinstance(given, bool) or not isinstance(given, Integral) or chars < 0:
+            raise SettingsError(f"chars is {chars!r}; it must be a whole number, at least 0.")
         text = self.document.text
-        return text[max(0, self.start - chars) : self.start], text[self.end : self.end + max(0, chars)]
+        return text[max(0, self.start - chars) : self.start], text[self.end : self.end + chars]
 
     def as_dict(self) -> dict[str, Any]:
         """The answer as plain data; the document by its id, the text around it up to 120 code points on each side."""
@@ -145,7 +150,7 @@ def documents_of(given: Documents) -> Iterator[Document]:
             "a tuple of two texts may be a pair (id, text) or two documents: write [(id, text)] for the one, or a list "
             "[text, text] for the other"
         )
-    is_one = isinstance(given, str | bytes | Path | Document | Mapping) or not isinstance(given, Iterable)
+    is_one = isinstance(given, str | bytes | Path | Document | Mapping | IOBase) or not isinstance(given, Iterable)
     items: Iterable[Any] = [given] if is_one else given  # type: ignore[assignment]
     for number, item in enumerate(items):
         if isinstance(item, str):
@@ -158,11 +163,20 @@ def documents_of(given: Documents) -> Iterator[Document]:
             document = Document(*item)
         else:
             raise DataError(
-                f"document {number} is of type {type(item).__name__}; give a text, a path, a Document or a pair (id, text) of "
-                "two texts"
+                f"document {number} is {described(item)}; give a text, a path, a Document or a pair (id, text) of two texts"
             )
+        if not isinstance(document.id, str):  # names of files may hold what is no UTF-8
+            raise DataError(f"the id of document {number} is {described(document.id)}; it must be a text")
         require_text(document.text, f"document {document.id!r}")
         yield document
+
+
+def described(item: object) -> str:
+    """The type of what was given, and itself where it is short enough to be shown."""
+    if isinstance(item, tuple):
+        return f"of type tuple ({', '.join(type(part).__name__ for part in item)})"
+    shown = repr(item)
+    return f"of type {type(item).__name__}" + (f" ({shown})" if len(shown) <= 40 else "")
 
 
 def require_text(text: object, name: str) -> None:

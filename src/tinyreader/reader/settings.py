@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tinyreader.errors import ModelError, SettingsError
 from tinyreader.files import atomic_path
-from tinyreader.tokenizer import read_json
+from tinyreader.model_files import read_sections
 from tinyreader.windows import WindowSettings
 
 NAME = "reader.json"
@@ -111,22 +111,19 @@ def _logistic(x: float) -> float:
 
 def read_settings(directory: Path) -> ReaderSettings:
     """The settings in the model's `reader.json`, or the usual ones where it has none."""
-    path = directory / NAME
-    if not path.is_file():
-        return ReaderSettings()
-    content = read_json(path).get("settings", {})
+    content = read_sections(directory).get("settings", {})
     if not isinstance(content, dict):
-        raise ModelError(f"{path}: settings is {content!r}; it must be an object of settings by name")
+        raise ModelError(f"{directory / NAME}: settings is {content!r}; it must be an object of settings by name")
     try:
         return ReaderSettings().changed(content)
     except (SettingsError, TypeError) as error:
-        raise ModelError(f"{path}: {error}") from None
+        raise ModelError(f"{directory / NAME}: {error}") from None
 
 
 def write_settings(settings: ReaderSettings, directory: Path, notes: Mapping[str, Any] | None = None) -> None:
     """Writes `reader.json`, keeping what else stands in it; `notes` go in under their names, beside the settings."""
     path = directory / NAME
-    content = (read_json(path) if path.is_file() else {}) | dict(notes or {})
+    content = read_sections(directory) | dict(notes or {})
     usual = asdict(ReaderSettings())
     content["settings"] = {name: value for name, value in asdict(settings).items() if value != usual[name]}
     with atomic_path(path) as partial:

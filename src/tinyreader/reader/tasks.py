@@ -85,6 +85,8 @@ def _work(number: int, item: Question | tuple[str, Documents]) -> Work:
         item = Question(*item)
     if not isinstance(item, Question):
         raise DataError(f"question {number} is of type {type(item).__name__}; give a Question or a pair (question, documents)")
+    if isinstance(item.id, bool) or not isinstance(item.id, str | int | None):
+        raise DataError(f"the id of question {number} is {item.id!r}; it must be a text, an integer or None")
     label = str(number) if item.id is None else str(item.id)
     require_text(item.text, f"question {label}")
     if not item.text.strip():

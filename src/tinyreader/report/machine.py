@@ -73,14 +73,17 @@ def parameters(directory: Path) -> int | None:
 
 
 def _numbers(path: Path) -> int:
-    """The count of floating-point numbers in a safetensors file (integers are positions, not weights)."""
+    """The count of weights in a safetensors file: floating-point numbers, and int8 ones (packed) without their scales; other
+    integers are positions.
+    """
     with path.open("rb") as file:
         start = file.read(8)
         size = struct.unpack("<Q", start)[0] if len(start) == 8 else _LARGEST_HEADER + 1
         header = json.loads(file.read(size)) if size <= _LARGEST_HEADER else {}
     return sum(
         prod(entry["shape"]) for name, entry in header.items()
-        if name != "__metadata__" and "F" in entry["dtype"]
+        if name != "__metadata__" and ("F" in entry["dtype"] or entry["dtype"] == "I8")
+        and not (name.endswith(".scale") and name.removesuffix(".scale") in header)
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from tinyreader.report.seen import RUN
 CARD = "README.md"
 
 ENGINE_FILES = (
-    "*.onnx", "*.onnx_data", "onnx/*.onnx", "onnx/*.onnx_data",
+    "*.onnx", "*.onnx_data", "*.onnx.data", "onnx/*.onnx", "onnx/*.onnx_data",
     "openvino_model*.xml", "openvino_model*.bin", "openvino/*.xml", "openvino/*.bin",
 )  # fmt: skip
 OTHER_FILES = (CARD, READER, RUN, "export.json", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", ".gitattributes")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tinyreader.errors import SettingsError
 from tinyreader.files import cache_directory, sync
 
 log = logging.getLogger(__name__)
@@ -23,13 +24,19 @@ def kept(kind: str, name: str, build: Callable[[Path], None]) -> Path:
 
     A second process that asks for the same waits for the first one. A process that is killed leaves a directory that is
     never taken for whole (its name says so) and goes with the next build; so does one whose files have other sizes than
-    they were written with.
+    they were written with. Raises `SettingsError` where the cache directory cannot be made.
     """
     home = cache_directory() / kind
     target = home / name
     if _is_whole(target):
         return target
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"{home}, where converted models are kept, cannot be made ({error.strerror}). Set XDG_CACHE_HOME to a directory "
+            "that can be written to"
+        ) from None
     with _alone(home / f".{name}.lock"):
         if _is_whole(target):
             return target

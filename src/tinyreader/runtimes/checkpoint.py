@@ -29,6 +29,7 @@ FORMATS: dict[str, tuple[str, Callable[[Any], FloatArray]]] = {
     "BF16": ("<u2", _widened),
     "F16": ("<f2", lambda stored: stored.astype(np.float32)),
     "F64": ("<f8", lambda stored: stored.astype(np.float32)),
+    "I8": ("<i1", lambda stored: stored.astype(np.float32)),
 }
 SIZES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
          "I8": 1, "U8": 1, "BOOL": 1}  # fmt: skip
@@ -64,16 +65,17 @@ class Checkpoint(Mapping[str, FloatArray]):
 
     def __getitem__(self, name: str) -> FloatArray:
         entry = self.entries[name]
-        if entry.kind not in FORMATS:
-            raise ModelError(f"{entry.path}: {entry.name} is stored as {entry.kind}; only {', '.join(FORMATS)} can be read")
-        stored, convert = FORMATS[entry.kind]
-        with entry.path.open("rb") as file:
-            read = np.fromfile(file, stored, math.prod(entry.shape), offset=entry.begin)
-        with np.errstate(over="ignore"):  # fp64 that fp32 cannot hold is found not finite below
-            tensor = np.ascontiguousarray(convert(read).reshape(entry.shape))
+        tensor = _read(entry) if entry.kind != "I8" else _read(entry) * _read(self._scale_of(name, entry))[:, None]
         if not _is_finite(tensor):
             raise ModelError(f"{self.directory}: {entry.name} holds values that are not finite; the weights are damaged")
         return tensor
+
+    def _scale_of(self, name: str, entry: Entry) -> Entry:
+        """Where the scales of a packed matrix's rows lie."""
+        scale = self.entries.get(f"{name}.scale")
+        if scale is None or scale.kind == "I8" or scale.shape != entry.shape[:1] or len(entry.shape) != 2:
+            raise ModelError(f"{entry.path}: {entry.name} is stored as int8 without a scale for each row")
+        return scale
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
@@ -146,6 +148,17 @@ def _read_header(path: Path, file: BinaryIO) -> list[Entry]:
             raise ValueError(f"{name} does not fit: shape {shape}, bytes {begin} to {end} of {size - first}")
         entries.append(Entry(path, name, kind, shape, first + begin))
     return entries
+
+
+def _read(entry: Entry) -> FloatArray:
+    """The tensor as it is stored, in fp32."""
+    if entry.kind not in FORMATS:
+        raise ModelError(f"{entry.path}: {entry.name} is stored as {entry.kind}; only {', '.join(FORMATS)} can be read")
+    stored, convert = FORMATS[entry.kind]
+    with entry.path.open("rb") as file:
+        read = np.fromfile(file, stored, math.prod(entry.shape), offset=entry.begin)
+    with np.errstate(over="ignore"):  # fp64 that fp32 cannot hold is found not finite by who asked for it
+        return np.ascontiguousarray(convert(read).reshape(entry.shape))
 
 
 def _own_name(name: str, prefix: str) -> str:

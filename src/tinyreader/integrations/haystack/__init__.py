@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,8 @@ from tinyreader.errors import DataError, MissingExtraError, SettingsError
 from tinyreader.integrations.haystack.loading import Model, load, wanted
 from tinyreader.integrations.haystack.search import Choices, Found, Place, Text, probability, search
 from tinyreader.reader.engines import Engine, PrecisionName
-from tinyreader.windows import LEAST_ROOM, Windower, WindowSettings
+from tinyreader.reader.reading import require_text
+from tinyreader.windows import LEAST_ROOM, LongQuestionError, Windower, WindowSettings
 
 try:
     from haystack import Document, ExtractedAnswer, component, default_from_dict, default_to_dict
@@ -80,12 +81,20 @@ class ExtractiveReader:
         self.max_batch_size, self.answers_per_seq = max_batch_size, answers_per_seq
         self.no_answer, self.no_answer_from = no_answer, no_answer_from
         self.calibration_factor, self.overlap_threshold = calibration_factor, overlap_threshold
-        self.model_kwargs = dict(model_kwargs or {})
         self.engine, self.precision, self.threads, self.context_chars = engine, precision, threads, context_chars
         if no_answer_from not in ("product", "model"):
             raise SettingsError(f'no_answer_from is {no_answer_from!r}; it must be "product" or "model".')
-        if context_chars < 0:
-            raise SettingsError(f"context_chars is {context_chars}; it must be at least 0.")
+        if not isinstance(context_chars, int) or isinstance(context_chars, bool) or context_chars < 0:
+            raise SettingsError(f"context_chars is {context_chars!r}; it must be a whole number, at least 0.")
+        if not isinstance(calibration_factor, int | float) or not math.isfinite(calibration_factor):
+            raise SettingsError(f"calibration_factor is {calibration_factor!r}; it must be a finite number.")
+        if device is not None and not isinstance(device, ComponentDevice):
+            raise SettingsError(f"device is {device!r}; give Haystack's, as in ComponentDevice.from_str('cpu'), or None.")
+        if token is not None and not isinstance(token, Secret):
+            raise SettingsError("token is no Secret of Haystack's; give Secret.from_env_var(NAME) or Secret.from_token(...).")
+        if model_kwargs is not None and not isinstance(model_kwargs, Mapping):
+            raise SettingsError(f"model_kwargs is {model_kwargs!r}; it must be a dict, or None.")
+        self.model_kwargs = dict(model_kwargs or {})
         place = None if device is None else device.first_device.to_torch_str()
         self._wanted = wanted(self.model_name_or_path, place, self.model_kwargs, engine, precision, threads)
         self._model: Model | None = None
@@ -179,11 +188,8 @@ class ExtractiveReader:
         overlap_threshold: float | None = None,
     ) -> dict[str, list[list[ExtractedAnswer]]]:
         """{"answers": the answers of each query in its own documents}, with the windows of all queries batched together."""
-        if len(queries) != len(documents):
-            raise DataError(f"{len(queries)} queries came with {len(documents)} lists of documents; give one list for each.")
-        for number, query in enumerate(queries):
-            if not isinstance(query, str) or not query.strip():
-                raise DataError(f"query {number} is empty; ask something")
+        _require_queries(queries, documents)
+        readable = [_readable(number, own) for number, own in enumerate(documents)]
         model = self._loaded()
         choices = self._lengths(model, Choices(
             top_k=self.top_k if top_k is None else top_k,
@@ -195,9 +201,11 @@ class ExtractiveReader:
             no_answer=self.no_answer if no_answer is None else no_answer,
             overlap_threshold=self.overlap_threshold if overlap_threshold is None else overlap_threshold,
         ))  # fmt: skip
-        readable = [_readable(own) for own in documents]
         texts = (text for number, query in enumerate(queries) for text in _texts(number, query, readable[number]))
-        found = search(texts, self._windower(model, choices), model.runtime, choices, len(queries))
+        try:
+            found = search(texts, self._windower(model, choices), model.runtime, choices, len(queries))
+        except LongQuestionError as error:
+            raise DataError(f"{error.fact}. Shorten the query, raise max_seq_length or lower stride.") from None
         return {
             "answers": [
                 self._answers(query, own, of_query, choices, model.no_answer_threshold)
@@ -251,12 +259,35 @@ class ExtractiveReader:
         return answers
 
 
-def _readable(documents: Sequence[Document]) -> list[Document]:
-    """The documents that have a text; the others are named in a warning."""
-    for document in documents:
+def _require_queries(queries: Any, documents: Any) -> None:
+    """Raises `DataError` unless these are texts to ask, and as many lists of documents."""
+    for name, given in (("queries", queries), ("documents", documents)):
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise DataError(f"{name} is of type {type(given).__name__}; give a list with one entry for each query.")
+    if len(queries) != len(documents):
+        raise DataError(f"{len(queries)} queries came with {len(documents)} lists of documents; give one list for each.")
+    for number, query in enumerate(queries):
+        require_text(query, f"query {number}")
+        if not query.strip():
+            raise DataError(f"query {number} is empty; ask something")
+
+
+def _readable(query: int, documents: Any) -> list[Document]:
+    """The documents of a query that have a text; the others are named in a warning. `DataError` for what is no document."""
+    if isinstance(documents, str | Document | Mapping) or not isinstance(documents, Iterable):
+        kind = type(documents).__name__
+        raise DataError(f"the documents of query {query} are of type {kind}; give a list of Haystack's Document.")
+    readable = []
+    for number, document in enumerate(documents):
+        if not isinstance(document, Document):
+            kind = type(document).__name__
+            raise DataError(f"document {number} of query {query} is of type {kind}; give Haystack's Document(content=text).")
         if document.content is None:
             log.warning("document %s has no text and is left out", document.id)
-    return [document for document in documents if document.content is not None]
+            continue
+        require_text(document.content, f"document {document.id}")
+        readable.append(document)
+    return readable
 
 
 def _texts(question: int, query: str, documents: Sequence[Document]) -> Iterator[Text]:

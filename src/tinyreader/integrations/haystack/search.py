@@ -6,6 +6,8 @@ import heapq
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any
 
 from tinyreader.data import Example
 from tinyreader.errors import SettingsError
@@ -35,13 +37,22 @@ class Choices:
     overlap_threshold: float | None
 
     def __post_init__(self) -> None:
-        least = {"top_k": 0, "max_batch_size": 1, "answers_per_seq": 1, "overlap_threshold": 0}
-        for name, bound in least.items():
+        whole: tuple[Any, str] = (Integral, "a whole number")
+        number: tuple[Any, str] = (Real, "a number")
+        for name, (kind, called), least in (
+            ("top_k", whole, 0), ("max_seq_length", whole, 1), ("stride", whole, 0), ("max_batch_size", whole, 1),
+            ("answers_per_seq", whole, 1), ("overlap_threshold", number, 0), ("score_threshold", number, -math.inf),
+        ):  # fmt: skip
             value = getattr(self, name)
-            if value is not None and not value >= bound:
-                raise SettingsError(f"{name} is {value}; it must be at least {bound}.")
-        if self.score_threshold is not None and math.isnan(self.score_threshold):
-            raise SettingsError("score_threshold is not a number; give one from 0 to 1, or None.")
+            if value is None and name in ("max_batch_size", "overlap_threshold", "score_threshold"):
+                continue
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise SettingsError(f"{name} is {value!r}; it must be {called}.")
+            if not value >= least:  # NaN is not either
+                bound = f"at least {least}" if least > -math.inf else "a number from 0 to 1"
+                raise SettingsError(f"{name} is {value}; it must be {bound}.")
+        if not isinstance(self.no_answer, bool):
+            raise SettingsError(f"no_answer is {self.no_answer!r}; it must be True or False.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ neither Transformers nor torch, and works beside both.
 
 from __future__ import annotations
 
-from tinyreader.integrations.transformers.inputs import InputError, MissingKeyError
+from tinyreader.integrations.transformers.inputs import InputError, MissingKeyError, SquadExample
 from tinyreader.integrations.transformers.models import AutoModelForQuestionAnswering, AutoTokenizer
 from tinyreader.integrations.transformers.parameters import ParameterError
 from tinyreader.integrations.transformers.pipeline import QuestionAnsweringPipeline, pipeline
@@ -20,5 +20,6 @@ __all__ = [
     "MissingKeyError",
     "ParameterError",
     "QuestionAnsweringPipeline",
+    "SquadExample",
     "pipeline",
 ]

@@ -8,6 +8,7 @@ from types import GeneratorType
 from typing import Any, Literal
 
 from tinyreader.errors import DataError
+from tinyreader.reader.reading import require_text
 
 
 class InputError(DataError, ValueError):
@@ -26,6 +27,14 @@ class Pair:
 
     question: str
     context: str
+
+
+@dataclass(frozen=True, slots=True)
+class SquadExample:
+    """A question on a context by the names that Transformers' class has for them; a call takes it like a dict."""
+
+    question_text: str
+    context_text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,12 @@ def given(args: Sequence[Any], named: Mapping[str, Any]) -> Given:
     if "question" not in named or "context" not in named:
         raise InputError(f"the call names {', '.join(named) or 'nothing'}; {_FORMS}.")
     return _named(named["question"], named["context"])
+
+
+def sample_of(question: Any, context: Any) -> SquadExample | list[SquadExample]:
+    """The sample of two texts, or, where the questions are a list, a list of samples. Raises `InputError`."""
+    samples = [SquadExample(pair.question, pair.context) for pair in _named(question, context).pairs]
+    return samples if isinstance(question, list) else samples[0]
 
 
 def _positional(args: Sequence[Any]) -> Given:
@@ -132,4 +147,8 @@ def pair_of(item: Any, number: int) -> Pair:
             raise InputError(f"the {name} of item {number} is {'None' if value is None else type(value).__name__}, not a text.")
         if not value:
             raise InputError(f"the {name} of item {number} is empty.")
+        try:
+            require_text(value, f"the {name} of item {number}")
+        except DataError as error:
+            raise InputError(str(error)) from None
     return Pair(question, context)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from typing import Any, Literal
 
 from tinyreader.errors import SettingsError
@@ -36,11 +37,8 @@ class Parameters:
 
     def __post_init__(self) -> None:
         for name in ("top_k", "max_answer_len", "max_seq_len", "max_question_len"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ParameterError(f"{name} is {value!r}; it must be a whole number, at least 1.")
-        if self.doc_stride is not None and (not isinstance(self.doc_stride, int) or self.doc_stride < 0):
-            raise ParameterError(f"doc_stride is {self.doc_stride!r}; it must be a whole number, at least 0.")
+            _require_whole(name, getattr(self, name), 1)
+        _require_whole("doc_stride", self.doc_stride, 0)
         if self.decoding not in ("places", "transformers-4"):
             raise ParameterError(f'decoding is {self.decoding!r}; it must be "places" or "transformers-4".')
 
@@ -64,3 +62,9 @@ class Parameters:
             self.top_k, self.max_answer_len, bool(self.handle_impossible_answer), bool(self.align_to_words),
             adds_windows=as_there, merges_texts=as_there, cuts_words=as_there,
         )  # fmt: skip
+
+
+def _require_whole(name: str, value: Any, least: int) -> None:
+    """Raises `ParameterError` unless it is a whole number, numpy's among them, or None."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least):
+        raise ParameterError(f"{name} is {value!r}; it must be a whole number, at least {least}.")

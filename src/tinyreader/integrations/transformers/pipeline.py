@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypedDict
 
 from tinyreader.integrations.transformers.cutting import Cutter
 from tinyreader.integrations.transformers.decoding import decode
-from tinyreader.integrations.transformers.inputs import InputError, Pair, given
+from tinyreader.integrations.transformers.inputs import InputError, Pair, SquadExample, given, sample_of
 from tinyreader.integrations.transformers.models import (
     TokenizerHandle,
     device_name,
@@ -84,6 +85,14 @@ class QuestionAnsweringPipeline:
         results = list(self._results(_by_characters(pairs), cutter, parameters))
         return results[0] if form == "one" else results
 
+    @staticmethod
+    def create_sample(question: str | list[str], context: str | list[str]) -> SquadExample | list[SquadExample]:
+        """A question with its context as one object that a call takes; of a list of questions, a list of them.
+
+        One context, or one for each question. Raises `InputError` for what is no text and for lists of unequal length.
+        """
+        return sample_of(question, context)
+
     def _results(self, chunks: Iterable[list[Pair]], cutter: Cutter, parameters: Parameters) -> Iterator[Result]:
         """Yield the result of each pair; the windows of a chunk are batched by length."""
         number = 0
@@ -147,6 +156,8 @@ def pipeline(
         raise ParameterError("config is an object; the model is read as the config.json beside its weights says.")
     if pipeline_class not in (None, QuestionAnsweringPipeline):
         raise ParameterError("pipeline_class cannot be given here; there is one kind of pipeline.")
+    if model_kwargs is not None and not isinstance(model_kwargs, Mapping):
+        raise ParameterError(f"model_kwargs is {model_kwargs!r}; it must be a dict.")
     parameters = Parameters().changed({name: value for name, value in options.items() if name not in _NO_EFFECT})
     hub = {"revision": revision, "token": token, "trust_remote_code": trust_remote_code}
     of_model = {"dtype": torch_dtype if dtype in (None, "auto") else dtype, **(model_kwargs or {})}
@@ -209,6 +220,7 @@ def _growing(pairs: Iterable[Pair], most: int | None) -> Iterator[list[Pair]]:
 
 
 def _checked_size(batch_size: int | None) -> int | None:
-    if batch_size is not None and batch_size < 1:
-        raise ParameterError(f"batch_size is {batch_size}; it must be at least 1.")
+    given: object = batch_size
+    if given is not None and (isinstance(given, bool) or not isinstance(given, Integral) or given < 1):
+        raise ParameterError(f"batch_size is {batch_size!r}; it must be a whole number, at least 1.")
     return batch_size

@@ -36,7 +36,10 @@ def open_onnx(directory: Path, precision: PrecisionName = "auto", threads: int |
         holder = written(directory, "fp32" if precision == "auto" else precision)
     held = exported_precision(holder) or "fp32"
     if precision not in ("auto", held):
-        raise ModelError(f"{directory / ONNX_FILE} holds a network at {held}, not {precision}; export the original again")
+        raise ModelError(
+            f'{directory / ONNX_FILE} holds a network at {held}, not {precision}; set precision to "{held}" or "auto", or '
+            f"export the original with --precision {precision}"
+        )
     session = open_session(holder / ONNX_FILE, threads)
     return OnnxRuntime(session, read_facts(holder, {one.name for one in session.get_inputs()}), held)
 
