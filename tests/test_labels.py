@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,9 +15,12 @@ import pytest
 import torch
 
 from small_disk import small_disk
+from test_pairs import store_of
+from tiny_batches import label_windows
 from tinyreader.distil import labels
-from tinyreader.distil.features import FeatureStore, write_features
-from tinyreader.distil.labels import TeacherLabels, label_windows
+from tinyreader.distil.alignment import Said, carry, most_context, softmax
+from tinyreader.distil.features import FeatureStore, sorted_batches, write_features
+from tinyreader.distil.labels import MeanLabels, TeacherLabels, by_runtime, keep_labels, paired_windows
 from tinyreader.distil.network import Batch, Network, Outputs
 from tinyreader.errors import RunError
 from tinyreader.windows import Window
@@ -81,8 +87,7 @@ def store(tmp_path: Path) -> FeatureStore:
 def label(store: FeatureStore, folder: Path, teacher: Teacher, **changes: Any) -> TeacherLabels:
     """A pass over all rows, or as `changes` say."""
     given: dict[str, Any] = {"rows": ALL, "identity": "t", "max_batch_tokens": MAX_TOKENS} | changes
-    network, device = cast(Network, teacher), torch.device("cpu")
-    return label_windows(network, store, given.pop("rows"), folder, pad_id=0, device=device, **given)
+    return label_windows(cast(Network, teacher), store, given.pop("rows"), folder, **given)
 
 
 def bytes_of(folder: Path) -> bytes:
@@ -303,3 +308,122 @@ def test_rows_that_were_not_chosen_take_no_time(store: FeatureStore, tmp_path: P
     assert sorted(teacher.seen) == rows.tolist()
     assert kept.logits(store.batch(rows, 0))[0].any(dim=1).all()
     assert (tmp_path / "labels" / "logits.bin").stat().st_size == 4 * len(store.ids)
+
+
+class Engine:
+    """Stands in for a `Runtime`: logits between -8 and 8 that depend on the token and its place."""
+
+    pad_id = 1
+
+    def __init__(self, broken: float | None = None) -> None:
+        self.broken = broken
+
+    def logits(self, input_ids: Any, mask: Any, segment_ids: Any) -> Any:
+        """Start and end logits."""
+        angle = input_ids * 0.37 + np.arange(input_ids.shape[1]) * 0.11
+        start, end = (8 * wave(angle).astype(np.float32) for wave in (np.sin, np.cos))
+        start[mask == 0] = np.inf
+        if self.broken is not None:
+            end[:, 0] = self.broken
+        return start, end
+
+
+@pytest.mark.parametrize("max_tokens", [None, 40])
+def test_a_teacher_with_another_tokenizer_is_carried_over(tmp_path: Path, max_tokens: int | None) -> None:
+    """Each row holds logarithms of the distribution carried to its tokens, read in one piece or several, in any batches."""
+    pairs = store_of(tmp_path, max_tokens)
+    rows = np.arange(len(pairs.student), dtype=np.int64)
+    kept = [
+        keep_labels(
+            paired_windows(by_runtime(Engine()), pairs, 1), pairs.student, sorted_batches(rows, pairs.lengths, size),
+            tmp_path / f"labels-{size}", identity="t",
+        )
+        for size in (50, 4096)
+    ]  # fmt: skip
+    assert bytes_of(tmp_path / "labels-50") == bytes_of(tmp_path / "labels-4096")
+    batch = pairs.student.batch(rows, 0)
+    found = [logits.masked_fill(~batch.allowed, -torch.inf).softmax(-1).numpy() for logits in kept[0].logits(batch)]
+    for row in rows.tolist():
+        said = []
+        for piece in pairs.pieces(row):
+            own = pairs.windows.batch(np.array([piece]), 1)
+            start, end = (x[0] for x in Engine().logits(own.input_ids.numpy(), own.mask.numpy(), None))
+            places = pairs.teacher_places(piece)
+            taken = [0, *range(places.first, places.stop)]
+            said.append(Said(start[taken], end[taken], places.context, pairs.begin(piece)))
+        student = pairs.student_places(row)
+        for line, expected in zip(found, carry(most_context(said), student), strict=True):
+            assert line[row, : len(student)] == pytest.approx(expected, rel=5e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_finite_are_found_before_they_are_carried(tmp_path: Path, value: float) -> None:
+    """A teacher that says -inf of the null position is as broken as one that says NaN."""
+    pairs = store_of(tmp_path)
+    rows = np.arange(len(pairs.student), dtype=np.int64)
+    with pytest.raises(RunError, match="not finite for window"):
+        keep_labels(
+            paired_windows(by_runtime(Engine(value)), pairs, 1), pairs.student, [rows], tmp_path / "labels", identity="t"
+        )
+
+
+def test_several_teachers_are_averaged_by_their_weights(store: FeatureStore, tmp_path: Path) -> None:
+    """The mean of the distributions over the allowed positions; one teacher alone is itself."""
+    a = label(store, tmp_path / "a", Teacher(scale=2.0))
+    b = label(store, tmp_path / "b", Teacher(scale=5.0))
+    batch = store.batch(ALL, 0)
+    mean = MeanLabels([a, b], [3.0, 1.0])
+    for found, one, other in zip(mean.logits(batch), a.logits(batch), b.logits(batch), strict=True):
+        assert found.dtype == torch.float32
+        for row in range(len(ALL)):
+            allowed = batch.allowed[row].numpy()
+            expected = 0.75 * softmax(one[row].numpy()[allowed]) + 0.25 * softmax(other[row].numpy()[allowed])
+            assert np.exp(found[row].numpy()[allowed]) == pytest.approx(expected, rel=1e-5)
+            assert (found[row].numpy()[~allowed] == -1e4).all()
+    alone = MeanLabels([a], [0.3]).logits(batch)[0].masked_fill(~batch.allowed, -torch.inf).softmax(-1)
+    torch.testing.assert_close(alone, a.logits(batch)[0].masked_fill(~batch.allowed, -torch.inf).softmax(-1))
+
+
+def test_a_whole_pass_is_found_with_its_seconds(store: FeatureStore, tmp_path: Path) -> None:
+    """Who finds everything there is told what it took; who had to work is not."""
+    told: list[float] = []
+
+    def again() -> None:
+        batches = sorted_batches(ALL, store.lengths, MAX_TOKENS)
+        keep_labels(lambda rows: [np.zeros((n, 2), np.float32) for n in store.lengths[rows]], store, batches,
+                    tmp_path / "labels", identity="t", on_found=told.append)  # fmt: skip
+
+    again()
+    assert not told
+    again()
+    assert told == [json.loads((tmp_path / "labels" / "labels.json").read_text())["seconds"]]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks of files")
+def test_a_second_run_waits_for_the_first(store: FeatureStore, tmp_path: Path) -> None:
+    """Two processes never write one pass: the second asks whether to go on waiting, and is free when the first dies."""
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    hold = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('held'); time.sleep(60)"
+    command = [sys.executable, "-u", "-c", hold, str(folder / ".lock")]
+    batches = sorted_batches(ALL, store.lengths, MAX_TOKENS)
+    waited: list[int] = []
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+
+        def wait() -> None:
+            waited.append(1)
+            if len(waited) == 1:
+                raise Stop
+            other.kill()
+
+        def read(rows: Any) -> Any:
+            assert other.poll() is not None
+            return [np.zeros((n, 2), np.float32) for n in store.lengths[rows]]
+
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(Stop):
+            keep_labels(read, store, batches, folder, identity="t", on_wait=wait)
+        keep_labels(read, store, batches, folder, identity="t", on_wait=wait)
+    assert len(waited) >= 2

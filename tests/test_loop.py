@@ -16,11 +16,10 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from tiny_batches import CPU, batch, model, network, store
+from tiny_batches import CPU, batch, label_windows, model, network, store
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.evaluate import NetworkRuntime
 from tinyreader.distil.features import FeatureStore
-from tinyreader.distil.labels import label_windows
 from tinyreader.distil.loop import StageJob, StageTrainer, n_steps
 from tinyreader.distil.network import Batch, Network, Precision
 from tinyreader.distil.objectives import Intermediate, Labels, Objective, Prediction, Term, Totals
@@ -78,9 +77,7 @@ class Bench:
             return Labels(student)
         if stage.kind == "prediction":
             rows = np.arange(len(self.store))
-            labels = label_windows(
-                self.teacher, self.store, rows, self.folder / "labels", pad_id=0, device=CPU, identity="test"
-            )
+            labels = label_windows(self.teacher, self.store, rows, self.folder / "labels")
             return Prediction(student, labels, temperature=2.0, weight=0.5)
         layer_map = [4 * m // self.n_layers for m in range(1, self.n_layers + 1)]
         return Intermediate(student, self.teacher, layer_map)

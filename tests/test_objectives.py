@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from tiny_batches import CPU, batch, model, network, store
+from tiny_batches import batch, label_windows, model, network, store
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.features import FeatureStore
-from tinyreader.distil.labels import TeacherLabels, label_windows
+from tinyreader.distil.labels import TeacherLabels
 from tinyreader.distil.losses import label_loss, prediction_loss
 from tinyreader.distil.network import Batch, Network
 from tinyreader.distil.objectives import Intermediate, Labels, Objective, Prediction, Totals
@@ -73,7 +73,7 @@ def windows(tmp_path: Path) -> FeatureStore:
 def labels(teacher: Network, windows: FeatureStore, tmp_path: Path) -> TeacherLabels:
     """The teacher's outputs for them."""
     rows = torch.arange(len(windows)).numpy()
-    return label_windows(teacher, windows, rows, tmp_path / "labels", pad_id=0, device=CPU, identity="test")
+    return label_windows(teacher, windows, rows, tmp_path / "labels")
 
 
 def test_totals_count_what_is_real() -> None:

@@ -390,3 +390,50 @@ def test_wrong_shapes_are_refused(text: str) -> None:
     """What is not a shape, or heads that do not share the width evenly, is an error that shows the text."""
     with pytest.raises(SettingsError, match=f"shape {text!r}"):
         parse_shape(text)
+
+
+MORE = [{"name": "big", "model": "b", "weight": 2.0}, {"name": "other", "model": "c"}]
+
+
+def test_more_teachers_have_names_and_weights() -> None:
+    """They stand in a list of their own, are changed by name, and go through the record and back."""
+    recipe = make_recipe(small(more_teachers=MORE), overrides=["more_teachers.other.weight=0.5", "teacher.weight=3"])
+    assert recipe.teacher is not None
+    assert [recipe.teacher.weight, *(t.weight for t in recipe.more_teachers)] == [3.0, 2.0, 0.5]
+    assert make_recipe(recipe.resolved()) == recipe
+    assert recipe.fingerprint() != make_recipe(small()).fingerprint()
+
+
+def test_one_teacher_is_recorded_as_ever() -> None:
+    """What came with several teachers leaves no trace in recipes without them: their runs are still the same runs."""
+    content = make_recipe(small()).determining()
+    assert content["teacher"] == {"model": "teacher", "revision": None}
+    assert "more_teachers" not in content
+    assert not {"teacher_engine", "teacher_outputs"} & content["training"].keys()
+    other = make_recipe(small(), overrides=["training.teacher_outputs=cache"])
+    assert other.fingerprint() == make_recipe(small()).fingerprint()
+    engine = make_recipe(small(), overrides=["training.teacher_engine=openvino"])
+    assert engine.fingerprint() != other.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"teacher": {"model": "t", "weight": 2.0}}, "teacher.weight = 2.0 would have no effect without [[more_teachers]]"),
+        ({"more_teachers": [MORE[0], MORE[0]]}, "more than one teacher is called 'big'"),
+        ({"more_teachers": [MORE[0] | {"name": "teacher"}]}, "more than one teacher is called 'teacher'"),
+        ({"more_teachers": [{"model": "b"}]}, "more_teachers.0.name is missing"),
+        ({"more_teachers": [{"name": "b", "model": "b", "weight": 0.0}]}, "more_teachers.b.weight = 0.0: should be greater"),
+        ({"more_teachers": MORE, "teacher": None, "student": {"init": "checkpoint", "model": "x"},
+          "stages": [{"name": "answers", "kind": "labels", "batch_size": 4, "learning_rate": 1e-3}]},
+         "[[more_teachers]] teach beside [teacher]"),
+        ({"more_teachers": MORE,
+          "stages": [{"name": "inside", "kind": "intermediate", "batch_size": 4, "learning_rate": 1e-3}]},
+         "[[more_teachers]] would have no effect without a stage of kind 'prediction'"),
+    ],
+)  # fmt: skip
+def test_teachers_that_make_no_sense_are_refused(changes: dict[str, Any], message: str) -> None:
+    """With the place, and what to set instead."""
+    with pytest.raises(SettingsError) as refused:
+        make_recipe(small(**changes))
+    assert message in str(refused.value)

@@ -100,6 +100,17 @@ def test_the_metadata_is_what_the_hub_wants(model: Path) -> None:
     check_card(text, Path("README.md"))
 
 
+def test_every_teacher_is_named(model: Path) -> None:
+    """Those beside the first with their weights; seconds that another run spent on their outputs count as hours too."""
+    more = "[{name = 'byte', model = 'deepset/roberta-base-squad2', weight = 2.0}]"
+    record = run_record(more_teachers=more) | {"teacher_pass_seconds": 0.0, "teacher_pass_seconds_of_others": 1800.0}
+    (model / "run.json").write_text(json.dumps(record))
+    text = text_of(model)
+    assert "- teacher: `deepset/bert-base-uncased-squad2`" in text
+    assert "with weight 2.0 (the first has 1.0): `deepset/roberta-base-squad2`" in text
+    assert "| hours of training, teacher's pass included | 2.50 |" in text
+
+
 def test_the_text_says_what_run_and_report_know(model: Path) -> None:
     """Results with intervals, the reference's figures, speed, both stages, distillation and provenance; no place, no None."""
     text = text_of(model)

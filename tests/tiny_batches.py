@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,8 @@ from transformers import PreTrainedModel
 
 from tiny_models import configuration
 from tinyreader.distil.dropout import StepRandom
-from tinyreader.distil.features import FeatureStore, write_features
+from tinyreader.distil.features import FeatureStore, sorted_batches, write_features
+from tinyreader.distil.labels import MAX_BATCH_TOKENS, TeacherLabels, by_network, keep_labels, own_windows
 from tinyreader.distil.network import Batch, Network, Precision
 from tinyreader.models.reader import new_model
 from tinyreader.windows import Window
@@ -68,3 +70,13 @@ def network(of: PreTrainedModel, precision: Precision = "fp32", random: StepRand
     """The model as a network on the CPU; in training mode where it was given random numbers to learn with."""
     of.train(random is not None)
     return Network(of, precision=precision, device=CPU, random=random, **options)  # type: ignore[arg-type]
+
+
+def label_windows(
+    teacher: Network, store: FeatureStore, rows: Any, folder: Path, *, max_batch_tokens: int = MAX_BATCH_TOKENS,
+    identity: str = "test", **told: Any,
+) -> TeacherLabels:  # fmt: skip
+    """What a teacher with the student's tokenizer says of the rows, kept in `folder`."""
+    batches = sorted_batches(rows, store.lengths, max_batch_tokens)
+    read = own_windows(by_network(teacher, CPU), store, 0)
+    return keep_labels(read, store, batches, folder, identity=identity, **told)

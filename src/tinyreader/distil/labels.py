@@ -1,32 +1,57 @@
-"""Teacher outputs kept on disk: each window's logits are computed once, whatever number of epochs learns from them.
+"""Teacher outputs kept on disk: each window's logits are computed once, whatever number of epochs or runs learns from them.
 
 Logits are stored in half precision (11 bits: at a size of 8 they are right to 0.004) beside the feature store's tokens, four
-bytes a token. The batches of the pass are fixed by the rows alone, so a pass that was killed goes on with the same numbers.
+bytes a token. What a teacher with another tokenizer says is carried to the student's tokens first, and its logarithms are
+stored: those of probabilities above 0.0004 are right to 0.002, and -10,000 stands for none. The batches of a pass are fixed
+by the rows alone, so a pass that was killed goes on with the same numbers, also in another run that shares its folder.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tinyreader.distil.features import FeatureStore, sorted_batches
+from tinyreader.distil.alignment import NOTHING, Said, carry, logarithms, most_context
+from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.network import Batch, Network
+from tinyreader.distil.pairs import PairStore
 from tinyreader.errors import RunError
-from tinyreader.files import atomic_path, sync
+from tinyreader.files import atomic_path, sweep, sync
+from tinyreader.runtimes import Runtime
 
-_LOGITS, _STATE = "logits.bin", "labels.json"
+Rows = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
+Forward = Callable[[Batch], tuple[FloatArray, FloatArray]]
+"""A teacher's forward pass: start and end logits [B, L] of a batch."""
+OnBatch = Callable[[int, int], None]
+OnKept = Callable[[int, float], None]
+
+MAX_BATCH_TOKENS = 8192
+
+_LOGITS, _STATE, _LOCK = "logits.bin", "labels.json", ".lock"
 _SAVE_EVERY = 50  # batches between notes of progress
+
+
+class SpanLabels(Protocol):
+    """Somebody's opinion on windows: logits whose softmax over the allowed positions are start and end distributions."""
+
+    def logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Start and end logits fp32 [B, L] for the batch's rows."""
+        ...
 
 
 class TeacherLabels:
@@ -47,45 +72,48 @@ class TeacherLabels:
         return both[..., 0], both[..., 1]
 
 
-def label_windows(
-    teacher: Network, store: FeatureStore, rows: npt.NDArray[np.int64], folder: Path, *,
-    pad_id: int, device: torch.device, identity: str, max_batch_tokens: int = 8192,
-    on_batch: Callable[[int, int], None] | None = None, on_kept: Callable[[int, float], None] | None = None,
-) -> TeacherLabels:  # fmt: skip
-    """Runs the teacher over `rows`, going on where an earlier pass with the same `identity` stopped.
+class MeanLabels:
+    """Several teachers at once: the weighted mean of their distributions on the student's tokens.
 
-    `on_batch` is called with the number of windows done and of all windows; it may raise to stop the pass. `on_kept` is
-    called each time that work is safe on disk, with the windows since the last time and the seconds they took: over all
-    starts of a pass these add up to the pass. Raises `RunError` where the teacher's logits are not finite, or the disk
-    has no room for them.
+    Probabilities are averaged, not logits: those have another zero with each teacher. The mean is taken at temperature 1.
     """
-    batches = sorted_batches(rows, store.lengths, max_batch_tokens)
+
+    def __init__(self, teachers: Sequence[SpanLabels], weights: Sequence[float]) -> None:
+        self.teachers = teachers
+        self.shares = [weight / sum(weights) for weight in weights]
+
+    def logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logarithms fp32 [B, L] of the mean start and end probabilities; -10,000 where nobody may answer."""
+        said: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for teacher, share in zip(self.teachers, self.shares, strict=True):
+            for opinions, logits in zip(said, teacher.logits(batch), strict=True):
+                opinions.append(logits.masked_fill(~batch.allowed, -torch.inf).log_softmax(-1) + math.log(share))
+        start, end = (torch.stack(opinions).logsumexp(0).clamp_min(NOTHING) for opinions in said)
+        return start, end
+
+
+def keep_labels(
+    read: Callable[[Rows], list[FloatArray]], store: FeatureStore, batches: list[Rows], folder: Path, *,
+    identity: str, on_batch: OnBatch | None = None, on_kept: OnKept | None = None, on_wait: Callable[[], None] | None = None,
+    on_found: Callable[[float], None] | None = None,
+) -> TeacherLabels:  # fmt: skip
+    """Keeps what `read` says of each row in `batches`, going on where an earlier pass with the same `identity` stopped.
+
+    `read` gives start and end logits [n, 2] of each row's n tokens. `on_batch` is called with the number of windows done
+    and of all windows; it may raise to stop the pass. `on_kept` is called each time that work is safe on disk, with the
+    windows since the last time and the seconds they took: over all starts of a pass these add up to the pass. While another
+    process is at work in the folder this one waits for it, and calls `on_wait` twice a second, which may raise. Where all is
+    there, `on_found` is called with the seconds that it took once. Raises `RunError` where the teacher's logits are not
+    finite, or the disk has no room for them.
+    """
     work = _Pass(folder, _identity(identity, batches), 4 * len(store.ids))
-    done = work.progress()
-    kept, since = done, time.perf_counter()
-
-    def keep(file: BinaryIO) -> None:
-        nonlocal kept, since
-        work.note(file, done)
-        now = time.perf_counter()
-        if on_kept is not None and done > kept:
-            on_kept(sum(len(b) for b in batches[kept:done]), now - since)
-        kept, since = done, now
-
     try:
-        if done < len(batches):
-            with work.open(fresh=done == 0) as file:
-                seen = sum(len(b) for b in batches[:done])
-                try:
-                    for number in range(done, len(batches)):
-                        seen += _label(teacher, store.batch(batches[number], pad_id).to(device), store, file)
-                        done = number + 1
-                        if done % _SAVE_EVERY == 0:
-                            keep(file)
-                        if on_batch is not None:
-                            on_batch(seen, len(rows))
-                finally:
-                    keep(file)
+        with _alone(folder, on_wait):
+            done, seconds = work.progress()
+            if done < len(batches):
+                _fill(work, read, store, batches, on_batch, on_kept)
+            elif on_found is not None:
+                on_found(seconds)
     except OSError as error:
         raise RunError(
             f"the teacher's outputs could not be written to {folder} ({error}). Make room and run the same command: it "
@@ -94,24 +122,133 @@ def label_windows(
     return TeacherLabels(folder, store)
 
 
-@torch.no_grad()
-def _label(teacher: Network, batch: Batch, store: FeatureStore, file: BinaryIO) -> int:
-    """Writes the batch's logits, each window's at its place in `file`; returns the number of windows."""
-    outputs = teacher.forward(batch)
-    both = torch.stack([outputs.start_logits, outputs.end_logits], -1).cpu().numpy()
-    both[batch.mask.cpu().numpy() == 0] = 0  # whatever the teacher says there
-    rows = batch.rows.cpu().numpy()
-    finite = np.isfinite(both).all((1, 2))
-    if not finite.all():
-        raise RunError(
-            f"the teacher gave logits that are not finite for window {rows[~finite][0]}; its weights are damaged or its "
-            'precision is too low. Check the teacher, or set training.precision = "fp32".'
-        )
-    both = np.clip(both, -6e4, 6e4).astype(np.float16)
-    for line, record in enumerate(store.index[rows]):
+def _fill(
+    work: _Pass, read: Callable[[Rows], list[FloatArray]], store: FeatureStore, batches: list[Rows],
+    on_batch: OnBatch | None, on_kept: OnKept | None,
+) -> None:  # fmt: skip
+    """Does what is left of a pass."""
+    done, spent = work.progress()
+    kept, since = done, time.perf_counter()
+
+    def keep(file: BinaryIO) -> None:
+        nonlocal kept, since, spent
+        now = time.perf_counter()
+        spent += now - since
+        work.note(file, done, spent)
+        if on_kept is not None and done > kept:
+            on_kept(sum(len(b) for b in batches[kept:done]), now - since)
+        kept, since = done, now
+
+    n_rows = sum(len(b) for b in batches)
+    with work.open(fresh=done == 0) as file:
+        seen = sum(len(b) for b in batches[:done])
+        try:
+            for number in range(done, len(batches)):
+                seen += _label(read, store, batches[number], file)
+                done = number + 1
+                if done % _SAVE_EVERY == 0:
+                    keep(file)
+                if on_batch is not None:
+                    on_batch(seen, n_rows)
+        finally:
+            keep(file)
+
+
+def _label(read: Callable[[Rows], list[FloatArray]], store: FeatureStore, rows: Rows, file: BinaryIO) -> int:
+    """Writes the logits of the rows, each window's at its place in `file`; returns the number of windows."""
+    for row, record, both in zip(rows, store.index[rows], read(rows), strict=True):
+        if not np.isfinite(both).all():
+            raise RunError(
+                f"the teacher gave logits that are not finite for window {row}; its weights are damaged or its "
+                'precision is too low. Check the teacher, or set training.precision = "fp32".'
+            )
         file.seek(4 * int(record["offset"]))
-        file.write(both[line, : int(record["length"])].tobytes())
-    return len(both)
+        file.write(np.clip(both, -6e4, 6e4).astype(np.float16).tobytes())
+    return len(rows)
+
+
+def own_windows(forward: Forward, store: FeatureStore, pad_id: int) -> Callable[[Rows], list[FloatArray]]:
+    """A function for `keep_labels`: what a teacher says of the student's own windows."""
+
+    def read(rows: Rows) -> list[FloatArray]:
+        both = np.stack(forward(store.batch(rows, pad_id)), -1)
+        return [both[line, :n] for line, n in enumerate(store.lengths[rows].tolist())]
+
+    return read
+
+
+def paired_windows(forward: Forward, pairs: PairStore, pad_id: int) -> Callable[[Rows], list[FloatArray]]:
+    """A function for `keep_labels`: what a teacher with another tokenizer says, carried to the student's tokens."""
+
+    def read(rows: Rows) -> list[FloatArray]:
+        numbers = [pairs.pieces(row) for row in rows.tolist()]
+        start, end = forward(pairs.windows.batch(np.concatenate(numbers), pad_id))
+        found, line = [], 0
+        for row, pieces in zip(rows.tolist(), numbers, strict=True):
+            said = [_said(pairs, piece, start[line + k], end[line + k]) for k, piece in enumerate(pieces.tolist())]
+            found.append(_carried(said, pairs, row))
+            line += len(pieces)
+        return found
+
+    return read
+
+
+def _said(pairs: PairStore, piece: int, start: FloatArray, end: FloatArray) -> Said:
+    """What the teacher says of a piece, from its logits with padding."""
+    places = pairs.teacher_places(piece)
+    kept = np.concatenate([[0], np.arange(places.first, places.stop)])
+    return Said(start[kept], end[kept], places.context, pairs.begin(piece))
+
+
+def _carried(pieces: Sequence[Said], pairs: PairStore, row: int) -> FloatArray:
+    """The logarithms [n, 2] of the start and end probabilities of a row's tokens; not finite where a logit is not."""
+    student = pairs.student_places(row)
+    if not all(np.isfinite(logits).all() for said in pieces for logits in (said.start, said.end)):
+        return np.full((len(student), 2), np.nan, dtype=np.float32)
+    probabilities = np.stack(carry(most_context(pieces), student), -1)
+    return logarithms(probabilities).astype(np.float32)
+
+
+def by_network(network: Network, device: torch.device) -> Forward:
+    """The forward pass of a `Network`."""
+
+    @torch.no_grad()
+    def forward(batch: Batch) -> tuple[FloatArray, FloatArray]:
+        outputs = network.forward(batch.to(device))
+        return outputs.start_logits.cpu().numpy(), outputs.end_logits.cpu().numpy()
+
+    return forward
+
+
+def by_runtime(runtime: Runtime) -> Forward:
+    """The forward pass of an engine."""
+
+    def forward(batch: Batch) -> tuple[FloatArray, FloatArray]:
+        return runtime.logits(batch.input_ids.numpy(), batch.mask.numpy(), batch.segment_ids.numpy())
+
+    return forward
+
+
+@contextmanager
+def _alone(folder: Path, on_wait: Callable[[], None] | None) -> Iterator[None]:
+    """Waits until no other process works on a pass; the system frees the lock of one that dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    with (folder / _LOCK).open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if on_wait is not None:
+                    on_wait()
+                time.sleep(0.5)
+        sweep(folder / _STATE)
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +259,14 @@ class _Pass:
     identity: str
     size: int
 
-    def progress(self) -> int:
-        """How many batches an earlier pass of this identity has left whole on disk."""
+    def progress(self) -> tuple[int, float]:
+        """How many batches an earlier pass of this identity has left whole on disk, and the seconds they took."""
         try:
             state = json.loads((self.folder / _STATE).read_text())
             whole = state["identity"] == self.identity and (self.folder / _LOGITS).stat().st_size == self.size
-            return int(state["batches"]) if whole else 0
+            return (int(state["batches"]), float(state.get("seconds", 0.0))) if whole else (0, 0.0)
         except (OSError, ValueError, KeyError, TypeError):
-            return 0
+            return 0, 0.0
 
     def open(self, *, fresh: bool) -> BinaryIO:
         """The file of logits, of its full size from the start; what is not written yet takes no room, and is zeros.
@@ -144,12 +281,12 @@ class _Pass:
         file.truncate(self.size)
         return file
 
-    def note(self, file: BinaryIO, batches: int) -> None:
+    def note(self, file: BinaryIO, batches: int, seconds: float) -> None:
         """Says on disk that so many batches are done, after they are."""
         file.flush()
         os.fsync(file.fileno())
         with atomic_path(self.folder / _STATE) as path:
-            path.write_text(json.dumps({"identity": self.identity, "batches": batches}))
+            path.write_text(json.dumps({"identity": self.identity, "batches": batches, "seconds": round(seconds, 3)}))
 
 
 def _identity(identity: str, batches: list[npt.NDArray[np.int64]]) -> str:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from tinyreader.distil.attention import AttentionKind, can_show_attention
-from tinyreader.distil.labels import TeacherLabels
+from tinyreader.distil.labels import SpanLabels
 from tinyreader.distil.losses import attention_loss, hidden_loss, label_loss, prediction_loss
-from tinyreader.distil.network import Batch, Network
+from tinyreader.distil.network import Batch, Network, Outputs
+from tinyreader.distil.projected import Crossing
 from tinyreader.errors import SettingsError
 
 
@@ -72,7 +73,7 @@ class Labels:
 class Prediction:
     """The teacher's span distributions, by choice mixed with gold answers: w·distillation + (1-w)·labels."""
 
-    def __init__(self, student: Network, teacher: TeacherLabels, *, temperature: float, weight: float) -> None:
+    def __init__(self, student: Network, teacher: SpanLabels, *, temperature: float, weight: float) -> None:
         self.student = student
         self.teacher = teacher
         self.temperature = temperature
@@ -96,14 +97,16 @@ class Intermediate:
     """The teacher's embeddings, hidden states and attention, layer by layer (TinyBERT, arXiv 1909.10351).
 
     Student layer m learns from teacher layer `layer_map[m - 1]`. Where widths differ each layer, and the embedding, has a
-    learned projection of the student's states (equation 8), trained and saved with the run.
+    learned projection of the student's states (equation 8), trained and saved with the run. With a `crossing` the teacher
+    has another tokenizer, reads windows of its own, and what it computed is brought to the student's tokens.
     """
 
     def __init__(
         self, student: Network, teacher: Network, layer_map: Sequence[int], *, attention: AttentionKind = "scores",
         embedding_weight: float = 1.0, hidden_weight: float = 1.0, attention_weight: float = 1.0, seed: int = 0,
+        crossing: Crossing | None = None,
     ) -> None:  # fmt: skip
-        self.student, self.teacher = student, teacher
+        self.student, self.teacher, self.crossing = student, teacher, crossing
         self.map = dict(enumerate(layer_map, start=1))
         self.attention: AttentionKind = attention if attention_weight > 0 else "none"
         self.weights = {"hidden": hidden_weight, "attention": attention_weight, "embedding": embedding_weight}
@@ -119,12 +122,8 @@ class Intermediate:
         if self.weights["embedding"] > 0:
             states[0] = 0
         pairs = self.map if self.attention != "none" else {}
-        with torch.no_grad():
-            taught = self.teacher.forward(
-                batch, hidden=states.values(), attention=pairs.values(), kind=self.attention
-            )
+        taught, mask = self._teach(batch, set(states.values()), set(pairs.values()))
         out = self.student.forward(batch, hidden=states, attention=pairs, kind=self.attention)
-        mask = batch.mask if batch.padded else None
         terms = {}
         for m, g in states.items():
             kind = "hidden" if m else "embedding"
@@ -134,6 +133,14 @@ class Intermediate:
             loss = attention_loss(out.attention[m], taught.attention[g], mask)
             terms[f"attention.{m}"] = Term(loss / totals.pairs, self.weights["attention"])
         return terms
+
+    @torch.no_grad()
+    def _teach(self, batch: Batch, hidden: set[int], attention: set[int]) -> tuple[Outputs, Tensor | None]:
+        """What the teacher computed, on the student's tokens, and the mask [B, L] of those to compare; None for all."""
+        if self.crossing is None:
+            taught = self.teacher.forward(batch, hidden=hidden, attention=attention, kind=self.attention)
+            return taught, batch.mask if batch.padded else None
+        return self.crossing.teach(self.teacher, batch, hidden, attention, self.attention)
 
     def _project(self, layer: int, states: Tensor) -> Tensor:
         name = str(layer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from tokenizers import Tokenizer
 
 from tinyreader.augment.paragraphs import paragraphs_of
 from tinyreader.data import Example, Fingerprint, ReadReport, iter_examples, load_examples, require_rereadable
+from tinyreader.distil import alignment
 from tinyreader.distil.features import FeatureStore, read_counts, write_counts, write_features
+from tinyreader.distil.pairs import Pair, Pairer, PairStore, write_pairs
 from tinyreader.distil.recipe import DataSettings, EvaluationSettings, StageSettings
 from tinyreader.errors import SettingsError
 from tinyreader.progress import Progress, StopSwitch, stoppable
@@ -109,6 +112,33 @@ def features(
     store = FeatureStore(target)
     _tell_losses(counts, progress)
     return store
+
+
+def teacher_windows(
+    scanned: Scanned, store: FeatureStore, data: DataSettings, student: Tokenizer, teacher: Tokenizer,
+    max_tokens: int | None, folder: Path, progress: Progress, stop: StopSwitch,
+) -> PairStore:  # fmt: skip
+    """The windows under `folder` that a teacher with another tokenizer reads for those of the store; made on the first call.
+
+    `max_tokens` is the longest input that the teacher takes; None where it has no limit.
+    """
+    key = {
+        "windows": store.fingerprint, "teacher": _text_hash(teacher.to_str()), "max_tokens": max_tokens,
+        "overlap": data.doc_stride, "alignment": alignment.VERSION,
+    }  # fmt: skip
+    fingerprint = _text_hash(json.dumps(key, sort_keys=True))
+    target = folder / fingerprint
+    if not target.exists():
+        progress.say(f"{scanned.source.name}: cutting {len(store):,} windows for a teacher with another tokenizer")
+        pairer = Pairer(student, teacher, window_settings(data), max_tokens)
+
+        def pairs() -> Iterator[Pair]:
+            examples = iter_examples(scanned.source.name, split=scanned.source.split, on_bad=data.on_bad)
+            return pairer.pairs(stoppable(examples, stop))
+
+        vocab_size = max(teacher.get_vocab().values()) + 1
+        write_pairs(pairs, target, vocab_size=vocab_size, fingerprint=fingerprint)
+    return PairStore(target, store)
 
 
 def development_examples(

@@ -21,6 +21,7 @@ from tinyreader.distil.settings import (
     AugmentSettings,
     DataSettings,
     EvaluationSettings,
+    MoreTeacherSettings,
     Settings,
     Shape,
     StageSettings,
@@ -37,6 +38,7 @@ __all__ = [
     "AugmentSettings",
     "DataSettings",
     "EvaluationSettings",
+    "MoreTeacherSettings",
     "Recipe",
     "Shape",
     "StageSettings",
@@ -58,6 +60,7 @@ BOOKKEEPING = {
     "checkpoint_every_minutes",
     "keep_checkpoints",
     "max_bad_steps",
+    "teacher_outputs",
 }
 
 
@@ -67,6 +70,7 @@ class Recipe(Settings):
     name: str = Field(pattern=r"^[^/\\]*[^./\\][^/\\]*$", description="names the run's directory, so it holds no / or \\")
     description: str = ""
     teacher: TeacherSettings | None = None
+    more_teachers: Annotated[tuple[MoreTeacherSettings, ...], BeforeValidator(as_tuple)] = ()
     student: StudentSettings
     data: DataSettings
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -87,10 +91,24 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
+    def _more_teachers_teach(self) -> Recipe:
+        if not self.more_teachers:
+            if self.teacher is not None and "weight" in self.teacher.model_fields_set:
+                raise ValueError(f"teacher.weight = {self.teacher.weight} would have no effect without [[more_teachers]]")
+            return self
+        _require_distinct(["teacher", *(teacher.name for teacher in self.more_teachers)], "teacher")
+        if self.teacher is None:
+            raise ValueError(
+                "[[more_teachers]] teach beside [teacher], from which intermediate stages learn and students are made: set "
+                "teacher.model"
+            )
+        if all(stage.kind != "prediction" for stage in self.stages):
+            raise ValueError("[[more_teachers]] would have no effect without a stage of kind 'prediction'")
+        return self
+
+    @model_validator(mode="after")
     def _stages_fit(self) -> Recipe:
-        names = [stage.name for stage in self.stages]
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"stage names must differ; more than one stage is called {repeated[0]!r}")
+        _require_distinct([stage.name for stage in self.stages], "stage")
         n_layers = parse_shape(self.student.shape).layers if self.student.shape else None
         for stage in self.stages:
             if n_layers and stage.layer_map != "uniform" and len(stage.layer_map) != n_layers:
@@ -111,6 +129,10 @@ class Recipe(Settings):
     def resolved(self) -> dict[str, Any]:
         """All settings that have an effect, defaults included, as plain JSON data that `make_recipe` takes back."""
         content = self.model_dump(mode="json", exclude={"stages", "student", "data"})
+        if not self.more_teachers:
+            del content["more_teachers"]
+            if self.teacher is not None:
+                del content["teacher"]["weight"]
         for section in ("student", "data"):
             content[section] = _effective(getattr(self, section))
         content["stages"] = [_effective(stage) for stage in self.stages]
@@ -122,6 +144,8 @@ class Recipe(Settings):
         for key in ("name", "description"):
             del content[key]
         content["training"] = {k: v for k, v in content["training"].items() if k not in BOOKKEEPING}
+        if self.training.teacher_engine == "torch":  # as ever: the runs of earlier versions are the same runs
+            del content["training"]["teacher_engine"]
         if self.evaluation.choose_best == "none":
             del content["evaluation"]
             content["data"] = {k: v for k, v in content["data"].items() if not k.startswith("dev")}
@@ -138,6 +162,11 @@ class Recipe(Settings):
             if stage.name == name:
                 return stage
         raise SettingsError(f"no stage is called {name!r}; there are: {', '.join(s.name for s in self.stages)}")
+
+
+def _require_distinct(names: Sequence[str], what: str) -> None:
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{what} names must differ; more than one {what} is called {repeated[0]!r}")
 
 
 def _effective(section: Settings) -> dict[str, Any]:

@@ -7,7 +7,6 @@ finds what is done and goes on with the rest.
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import time
 from contextlib import suppress
@@ -15,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError
@@ -26,7 +27,6 @@ from tinyreader.distil.checkpoint import save_tensors
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.evaluate import Evaluation, evaluate, pad_token
 from tinyreader.distil.features import FeatureStore, choose_rows, read_counts, visited_rows
-from tinyreader.distil.labels import TeacherLabels, label_windows
 from tinyreader.distil.layer_maps import resolve_layer_map
 from tinyreader.distil.loop import StageJob, StageTrainer, n_steps
 from tinyreader.distil.network import Network, Precision, best_precision
@@ -42,12 +42,22 @@ from tinyreader.distil.provenance import Identity, environment, note_run, requir
 from tinyreader.distil.recipe import Recipe, StageSettings
 from tinyreader.distil.runlog import RunLog
 from tinyreader.distil.students import build_student
+from tinyreader.distil.teachers import (
+    Teaching,
+    Work,
+    check_engine,
+    check_windows,
+    hash_of_text,
+    load_teachers,
+)
 from tinyreader.errors import RunError, SettingsError
 from tinyreader.files import atomic_path, digest, exclusive
 from tinyreader.model_files import hash_of
 from tinyreader.models import load_reader, max_tokens, model_fingerprint, save_reader
 from tinyreader.progress import Progress, StopSwitch, duration, stop_signals
 from tinyreader.windows import Windower
+
+Rows = npt.NDArray[np.int64]
 
 _AGAIN = "The same command goes on from there."
 
@@ -139,16 +149,18 @@ class _Run:
         )
         self.teacher = load_reader(r.teacher.model, revision=r.teacher.revision) if r.teacher else None
         self.student = build_student(r.student, self.teacher, r.training.seed)
+        self.teachers = load_teachers(r, self.teacher, self.student.tokenizer)
         self.pad_id = pad_token(self.student.config)
         self._check_lengths()
+        check_engine(r, self._precision())
         self.identity = Identity(
             recipe=r.fingerprint(),
             data={s.label: scanned[s].fingerprint for s in sources}
             | {f"rewritten for stage {name}": rewriting.key for name, rewriting in rewritings.items()},
             dev=fingerprint(self.dev) if self.dev and r.evaluation.choose_best != "none" else None,
-            teacher=model_fingerprint(self.teacher.source) if self.teacher else None,
+            teacher=" ".join(teacher.fingerprint for teacher in self.teachers) or None,
             student=self._first_weights(),
-            tokenizer=hashlib.blake2b(self.student.tokenizer.to_str().encode(), digest_size=16).hexdigest(),
+            tokenizer=hash_of_text(self.student.tokenizer.to_str()),
             precision=self._precision(),
             processes=self.accelerator.num_processes,
         )
@@ -156,6 +168,10 @@ class _Run:
         for stage in r.stages:
             if stage.kind == "intermediate":
                 self._check_comparison(stage)
+        self.teaching = Teaching(
+            r, self.teachers, self.teacher, self.student, self.identity.precision, self.out,
+            Work(self.accelerator, self.log, self.progress, self.stop),
+        )  # fmt: skip
         self.windower = Windower(self.student.tokenizer, window_settings(r.data))
         for example in self.dev:
             self.windower.check_question(example)
@@ -171,9 +187,16 @@ class _Run:
                 s: features(scanned[s], r.data, self.student.tokenizer, self.out / "features", self.progress, self.stop)
                 for s in dict.fromkeys(self.sources.values())
             }
+            for stage in r.stages:
+                source = self.sources[stage.name]
+                store = self.stores[source]
+                self.teaching.cut_windows(stage, scanned[source], store, self._rows(stage, store))
         self.plain = {s: scanned[s] for s in sources}
         note_run(self.identity, r.determining(), self.out)
-        self._teacher_network: Network | None = None
+
+    def _rows(self, stage: StageSettings, store: FeatureStore) -> Rows:
+        """The windows that a stage learns from."""
+        return choose_rows(len(store), stage.max_windows or self.recipe.data.max_windows, self.recipe.training.seed)
 
     def _first_weights(self) -> str | None:
         """Hash of the files that the student's first weights come from, besides the teacher's and the recipe."""
@@ -183,11 +206,10 @@ class _Run:
         return hash_of([source / "config.json"]) if settings.init == "random" and settings.model else None
 
     def _check_lengths(self) -> None:
-        wanted = self.recipe.data.max_seq_len
-        for who, reader in (("student", self.student), ("teacher", self.teacher)):
-            limit = None if reader is None else max_tokens(reader.model)
-            if limit is not None and wanted > limit:
-                raise SettingsError(f"data.max_seq_len is {wanted}, but the {who} takes at most {limit} tokens at once.")
+        wanted, limit = self.recipe.data.max_seq_len, max_tokens(self.student.model)
+        if limit is not None and wanted > limit:
+            raise SettingsError(f"data.max_seq_len is {wanted}, but the student takes at most {limit} tokens at once.")
+        check_windows(self.teachers, wanted)
 
     def _check_comparison(self, stage: StageSettings) -> None:
         assert self.teacher is not None  # the recipe's own check
@@ -233,7 +255,7 @@ class _Run:
 
     def _trainer(self, number: int, stage: StageSettings, weights: Path | None, folder: Path) -> StageTrainer:
         r, store = self.recipe, self.stores[self.sources[stage.name]]
-        rows = choose_rows(len(store), stage.max_windows or r.data.max_windows, r.training.seed)
+        rows = self._rows(stage, store)
         model = copy.deepcopy(self.student.model)
         if weights is not None:
             _load_student(model, weights)
@@ -243,8 +265,6 @@ class _Run:
         )  # fmt: skip
         objective = self._objective(number, stage, student, store, rows)
         chooses = stage.kind != "intermediate"  # there the answer head is not trained, and its scores choose nothing
-        if stage.kind == "prediction":
-            self._teacher_network = None  # its outputs are on disk now
         return StageTrainer(
             StageJob(
                 number=number, settings=stage, training=r.training, student=student, objective=objective, store=store,
@@ -263,37 +283,14 @@ class _Run:
         if stage.kind == "prediction":
             key = (self.recipe.training.seed, number)
             needed = visited_rows(rows, store.lengths, stage.batch_size, n_steps(stage, len(rows)), key)
-            labels = self._label(store, needed)
+            labels = self.teaching.labels(store, needed)
             return Prediction(student, labels, temperature=stage.temperature, weight=stage.distillation_weight)
         return Intermediate(
-            student, self._teaching(), self._layer_map(stage), attention=stage.attention,
+            student, self.teaching.network(), self._layer_map(stage), attention=stage.attention,
             embedding_weight=stage.embedding_weight, hidden_weight=stage.hidden_weight,
             attention_weight=stage.attention_weight, seed=self.recipe.training.seed + number,
+            crossing=self.teaching.crossing(store),
         )  # fmt: skip
-
-    def _teaching(self) -> Network:
-        """The teacher as a network, in evaluation mode; made once, and again after it was let go."""
-        assert self.teacher is not None
-        if self._teacher_network is None:
-            model = copy.deepcopy(self.teacher.model).eval()
-            self._teacher_network = Network(model, precision=self.identity.precision, device=self.device)
-        return self._teacher_network
-
-    def _label(self, store: FeatureStore, rows: Any) -> TeacherLabels:
-        """The teacher's outputs for the rows, from disk where an earlier stage or start computed them."""
-        identity = json.dumps([self.identity.teacher, store.fingerprint, self.identity.precision])
-        name = hashlib.blake2b(identity.encode() + rows.tobytes(), digest_size=16).hexdigest()
-
-        def tell(done: int, of: int) -> None:
-            self.progress.show(f"teacher {done:,}/{of:,} windows", force=done == of)
-            self.stop.check(f"The teacher's outputs are kept up to window {done:,} of {of:,}. {_AGAIN}")
-
-        with self.accelerator.main_process_first():
-            return label_windows(
-                self._teaching(), store, rows, self.out / "labels" / name,
-                pad_id=self.pad_id, device=self.device, identity=identity, on_batch=tell,
-                on_kept=lambda n, seconds: self.log.write("teacher", windows=n, seconds=round(seconds, 3)),
-            )  # fmt: skip
 
     def _evaluate(self, network: Network) -> Evaluation:
         return evaluate(
@@ -314,14 +311,19 @@ class _Run:
             measured = self._evaluate(network)
             scores = measured.scores
             self._keep_predictions(measured)
-        teacher_seconds = sum(x["seconds"] for x in self.log.read() if x["event"] == "teacher")
+        seconds = {
+            event: round(sum(x["seconds"] for x in self.log.read() if x["event"] == event), 3)
+            for event in ("teacher", "teacher_found")
+        }
         record = {
             "recipe": self.recipe.resolved(), "identity": asdict(self.identity), "environment": environment(self.device),
             "data": self._data_facts(),
             "student": {"parameters": sum(p.numel() for p in model.parameters())},
-            "stages": outcomes, "teacher_pass_seconds": round(teacher_seconds, 3), "scores": scores,
+            "stages": outcomes, "teacher_pass_seconds": seconds["teacher"], "scores": scores,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }  # fmt: skip
+        if seconds["teacher_found"]:  # what other runs spent on outputs that this one shares
+            record["teacher_pass_seconds_of_others"] = seconds["teacher_found"]
         if self.accelerator.is_main_process:
             self._save(model, target, record)
             self.log.write("done", scores=scores)

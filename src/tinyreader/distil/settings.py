@@ -114,6 +114,13 @@ class TeacherSettings(Settings):
 
     model: str = Field(min_length=1, description="directory or Hub id of a trained question-answering model")
     revision: str | None = None
+    weight: float = Field(default=1.0, gt=0, description="how much it counts in the mean, beside [[more_teachers]]")
+
+
+class MoreTeacherSettings(TeacherSettings):
+    """Section `[[more_teachers]]`: a reader that teaches beside `[teacher]` in prediction stages."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="its place in --set, and in messages")
 
 
 class StudentSettings(Settings):
@@ -238,6 +245,13 @@ class TrainingSettings(Settings):
     trackers: Annotated[tuple[Tracker, ...], BeforeValidator(as_tuple)] = ("tensorboard",)
     max_bad_steps: Positive = Field(default=5, description="non-finite losses in a row before the run stops")
     threads: Positive | None = None
+    teacher_engine: Literal["torch", "openvino"] = Field(
+        default="torch", description="what computes a teacher's predictions; openvino is faster on a CPU"
+    )
+    teacher_outputs: str = Field(
+        default="run", min_length=1,
+        description="where they are kept: 'run' (its directory), 'cache' (the user's), or a directory for many runs to share",
+    )
 
 
 TRANSFER = {"layer_map", "attention", "embedding_weight", "hidden_weight", "attention_weight"}

@@ -16,7 +16,7 @@ from tinyreader.distil.shapes import feed_forward_key, shaped_configuration
 from tinyreader.errors import ModelError, SettingsError
 from tinyreader.models import LoadedReader, encoder_layers, load_configuration, load_encoder_as_reader, model_directory
 from tinyreader.models.reader import new_model
-from tinyreader.tokenizer import load_tokenizer, same_tokenizer
+from tinyreader.tokenizer import load_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -24,17 +24,13 @@ log = logging.getLogger(__name__)
 def build_student(settings: StudentSettings, teacher: LoadedReader | None, seed: int) -> LoadedReader:
     """The student that the settings describe, before training; the seed decides what is random in it.
 
-    `ModelError` when its tokenizer is not the teacher's, `SettingsError` when the shape does not fit the teacher.
+    `SettingsError` when the shape does not fit the teacher. The student's tokenizer may be another than the teacher's.
     """
     if settings.init == "checkpoint":
-        student = load_encoder_as_reader(_model(settings), revision=settings.revision, seed=seed)
-    elif settings.init == "random":
-        student = _random(settings, teacher, seed)
-    else:
-        student = _from_teacher(settings, _needed(teacher, settings), seed)
-    if teacher is not None:
-        same_tokenizer(teacher.tokenizer, student.tokenizer)
-    return student
+        return load_encoder_as_reader(_model(settings), revision=settings.revision, seed=seed)
+    if settings.init == "random":
+        return _random(settings, teacher, seed)
+    return _from_teacher(settings, _needed(teacher, settings), seed)
 
 
 def _model(settings: StudentSettings) -> str:

@@ -50,6 +50,11 @@ def _distillation(recipe: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]
     else:
         revision = f", revision `{teacher['revision']}`" if teacher.get("revision") else ""
         lines.append(f"- teacher: `{teacher.get('model')}`{revision}")
+        lines += [
+            f"- beside it, where its answers are learned, with weight {more.get('weight')} (the first has "
+            f"{teacher.get('weight')}): `{more.get('model')}`"
+            for more in recipe.get("more_teachers") or ()
+        ]
     start = {"checkpoint": f"`{student.get('model')}`", "teacher": "layers of the teacher", "random": "random weights"}
     lines.append(f"- student's first weights: {start.get(str(student.get('init')), NOT_STATED)}")
     for stage in stages:
@@ -65,11 +70,16 @@ def _distillation(recipe: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]
     return "\n".join(lines) + "\n"
 
 
+def _pass_seconds(run: Mapping[str, Any]) -> float:
+    """Seconds that the teachers took, also where another run had them computed before."""
+    return float(run.get("teacher_pass_seconds", 0) + run.get("teacher_pass_seconds_of_others", 0))
+
+
 def provenance(facts: CardFacts) -> str:
     """Fingerprints, versions, dates, hours and devices of training and evaluation."""
     run, report = facts.run, facts.report
     identity, environment = run.get("identity") or {}, run.get("environment") or {}
-    seconds = sum(stage.get("seconds", 0) for stage in run.get("stages") or ()) + run.get("teacher_pass_seconds", 0)
+    seconds = sum(stage.get("seconds", 0) for stage in run.get("stages") or ()) + _pass_seconds(run)
     rows: list[list[str]] = []
     if run:
         rows += [

@@ -1,0 +1,246 @@
+"""The teachers of a run: loaded and checked, their windows cut, their predictions computed once and kept.
+
+`[teacher]` is the one that intermediate stages learn from and students are made of; `[[more_teachers]]` speak beside it in
+prediction stages. Each may have a tokenizer of its own (`alignment.py`).
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from accelerate import Accelerator
+from tokenizers import Tokenizer
+
+from tinyreader.distil import alignment
+from tinyreader.distil.evaluate import pad_token
+from tinyreader.distil.features import FeatureStore, sorted_batches
+from tinyreader.distil.labels import (
+    MAX_BATCH_TOKENS,
+    Forward,
+    MeanLabels,
+    SpanLabels,
+    TeacherLabels,
+    by_network,
+    by_runtime,
+    keep_labels,
+    own_windows,
+    paired_windows,
+)
+from tinyreader.distil.network import Network, Precision
+from tinyreader.distil.pairs import PairStore
+from tinyreader.distil.prepare import Scanned, teacher_windows
+from tinyreader.distil.projected import Crossing
+from tinyreader.distil.recipe import Recipe, StageSettings, TeacherSettings
+from tinyreader.distil.runlog import RunLog
+from tinyreader.errors import SettingsError
+from tinyreader.files import cache_directory
+from tinyreader.models import LoadedReader, load_reader, max_tokens, model_fingerprint
+from tinyreader.progress import Progress, StopSwitch
+from tinyreader.runtimes.openvino import EngineSettings, open_openvino, resolve_precision
+from tinyreader.tokenizer import tokenizer_difference
+
+Rows = npt.NDArray[np.int64]
+
+MAIN = "teacher"
+"""What `[teacher]` is called beside the names of others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A teacher as far as a run knows it before it speaks; `crosses` says that its tokenizer is not the student's."""
+
+    name: str
+    source: Path
+    tokenizer: Tokenizer
+    weight: float
+    max_tokens: int | None
+    pad_id: int
+    crosses: bool
+    fingerprint: str
+
+
+def open_teacher(name: str, settings: TeacherSettings, reader: LoadedReader, student: Tokenizer) -> Teacher:
+    """The `Teacher` that a loaded reader is for a student with that tokenizer.
+
+    Its fingerprint is that of its weights, with its tokenizer and the rules of alignment where it crosses.
+    """
+    weights = model_fingerprint(reader.source)
+    crosses = bool(tokenizer_difference(reader.tokenizer, student))
+    return Teacher(
+        name, reader.source, reader.tokenizer, settings.weight, max_tokens(reader.model), pad_token(reader.config), crosses,
+        hash_of_text(f"{weights} {reader.tokenizer.to_str()} {alignment.VERSION}") if crosses else weights,
+    )  # fmt: skip
+
+
+def load_teachers(recipe: Recipe, main: LoadedReader | None, student: Tokenizer) -> tuple[Teacher, ...]:
+    """All teachers of a recipe, the main one first; each is read once, and of the others no weights are kept."""
+    if main is None or recipe.teacher is None:
+        return ()
+    more = (
+        open_teacher(each.name, each, load_reader(each.model, revision=each.revision), student)
+        for each in recipe.more_teachers
+    )
+    return (open_teacher(MAIN, recipe.teacher, main, student), *more)
+
+
+def check_engine(recipe: Recipe, precision: Precision) -> None:
+    """Raises `SettingsError` where the engine that teachers are to be run by lacks the run's precision."""
+    if recipe.training.teacher_engine == "openvino":
+        resolve_precision(precision)
+
+
+def check_windows(teachers: Sequence[Teacher], max_seq_len: int) -> None:
+    """Raises `SettingsError` where a teacher that reads the student's own windows cannot take them whole."""
+    for teacher in teachers:
+        if teacher.max_tokens is not None and not teacher.crosses and max_seq_len > teacher.max_tokens:
+            raise SettingsError(
+                f"data.max_seq_len is {max_seq_len}, but the {describe(teacher)} takes at most {teacher.max_tokens} tokens "
+                "at once."
+            )
+
+
+def check_alignable(pairs: PairStore, rows: Rows, teacher: Teacher, stage: str) -> None:
+    """Raises `SettingsError` where the teacher cannot read a window in one piece: its states then do not line up."""
+    if n := int(np.count_nonzero(pairs.n_pieces(rows) > 1)):
+        raise SettingsError(
+            f"stage {stage!r} compares hidden states, but {n:,} of its {len(rows):,} windows have more tokens for the "
+            f"{describe(teacher)} than it takes at once ({teacher.max_tokens}). Lower data.max_seq_len, or take the stage "
+            "out: prediction stages may read a window in pieces."
+        )
+
+
+def describe(teacher: Teacher) -> str:
+    """The teacher in a sentence: `teacher`, or `teacher 'roberta'`."""
+    return "teacher" if teacher.name == MAIN else f"teacher {teacher.name!r}"
+
+
+def outputs_folder(recipe: Recipe, out: Path) -> Path:
+    """The directory of the teachers' outputs."""
+    where = recipe.training.teacher_outputs
+    return {"run": out / "labels", "cache": cache_directory() / "teacher-outputs"}.get(where) or Path(where)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How a pass of a teacher shows itself, and is asked to stop."""
+
+    accelerator: Accelerator
+    log: RunLog
+    progress: Progress
+    stop: StopSwitch
+
+    def tell(self, teacher: Teacher, done: int, of: int) -> None:
+        """So many windows are done; raises `Interrupted` where a stop was asked for."""
+        self.progress.show(f"{describe(teacher)} {done:,}/{of:,} windows", force=done == of)
+        self.stop.check(f"The teacher's outputs are kept up to window {done:,} of {of:,}. The same command goes on from there.")
+
+    def note(self, name: str, n_windows: int, seconds: float) -> None:
+        """So many windows more are safe on disk."""
+        self.log.write("teacher", windows=n_windows, seconds=round(seconds, 3), outputs=name)
+
+    def wait(self, teacher: Teacher) -> None:
+        """Another run computes the same just now."""
+        self.progress.show(f"{describe(teacher)}: another run computes its outputs; waiting")
+        self.stop.check("Nothing was under way here.")
+
+    def found(self, name: str, n_windows: int, seconds: float) -> None:
+        """The whole pass was there: said where this run had no part in it."""
+        if not any(line.get("outputs") == name for line in self.log.read()):
+            self.progress.say(f"the teacher's outputs for {n_windows:,} windows are there already")
+            self.log.write("teacher_found", windows=n_windows, seconds=round(seconds, 3), outputs=name)
+
+
+class Teaching:
+    """What the teachers of a run say: their windows are cut first, then they are asked."""
+
+    def __init__(
+        self, recipe: Recipe, teachers: tuple[Teacher, ...], main: LoadedReader | None, student: LoadedReader,
+        precision: Precision, out: Path, work: Work,
+    ) -> None:  # fmt: skip
+        self.recipe, self.teachers, self.main, self.student = recipe, teachers, main, student
+        self.precision, self.out, self.work = precision, out, work
+        self._pairs: dict[tuple[str, str], PairStore] = {}
+        self._network: Network | None = None
+
+    def cut_windows(self, stage: StageSettings, scanned: Scanned, store: FeatureStore, rows: Rows) -> None:
+        """Cuts, under the run's directory, what teachers with other tokenizers read in a stage, and checks that they can."""
+        speaking = {"labels": (), "intermediate": self.teachers[:1], "prediction": self.teachers}[stage.kind]
+        for teacher in (teacher for teacher in speaking if teacher.crosses):
+            key = (teacher.name, store.fingerprint)
+            if key not in self._pairs:
+                self._pairs[key] = teacher_windows(
+                    scanned, store, self.recipe.data, self.student.tokenizer, teacher.tokenizer, teacher.max_tokens,
+                    self.out / "pairs", self.work.progress, self.work.stop,
+                )  # fmt: skip
+            if stage.kind == "intermediate":
+                check_alignable(self._pairs[key], rows, teacher, stage.name)
+
+    def network(self) -> Network:
+        """The main teacher as a network, in evaluation mode; made once, and again after its predictions were asked for."""
+        assert self.main is not None
+        if self._network is None:
+            self._network = self._made(self.main)
+        return self._network
+
+    def crossing(self, store: FeatureStore) -> Crossing | None:
+        """How the main teacher's states come to the student's tokens; None where both have the same."""
+        main = self.teachers[0]
+        return Crossing(self._pairs[main.name, store.fingerprint], main.pad_id) if main.crosses else None
+
+    def labels(self, store: FeatureStore, rows: Rows) -> SpanLabels:
+        """What the teachers say of the rows, from disk where an earlier stage, start or run computed it."""
+        kept = [self._label(teacher, store, rows) for teacher in self.teachers]
+        self._network = None  # its outputs are on disk now
+        return kept[0] if len(kept) == 1 else MeanLabels(kept, [teacher.weight for teacher in self.teachers])
+
+    def _label(self, teacher: Teacher, store: FeatureStore, rows: Rows) -> TeacherLabels:
+        engine, work = self.recipe.training.teacher_engine, self.work
+        pairs = self._pairs[teacher.name, store.fingerprint] if teacher.crosses else None
+        parts = [teacher.fingerprint, store.fingerprint, self.precision]
+        parts += [] if pairs is None else [pairs.windows.fingerprint]
+        parts += [] if engine == "torch" else [engine]
+        identity = json.dumps(parts)
+        name = hashlib.blake2b(identity.encode() + rows.tobytes(), digest_size=16).hexdigest()
+        forward = _on_first_use(lambda: self._forward(teacher))
+        if pairs is None:
+            read, lengths = own_windows(forward, store, pad_token(self.student.config)), store.lengths
+        else:
+            read, lengths = paired_windows(forward, pairs, teacher.pad_id), pairs.lengths
+        with work.accelerator.main_process_first():
+            return keep_labels(
+                read, store, sorted_batches(rows, lengths, MAX_BATCH_TOKENS), outputs_folder(self.recipe, self.out) / name,
+                identity=identity, on_batch=lambda done, of: work.tell(teacher, done, of),
+                on_kept=lambda n, seconds: work.note(name, n, seconds), on_wait=lambda: work.wait(teacher),
+                on_found=lambda seconds: work.found(name, len(rows), seconds),
+            )  # fmt: skip
+
+    def _forward(self, teacher: Teacher) -> Forward:
+        """The teacher's forward pass by the engine that the recipe names."""
+        if self.recipe.training.teacher_engine == "openvino":
+            settings = EngineSettings(self.precision, self.recipe.training.threads)
+            return by_runtime(open_openvino(teacher.source, settings))
+        network = self.network() if teacher.name == MAIN else self._made(load_reader(teacher.source))
+        return by_network(network, self.work.accelerator.device)
+
+    def _made(self, reader: LoadedReader) -> Network:
+        model = copy.deepcopy(reader.model).eval()
+        return Network(model, precision=self.precision, device=self.work.accelerator.device)
+
+
+def _on_first_use(make: Callable[[], Forward]) -> Forward:
+    """A forward pass that is made ready when it is first run: not where all that was asked for is on disk."""
+    made = cache(make)
+    return lambda batch: made()(batch)
+
+
+def hash_of_text(text: str) -> str:
+    """Hash (BLAKE2b, 128 bits) of a text, 32 hexadecimal digits."""
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
