@@ -1,4 +1,5 @@
 # A server for the model mounted at /model: docker run -p 127.0.0.1:8080:8080 -v ./runs/mine/student:/model:ro tinyreader
+# The model's files must be readable by user 10001: chmod -R a+rX runs/mine/student
 FROM python:3.12-slim AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 from serving import QUESTION, TEXT, Running, running, text, until
+from test_documents import pdf_of
 from tinyreader.client import Client, Patience
 from tinyreader.errors import DataError, ServiceError, SettingsError
 from tinyreader.reader import Document, Question
@@ -73,6 +74,18 @@ def test_the_servers_own_folder_is_asked(server: Running, client: Client) -> Non
     mixed = list(client.read_many([(QUESTION, None), (QUESTION, TEXT)]))
     assert [reading.answers[0].document.id for reading in mixed] == ["a.txt", "0"]
     assert client.info()["collection"]["documents"] == 1
+
+
+def test_files_become_text_on_the_server(client: Client, tmp_path: Path) -> None:
+    """Text and pages as if read here; what cannot be read, there or here, is a `DataError`."""
+    (tmp_path / "ä b.pdf").write_bytes(pdf_of(["The mill", "b"]))
+    (tmp_path / "c.pdf").write_bytes(b"%PDF-")
+    assert client.document(tmp_path / "ä b.pdf") == Document("ä b.pdf", "The mill\nb\n", (0, 9))
+    assert client.document(tmp_path / "ä b.pdf", "x").id == "x"
+    with pytest.raises(DataError, match=r"c\.pdf is a broken PDF"):
+        client.document(tmp_path / "c.pdf")
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        client.document(tmp_path / "none")
 
 
 def test_settings_of_the_client_and_of_a_call(server: Running) -> None:

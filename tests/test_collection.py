@@ -11,12 +11,14 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fake_engine import Scattered
 from serving import QUESTION, SETTINGS, text
 from tiny_models import write_vocabulary
 from tinyreader.collection import Collection, index_directory, refresh
+from tinyreader.collection.collection import best_places
 from tinyreader.errors import DataError, SettingsError
 from tinyreader.passages import PassageIndex
 from tinyreader.reader import Question, Reader
@@ -60,6 +62,15 @@ def test_it_ranks_as_passages_are_ranked_in_memory(folder: Path, tmp_path: Path)
     for question in ("bridge built", "the tower in the storm", "It burned", "the"):
         found = collection.search(question, 3)
         assert found == index.best(question, 3)[: len(found)] != []
+
+
+@pytest.mark.parametrize("n", [1, 5, 99, 100, 500])
+def test_the_best_are_those_of_a_whole_sort(n: int) -> None:
+    """Ties included, whose order is that of their places; nothing without a score."""
+    scores = np.random.default_rng(n).integers(0, 12, 100).astype(np.float32)
+    order = [place for place in np.argsort(-scores, kind="stable")[:n] if scores[place] > 0]
+    assert best_places(scores, n).tolist() == order
+    assert best_places(np.zeros(4, np.float32), n).tolist() == []
 
 
 def test_what_changed_is_read_again_and_nothing_else(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

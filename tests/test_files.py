@@ -18,6 +18,7 @@ from tinyreader.files import (
     open_binary,
     open_text,
     require_output,
+    share,
     sweep,
 )
 
@@ -165,3 +166,14 @@ def test_a_digest_is_that_of_the_content(tmp_path: Path) -> None:
     found = [digest(tmp_path / name) for name in "abc"]
     assert found[0] == found[1] != found[2]
     assert len(found[0]) == 32
+
+
+def test_a_file_is_shared_as_its_folder_is(tmp_path: Path) -> None:
+    """Whoever may read the folder may read the file, and nobody else."""
+    for mode, expected in ((0o755, 0o644), (0o700, 0o600), (0o775, 0o664)):
+        folder = tmp_path / f"{mode:o}"
+        folder.mkdir()
+        folder.chmod(mode)
+        (folder / "weights").touch(mode=0o600)
+        share(folder / "weights")
+        assert (folder / "weights").stat().st_mode & 0o777 == expected

@@ -55,6 +55,7 @@ def test_a_packed_reader_is_a_reader(tmp_path: Path) -> None:
     """It answers, keeps its settings, says how many numbers it learned, is exported again, and is far smaller."""
     directory, small = packed(tmp_path)
     assert weight_files(small) == [small / PACKED_FILE]
+    assert {path.stat().st_mode & 0o777 for path in small.iterdir()} == {small.stat().st_mode & 0o666}
     assert read_settings(small) == read_settings(directory)
     assert parameters(small) == parameters(directory)
     assert model_fingerprint(small) != model_fingerprint(directory)

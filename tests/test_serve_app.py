@@ -15,8 +15,10 @@ import pytest
 from huggingface_hub import InferenceClient
 
 from serving import QUESTION, TEXT, Running, running, text, until
+from test_documents import pdf_of
 from tinyreader.reader import Question
 from tinyreader.serve import app as app_module
+from tinyreader.serve.schema import MOST_SIGNS
 
 READ = {"question": QUESTION, "documents": [TEXT]}
 
@@ -122,7 +124,7 @@ def test_a_stream_that_fails_says_so_in_its_last_line(server: Running) -> None:
     assert (last["error"]["status"], last["error"]["type"]) == (422, "/docs#cannot-read")
 
 
-NESTED = b'{"question": ' + b"[" * 50_000
+NESTED = b'{"question": ' + b"[" * 40_000
 WRONG: dict[str, tuple[bytes, int, str]] = {
     "no JSON": (b"hello", 400, "wrong-json"),
     "nothing": (b"", 400, "wrong-json"),
@@ -224,6 +226,76 @@ def test_a_body_that_does_not_come_is_given_up(server: Running) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
+CRUMBS = {
+    "numbers": b'{"question": "a", "documents": [' + b"1," * 60_000 + b"1]}",
+    "texts": b'{"question": "a", "documents": [' + b'"a",' * 30_000 + b'"a"]}',
+    "names": b'{"question": "a"' + b"".join(b', "k%d": 1' % n for n in range(30_000)) + b"}",
+    "objects": b'{"question": "a", "documents": [' + b"{}," * 30_000 + b"{}]}",
+}
+
+
+@pytest.mark.parametrize("name", CRUMBS)
+def test_bodies_of_countless_pieces_are_refused_before_they_are_taken_apart(tmp_path: Path, name: str) -> None:
+    """Each piece of a wrong body would be a complaint of its own: a few megabytes held the server for a minute."""
+    with running(tmp_path) as server:
+        answer = server.read(CRUMBS[name])
+        assert (answer.status, answer.json["type"], answer.json["limit"]) == (422, "/docs#limit", MOST_SIGNS)
+        prose = {"question": QUESTION, "documents": ['a, "b", [c], \\ ' * 20_000]}
+        assert server.read({**prose, "max_seq_len": 64, "passages": 1}).status == 200
+
+
+def test_more_than_a_deadline_could_see_is_refused(tmp_path: Path) -> None:
+    """Many questions of a long text, or windows that hardly move on, are limits and not timeouts."""
+    with running(tmp_path, max_read_tokens=5000) as server:
+        for body in (
+            {"questions": [QUESTION] * 100, "context": text(100)},
+            {"question": QUESTION, "context": text(6000)},
+            {"question": QUESTION, "context": text(1500), "max_seq_len": 64, "doc_stride": 40},
+        ):
+            answer = server.read(body)
+            assert (answer.status, answer.json["limit"]) == (422, 5000)
+        assert server.read({"question": QUESTION, "context": text(300)}).status == 200
+        pairs = [{"question": QUESTION, "context": text(100)}] * 100
+        assert server.ask("POST", "/", {"inputs": pairs}).json["limit"] == 5000
+        assert server.ask("POST", "/", {"inputs": pairs[:3], "parameters": {"max_seq_len": 40, "doc_stride": 8}}).status == 200
+
+
+def test_a_file_becomes_text_that_can_be_asked(server: Running) -> None:
+    """What the route gives goes into `documents` as it is, and answers then have pages."""
+    answer = server.ask("POST", "/documents/text?name=%C3%A9.pdf", pdf_of(["a b c", TEXT]))
+    assert answer.status == 200
+    assert answer.json == {"id": "é.pdf", "text": f"a b c\n{TEXT}\n", "pages": [0, 6]}
+    found = server.read({"question": QUESTION, "documents": [answer.json], "top_k": 20}).json["answers"]
+    assert {each["page"] for each in found} == {1, 2}
+    assert all(each["page"] == (1 if each["start"] < 6 else 2) for each in found)
+
+
+@pytest.mark.parametrize(("path", "body", "headers", "status", "kind"), [
+    ("?name=a.pdf", b"%PDF-1.7", {}, 422, "cannot-read"),
+    ("", b"\x00\xff", {}, 422, "cannot-read"),
+    ("", b"", {}, 422, "cannot-read"),
+    (f"?name={'a' * 1001}", b"a", {}, 422, "limit"),
+    ("", b"a" * 100_001, {}, 413, "too-large"),
+    ("", b"--x", {"content-type": "multipart/form-data; boundary=x"}, 415, "wrong-media-type"),
+    ("", b"a", {"content-encoding": "gzip"}, 415, "wrong-media-type"),
+])  # fmt: skip
+def test_files_are_refused_as_problems(
+    server: Running, path: str, body: bytes, headers: dict[str, str], status: int, kind: str
+) -> None:
+    """With what is wrong, by the file's name."""
+    answer = server.ask("POST", f"/documents/text{path}", body, headers)
+    assert (answer.status, answer.json["type"]) == (status, f"/docs#{kind}")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("pages", [[5, 3], [0, 1000], [-1], ["a"], [0.5]])
+def test_pages_must_be_places_of_the_text(server: Running, pages: list[Any]) -> None:
+    """Ascending, and inside of it."""
+    answer = server.read({"question": QUESTION, "documents": [{"text": TEXT, "pages": pages}]})
+    assert (answer.status, answer.json["type"]) == (422, "/docs#wrong-value")
+    assert "pages" in answer.json["where"]
+
+
 def test_a_client_that_goes_costs_nothing_more(server: Running) -> None:
     """Its windows leave the queue, others are answered, and it is counted."""
     server.set("hold")
@@ -237,6 +309,19 @@ def test_a_client_that_goes_costs_nothing_more(server: Running) -> None:
     until(lambda: server.counted("abandoned_total") == before + 1, "the count")
     server.unset("hold")
     assert server.read(READ).status == 200
+
+
+def test_a_client_that_leaves_a_stream_is_counted(server: Running) -> None:
+    """What it has not taken is not read any more."""
+    before = server.counted("abandoned_total")
+    body = json.dumps({"questions": [QUESTION] * 500, "context": text(60), "stream": True}).encode()
+    with server.raw() as connection:
+        connection.sendall(b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        server.set("hold")
+    until(lambda: server.counted("abandoned_total") == before + 1, "the loss of the client")
+    until(lambda: server.counted("requests_inside") == 0, "an empty server")
+    server.unset("hold")
 
 
 def test_a_deadline_ends_a_request(server: Running) -> None:
@@ -351,7 +436,7 @@ def test_state_is_told(server: Running) -> None:
 def test_the_description_covers_the_routes(server: Running) -> None:
     """OpenAPI names every route with its bodies and answers; the page shows them and loads nothing from elsewhere."""
     content = server.ask("GET", "/openapi.json").json
-    assert set(content["paths"]) == {"/read", "/", "/health", "/ready", "/info", "/metrics", "/documents"}
+    assert set(content["paths"]) == {"/read", "/", "/health", "/ready", "/info", "/metrics", "/documents", "/documents/text"}
     names = set(content["components"]["schemas"])
     text_ = json.dumps(content)
     assert all(f"#/components/schemas/{name}" in text_ or name for name in names)
@@ -378,7 +463,7 @@ def test_the_page_and_its_files(server: Running, tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize(("method", "path", "status"), [
     ("GET", "/read", 405), ("PUT", "/read", 405), ("DELETE", "/", 405), ("GET", "/nothing", 404), ("POST", "/read/", 404),
-    ("GET", "/documents", 422), ("OPTIONS", "/read", 204),
+    ("GET", "/documents", 422), ("OPTIONS", "/read", 204), ("HEAD", "/health", 200), ("HEAD", "/ready", 200),
 ])  # fmt: skip
 def test_other_addresses_and_methods(server: Running, method: str, path: str, status: int) -> None:
     """What is not there is refused in the same form."""

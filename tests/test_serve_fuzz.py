@@ -14,6 +14,7 @@ import os
 import socket
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -38,7 +39,8 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXTS, inner, max_size=4)), max_leaves=12,
 )  # fmt: skip
-DOCUMENTS = st.lists(st.one_of(TEXTS, st.fixed_dictionaries({"text": TEXTS}, optional={"id": TEXTS}), VALUES), max_size=4)
+DOCUMENT = st.fixed_dictionaries({"text": TEXTS}, optional={"id": TEXTS, "pages": VALUES})
+DOCUMENTS = st.lists(st.one_of(TEXTS, DOCUMENT, VALUES), max_size=4)
 OPTIONS = st.fixed_dictionaries(
     {}, optional={name: st.one_of(NUMBERS, VALUES) for name in ReadBody.model_fields if name not in ("question", "questions")}
 )
@@ -104,6 +106,13 @@ def test_mutilated_bodies_are_refused(server: Running, path: str, body: Any, pla
     """Right requests with bytes taken out and others put in their place."""
     raw = encoded(body)
     check(server, "POST", path, raw[:place] + instead + raw[place + gap :])
+
+
+@settings(OFTEN, max_examples=max(5, REQUESTS // 50))
+@given(st.text(max_size=20), st.binary(max_size=200))
+def test_any_file_is_taken_or_refused(server: Running, name: str, raw: bytes) -> None:
+    """Whatever its bytes and its name."""
+    check(server, "POST", f"/documents/text?name={quote(name, errors='replace')}", raw)
 
 
 METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "FROB"])

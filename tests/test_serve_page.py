@@ -16,6 +16,7 @@ import pytest
 
 from browser import Browser, Page, browsing, chromium
 from serving import Running, running, until
+from test_documents import docx_bytes, pdf_of
 from tinyreader.reader import FoundAnswer, Question, ReaderSettings, Reading
 from tinyreader.reader.reading import documents_of
 from tinyreader.serve.app import STATIC
@@ -197,9 +198,9 @@ def test_a_changed_text_is_not_marked_in_wrong_places(page: Page) -> None:
 
 
 def test_files_are_read_in_the_browser(page: Page, tmp_path: Path) -> None:
-    """Texts in UTF-8 and UTF-16 are added under their names; what is no text is named with the reason, and not asked."""
+    """Plain texts in UTF-8 and UTF-16 are added under their names; what is no text is named with the reason, and not asked."""
     given: Mapping[str, bytes] = {
-        "a.txt": b"\xef\xbb\xbfFirst.", "b.md": f"{EMOJI}{MILL}".encode("utf-16"), "c.pdf": b"%PDF-1.7", "d.txt": b"caf\xe9",
+        "a.txt": b"\xef\xbb\xbfFirst.", "b.md": f"{EMOJI}{MILL}".encode("utf-16"), "c.odt": b"PK", "d.txt": b"caf\xe9",
         "e.bin": b"a\0b", "f.txt": b" \n", "g.txt": b"\xff\xfe\0\0a\0\0\0",
     }  # fmt: skip
     for name, content in given.items():
@@ -207,7 +208,7 @@ def test_files_are_read_in_the_browser(page: Page, tmp_path: Path) -> None:
     page.give_files("#files", *(tmp_path / name for name in given))
     page.until("document.querySelectorAll('#list li').length === 2")
     assert page.texts("#notes p") == [
-        "c.pdf was not read. This page reads text files only. Paste its text, or start the server with a folder that holds it.",
+        "c.odt was not read. This page reads text, Markdown, HTML, PDF and DOCX. Paste its text.",
         "d.txt was not read. It is not UTF-8 text. Save it as UTF-8 and add it again.",
         "e.bin was not read. It is not a text file.",
         "f.txt was not read. It is empty.",
@@ -219,6 +220,33 @@ def test_files_are_read_in_the_browser(page: Page, tmp_path: Path) -> None:
     assert marks(page) == [("Ada Rost", "current")]
     sent = json.loads(page.requests()[-1]["postData"])
     assert [document["text"] for document in sent["documents"]] == ["First.", f"{EMOJI}{MILL}"]
+
+
+def test_files_of_other_kinds_are_read_by_the_server(page: Page, tmp_path: Path) -> None:
+    """PDF, DOCX and HTML become text there; answers have their page; what cannot be read is said by its name."""
+    given = {
+        "mill.pdf": pdf_of(["The river is long.", "", "Ada Rost built the mill."]), "d.docx": docx_bytes(),
+        "p.html": b"<title>T</title><p>Shown &amp; <script>not</script>told", "b.pdf": b"%PDF-1.7",
+        "r.txt": pdf_of(["Renamed"]),
+    }  # fmt: skip
+    for name, content in given.items():
+        (tmp_path / name).write_bytes(content)
+    page.give_files("#files", *(tmp_path / name for name in given))
+    page.until("document.querySelectorAll('#list li').length === 4 && document.querySelectorAll('#notes p').length === 2")
+    first, second = page.texts("#notes p")
+    assert first == "mill.pdf has no text on page 2. Is it an image?"
+    assert second.startswith("b.pdf was not read. It is a broken PDF (")
+    ask(page, 'Who is "Ada Rost"?')
+    assert page.text(".best .place") == "mill.pdf, page 3, line 3"
+    assert marks(page) == [("Ada Rost", "current")]
+    assert page.text("#sheet .note").startswith("3 pages, ")
+    sent = json.loads(page.requests()[-1]["postData"])["documents"]
+    assert [document.get("pages") for document in sent] == [[0, 19, 20], None, None, [0]]
+    assert sent[2]["text"] == "T\n\nShown & told"
+    page.js("document.querySelector('#sheet .head button').click()")
+    page.write("#sheet textarea", f"{MILL} Changed.")
+    ask(page, 'Who is "Ada Rost"?')
+    assert page.text(".best .place") == "mill.pdf, line 1"
 
 
 def test_texts_are_added_named_and_removed(page: Page) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from serving import Running, running
+from serving import Running, running, until
 from tinyreader.serve import patience
 
 
@@ -50,6 +53,30 @@ def test_a_request_at_work_is_not_hurried(server: Running) -> None:
         connection.settimeout(60.0)
         server.unset("hold")
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_an_answer_that_nobody_takes_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that asks for much and reads nothing holds neither its answer nor its connection; one that reads gets all."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "a.txt").write_text("a b c d\n" * 2_000_000)
+    ask = b"GET /documents?id=a.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    monkeypatch.setattr(patience, "TAKE_S", 0.3)
+    with running(tmp_path, documents=home, index=tmp_path / "index") as server:
+        until(lambda: server.ask("GET", "/ready").status == 200, "the index")
+        assert len(server.ask("GET", "/documents?id=a.txt").body) > 16_000_000
+        with socket.socket() as connection:
+            connection.settimeout(60)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", server.port))
+            connection.sendall(ask)
+            time.sleep(2.0)
+            n = 0
+            with suppress(ConnectionResetError):
+                while got := connection.recv(1 << 20):
+                    n += len(got)
+        assert n < 16_000_000
+        assert server.ask("GET", "/health").status == 200
 
 
 def test_what_is_no_http_is_refused_as_a_problem(server: Running) -> None:

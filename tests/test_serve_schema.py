@@ -63,3 +63,12 @@ def test_problems_tell_no_more_than_they_should() -> None:
     assert (of_status(418, {}).kind, of_status(500, {}).kind) == ("wrong-request", "failed")
     assert place(["documents", 3, "text"]) == "documents[3].text"
     assert len(place(["x" * 1000])) == 200
+
+
+def test_of_countless_flaws_the_number_is_told() -> None:
+    """They are not listed one by one, which would take longer than reading them."""
+    with pytest.raises(Problem) as caught:
+        parse(ReadBody, b'{"question": "a", "documents": [' + b"1," * 2000 + b"1]}")
+    assert caught.value.kind == "wrong-value"
+    assert caught.value.detail.startswith("4,002 places do not fit")
+    assert caught.value.errors is None

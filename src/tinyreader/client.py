@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from queue import Empty, LifoQueue
 from threading import Lock
 from typing import Any, Self
@@ -88,6 +89,19 @@ class Client:
         found: dict[str, Any] = self._ask("GET", "/info")
         return found
 
+    def document(self, file: Path, name: str | None = None) -> Document:
+        """The document in a file, made text by the server: for machines without the `documents` extra.
+
+        Raises `DataError` for what cannot be read, and else as `read`.
+        """
+        name = file.name if name is None else name
+        try:
+            raw = file.read_bytes()
+        except OSError as error:
+            raise DataError(f"{file} cannot be read: {error.strerror}") from None
+        found = self._ask("POST", f"/documents/text?name={quote(name, safe='')}", raw)
+        return Document(name, found["text"], tuple(found["pages"]))
+
     def read(self, question: str, documents: Documents | None = None, **changes: Any) -> Reading:
         """What the documents answer, as `Reader.read` says it; without documents, what the server's own folder answers.
 
@@ -147,14 +161,15 @@ class Client:
             self._texts.put(document)
         return document
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """What the server answers; tried again, with pauses, while it is full or away."""
-        content = None if body is None else _encoded(body)
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | bytes | None = None) -> Any:
+        """What the server answers; tried again, with pauses, while it is full or away. A file's body is bytes."""
+        content = body if body is None or isinstance(body, bytes) else _encoded(body)
+        kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
         pause = self.patience.pause_s
         for n in range(1, self.patience.tries + 1):
             wait = 0.0
             try:
-                status, headers, answer = self._exchange(method, path, content)
+                status, headers, answer = self._exchange(method, path, content, kind)
             except (OSError, http.client.HTTPException) as error:
                 reason = f"{type(error).__name__} {error}".strip()
                 if isinstance(error, TimeoutError):
@@ -171,13 +186,13 @@ class Client:
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
         raise ServiceError(f"{self.url} was tried {self.patience.tries} times: {reason}")
 
-    def _exchange(self, method: str, path: str, content: bytes | None) -> tuple[int, Mapping[str, str], bytes]:
+    def _exchange(self, method: str, path: str, content: bytes | None, kind: str) -> tuple[int, Mapping[str, str], bytes]:
         """Status, headers and body of one answer. A connection that the server closed while it was idle is made anew."""
         try:
             connection, is_old = self._idle.get_nowait(), True
         except Empty:
             connection, is_old = self._connection(), False
-        headers = self._headers if content is None else {**self._headers, "content-type": "application/json"}
+        headers = self._headers if content is None else {**self._headers, "content-type": kind}
         try:
             try:
                 connection.request(method, self._path + path, content, headers)

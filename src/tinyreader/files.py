@@ -50,6 +50,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     sync(target.parent)
 
 
+def share(path: Path) -> None:
+    """Let those read (and write) a file who may do so with its folder; safetensors writes files for their owner alone."""
+    path.chmod(path.parent.stat().st_mode & 0o666)
+
+
 def sweep(path: Path) -> None:
     """Removes what kills left of `path` half written beside it; only for one who alone writes that file."""
     target = path.resolve()

@@ -42,9 +42,14 @@ class _Index:
         known = [vocabulary[word] for word in dict.fromkeys(words_of(question)) if word in vocabulary]
         if not known:
             return []
-        scores = self.bm25.get_scores(known)
-        order = np.argsort(-scores, kind="stable")[:n]
-        return [tuple(self.places[place].tolist()) for place in order if scores[place] > 0]
+        return [tuple(self.places[place].tolist()) for place in best_places(self.bm25.get_scores(known), n)]
+
+
+def best_places(scores: npt.NDArray[np.floating[Any]], n: int) -> npt.NDArray[np.int64]:
+    """Where the `n` highest scores above 0 stand, highest first, equal ones in their order; without sorting all of them."""
+    least = np.partition(scores, -n)[-n] if n < len(scores) else 0.0
+    places = np.flatnonzero((scores >= least) & (scores > 0))
+    return places[np.argsort(-scores[places], kind="stable")][:n]
 
 
 class Collection:

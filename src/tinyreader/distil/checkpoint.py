@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tinyreader.errors import CheckpointError, RunError
-from tinyreader.files import atomic_path, digest, sync
+from tinyreader.files import atomic_path, digest, share, sync
 
 _TENSORS, _STATE = "state.safetensors", "state.json"
 
@@ -54,6 +54,7 @@ class CheckpointFolder:
                 shutil.rmtree(leftover, ignore_errors=True)
             partial.mkdir()
             save_file({n: t.contiguous() for n, t in checkpoint.tensors.items()}, partial / _TENSORS)
+            share(partial / _TENSORS)
             record = {"step": checkpoint.step, "tensors": digest(partial / _TENSORS), "state": checkpoint.state}
             (partial / _STATE).write_text(json.dumps({**record, "digest": _record_digest(record)}))
             sync(partial / _TENSORS, partial / _STATE, partial)
@@ -108,6 +109,7 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     try:
         with atomic_path(path) as partial:
             save_file({n: t.contiguous() for n, t in tensors.items()}, partial)
+            share(partial)
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path} could not be written ({error}). Make room and run the same command again.") from None
 

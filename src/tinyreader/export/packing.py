@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
+from tinyreader.files import share
 from tinyreader.model_files import PACKED_FILE
 from tinyreader.runtimes.architecture import read_architecture
 from tinyreader.runtimes.checkpoint import Checkpoint
@@ -37,4 +38,5 @@ def write_packed(directory: Path, target: Path) -> Path:
             tensors[name] = weight
     path = target / PACKED_FILE
     save_file(tensors, path, metadata={"format": FORMAT})
+    share(path)
     return path

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tinyreader.errors import ModelError
-from tinyreader.files import atomic_path, cache_directory
+from tinyreader.files import atomic_path, cache_directory, share
 from tinyreader.model_files import PICKLE_FILE, hash_of, weight_files
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         return dict(load_file(path))
     except FileNotFoundError as error:
         raise ModelError(f"{path} is missing: fetch the model again") from error
+    except PermissionError as error:
+        raise ModelError(f"{path} may not be read by this user; allow it, as with: chmod a+r {path}") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path} is damaged or no safetensors file: {error}. Fetch the model again") from error
 
@@ -75,6 +77,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         with atomic_path(cached) as temporary:
             save_file(weights, temporary, metadata={"format": "pt"})
+            share(temporary)
     except OSError as error:
         log.warning("%s was converted but cannot be kept in %s: %s", path, cached.parent, error)
     return weights

@@ -124,6 +124,8 @@ def _entries(path: Path) -> list[Entry]:
             return _read_header(path, file)
     except FileNotFoundError:
         raise ModelError(f"{path} is missing: fetch the model again") from None
+    except PermissionError:
+        raise ModelError(f"{path} may not be read by this user; allow it, as with: chmod a+r {path}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} is damaged or no safetensors file: {error}. Fetch the model again") from error
 

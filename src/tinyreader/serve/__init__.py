@@ -7,6 +7,9 @@
     child      a worker's life: started, spoken with, replaced
     pool       the workers and the queue they share
     runtime    the pool as a reader's runtime: each request waits for its own windows
+    convert    a file into text, in a child process
+    converter  those children: few at a time, none for long
+    cost       what a request takes to read, before it is begun
     service    requests become readings, in threads
     schema     what requests and answers look like
     problems   refusals, as application/problem+json

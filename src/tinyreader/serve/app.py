@@ -16,20 +16,25 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from tinyreader.collection import Collection
+from tinyreader.documents import Document
 from tinyreader.serve.admission import Admission, Entry
 from tinyreader.serve.border import Border
 from tinyreader.serve.documentation import (
+    FILE_BODY,
     HOSTED_EXAMPLE,
     READ_EXAMPLE,
     STYLE_PATH,
     answers,
     body_of,
     describe,
+    name_of,
     page,
     style,
 )
 from tinyreader.serve.problems import MEDIA_TYPE, Problem, of_status
 from tinyreader.serve.schema import (
+    MOST_ID,
+    DocumentOut,
     HostedAnswerOut,
     HostedBody,
     HostedInput,
@@ -59,6 +64,7 @@ def make_app(service: Service) -> Border:
         openapi_url=None, redirect_slashes=False,
     )  # fmt: skip
     _add_reading(app, service)
+    _add_documents(app, service)
     _add_state(app, service)
     _add_files(app)
     app.add_exception_handler(Problem, _refused)
@@ -84,9 +90,9 @@ def _add_reading(app: FastAPI, service: Service) -> None:
         entry: Entry = request.state.entry
         body = parse(ReadBody, await _body(request, entry, settings))
         questions, is_one = questions_of(body, settings)
-        service.check(questions)
-        _tell(request, questions=len(questions))
         options = body.options
+        service.check(questions, options)
+        _tell(request, questions=len(questions))
         if body.stream or request.headers.get("accept") == NDJSON:
             found = service.stream(lambda: service.parts(questions, options), entry, body.timeout_s)
             return StreamingResponse(_lines(found, request), media_type=NDJSON)
@@ -110,8 +116,38 @@ def _add_reading(app: FastAPI, service: Service) -> None:
         _tell(request, questions=len(inputs))
         parameters = {} if body.parameters is None else body.parameters.model_dump(exclude_none=True)
         pairs = [one.model_dump() for one in inputs]
+        service.check_hosted(pairs, parameters)
         found = await service.run(lambda: service.hosted(pairs, parameters) if pairs else [], request.receive, entry)
         return Response(_json(found[0] if is_one else found), media_type="application/json")
+
+
+def _add_documents(app: FastAPI, service: Service) -> None:
+    settings = service.settings
+
+    @app.get("/documents", openapi_extra=name_of("id"), responses=answers(DocumentOut), response_class=Response)
+    async def document(request: Request) -> Response:
+        """The text of a document of the folder, as it was indexed, by its `id`: the name that answers have for it."""
+        name = request.query_params.get("id", "")
+        found = await asyncio.to_thread(service.collection().store.document, name)
+        if found is None:
+            raise Problem("not-found", "The folder has no document of that id.", where="id")
+        return _document(found)
+
+    @app.post(
+        "/documents/text", openapi_extra=name_of("name") | FILE_BODY, responses=answers(DocumentOut), response_class=Response
+    )
+    async def text_of(request: Request) -> Response:
+        """The text of a file, which is the body: text, Markdown, HTML, PDF or DOCX, told by its content and by `name`.
+
+        What comes back can be sent among the documents of a question; nothing is kept here.
+        """
+        entry: Entry = request.state.entry
+        name = request.query_params.get("name") or "document"
+        if len(name) > MOST_ID:
+            raise Problem("limit", f"name has {len(name):,} characters; {MOST_ID:,} are taken.", where="name", limit=MOST_ID)
+        raw = await _body(request, entry, settings)
+        found = await service.run(lambda: service.converter.document(raw, name), request.receive, entry)
+        return _document(found)
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
@@ -129,6 +165,9 @@ def _add_state(app: FastAPI, service: Service) -> None:
             raise Problem("not-ready", f"Not now: {lacking}.", retry_after_s=2)
         return {"status": "ready"}
 
+    for path, answer in (("/health", health), ("/ready", ready)):  # load balancers ask without wanting to read
+        app.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
+
     @app.get("/info")
     async def info() -> dict[str, Any]:
         """Model, engine, the reader's settings, the limits of requests, and the folder that is served."""
@@ -145,15 +184,6 @@ def _add_state(app: FastAPI, service: Service) -> None:
     async def metrics() -> Response:
         """Counts and times for Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    @app.get("/documents")
-    async def document(request: Request) -> dict[str, Any]:
-        """The text of a document of the folder, as it was indexed, by its `id`: the name that answers have for it."""
-        name = request.query_params.get("id", "")
-        found = await asyncio.to_thread(service.collection().store.document, name)
-        if found is None:
-            raise Problem("not-found", "The folder has no document of that id.", where="id")
-        return {"id": found.id, "text": found.text, "pages": found.pages}
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> dict[str, Any]:
@@ -221,6 +251,11 @@ async def _lines(found: AsyncIterator[Any], request: Request) -> AsyncIterator[b
             yield _json({"error": item.content(request.state.request_id)}) + b"\n"
         else:
             yield _json(item.as_dict()) + b"\n"
+
+
+def _document(found: Document) -> Response:
+    content = {"id": found.id, "text": found.text, "pages": found.pages}
+    return Response(_json(content), media_type="application/json")
 
 
 def _json(content: Any) -> bytes:

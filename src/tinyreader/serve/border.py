@@ -30,7 +30,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-READING_ROUTES = frozenset((("POST", "/read"), ("POST", "/")))
+FILE_ROUTE = ("POST", "/documents/text")
+"""What takes a file, of whatever kind."""
+
+READING_ROUTES = frozenset((("POST", "/read"), ("POST", "/"), FILE_ROUTE))
 """What costs work, and is therefore counted before it is let in."""
 
 OPEN_PATHS = ("/", "/health", "/ready")
@@ -81,7 +84,7 @@ class Border:
         if not _is_open(scope["method"], scope["path"]):
             self._check_key(headers)
         if (scope["method"], scope["path"]) in READING_ROUTES:
-            self._check_body(headers)
+            self._check_body(headers, is_file=(scope["method"], scope["path"]) == FILE_ROUTE)
 
     def cross_origin(self, headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
         """The headers that let an allowed web page of another origin see the answer."""
@@ -120,10 +123,13 @@ class Border:
                 "wrong-key", "Send it as Authorization: Bearer KEY.", headers={"www-authenticate": 'Bearer realm="tinyreader"'}
             )
 
-    def _check_body(self, headers: dict[str, str]) -> None:
+    def _check_body(self, headers: dict[str, str], *, is_file: bool) -> None:
         kind, _, rest = headers.get("content-type", "").lower().partition(";")
         charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", rest)
-        if kind.strip() not in _JSON_KINDS or (charset and charset[1] not in ("utf-8", "utf8", "us-ascii")):
+        if is_file and kind.strip() == "multipart/form-data":
+            detail = "Send the file itself as the body, as with curl --data-binary @FILE."
+            raise Problem("wrong-media-type", detail, where="content-type")
+        if not is_file and (kind.strip() not in _JSON_KINDS or (charset and charset[1] not in ("utf-8", "utf8", "us-ascii"))):
             raise Problem("wrong-media-type", "Send application/json in UTF-8.", where="content-type")
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise Problem("wrong-media-type", "Send it without a content encoding.", where="content-encoding")

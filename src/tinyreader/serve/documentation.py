@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from tinyreader.serve.problems import KINDS, MEDIA_TYPE
 from tinyreader.serve.schema import (
+    DocumentOut,
     HostedAnswerOut,
     HostedBody,
     ReadBody,
@@ -31,6 +32,14 @@ HOSTED_EXAMPLE = {
     "inputs": {"question": "Who drew it up?", "context": "It was drawn up by Ada Rost."}, "parameters": {"top_k": 1},
 }  # fmt: skip
 
+FILE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+"""What a route adds to its description to say that it takes a file's bytes."""
+
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -45,7 +54,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document of the application."""
     content = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     schemas: dict[str, Any] = content.setdefault("components", {}).setdefault("schemas", {})
-    for model in (ReadBody, HostedBody, ReadingOut, ReadingsOut, HostedAnswerOut):
+    for model in (ReadBody, HostedBody, ReadingOut, ReadingsOut, HostedAnswerOut, DocumentOut):
         own = model.model_json_schema(ref_template=_REF)
         schemas |= own.pop("$defs", {})
         schemas[model.__name__] = own
@@ -69,6 +78,12 @@ def body_of(model: type[BaseModel], example: Mapping[str, Any]) -> dict[str, Any
     """What a route adds to its description to say what body it takes."""
     schema = {"schema": _ref(model.__name__), "example": example}
     return {"requestBody": {"required": True, "content": {"application/json": schema}}}
+
+
+def name_of(parameter: str) -> dict[str, Any]:
+    """What a route adds to its description to say that the query names a document."""
+    about = {"name": parameter, "in": "query", "required": parameter == "id", "schema": {"type": "string"}}
+    return {"parameters": [about]}
 
 
 def answers(*models: type[BaseModel], streams: bool = False) -> dict[int | str, dict[str, Any]]:
@@ -108,7 +123,12 @@ def _routes(content: Mapping[str, Any]) -> Iterator[str]:
     for path, operations in content["paths"].items():
         for method, operation in operations.items():
             yield f"<h2>{method.upper()} {html.escape(path)}</h2><p>{html.escape(operation.get('description', ''))}</p>"
-            for body in operation.get("requestBody", {}).get("content", {}).values():
+            for about in operation.get("parameters", ()):
+                yield f"<p>Parameter of the address: <code>{html.escape(about['name'])}</code>.</p>"
+            for kind, body in operation.get("requestBody", {}).get("content", {}).items():
+                if "$ref" not in body["schema"]:
+                    yield f"<p>Takes the bytes of a file (<code>{html.escape(kind)}</code>, or whatever kind it is).</p>"
+                    continue
                 name = body["schema"]["$ref"].rpartition("/")[2]
                 yield f'<p>Takes <a href="#{name}">{name}</a>, for instance</p>'
                 yield f"<pre>{html.escape(json.dumps(body['example'], indent=2))}</pre>"

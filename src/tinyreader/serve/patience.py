@@ -1,4 +1,4 @@
-"""HTTP with an end to patience: a connection on which no whole request head arrives in time is closed."""
+"""HTTP with an end to patience: no connection may keep a request's head, or an untaken answer, for ever."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from tinyreader.serve.problems import MEDIA_TYPE, Problem
 HEAD_S = 15.0
 """Seconds from the first byte of a request, or the beginning of a connection, to the end of its head."""
 
+TAKE_S = 60.0
+"""Seconds that a client may leave an answer untaken; it is held in memory as long."""
+
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's protocol for HTTP/1.1 in Python, with that limit."""
+    """uvicorn's protocol for HTTP/1.1 in Python, with these limits."""
 
     _late: asyncio.TimerHandle | None = None
+    _untaken: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection has begun."""
@@ -35,11 +39,24 @@ class PatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
         self._calm()
+        self._taken()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client takes less than it is sent."""
+        super().pause_writing()
+        self._wait_for_taker()
+
+    def resume_writing(self) -> None:
+        """It has taken most of it."""
+        super().resume_writing()
+        self._taken()
 
     def on_response_complete(self) -> None:
         """An answer has been sent."""
         super().on_response_complete()
+        if self.transport.get_write_buffer_size():
+            self._wait_for_taker()
         if self._is_at_work():  # with the next request, which had come already
             self._calm()
 
@@ -68,6 +85,20 @@ class PatientProtocol(H11Protocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+    def _wait_for_taker(self) -> None:
+        if self._untaken is None:
+            self._untaken = self.loop.call_later(TAKE_S, self._drop)
+
+    def _taken(self) -> None:
+        if self._untaken is not None:
+            self._untaken.cancel()
+            self._untaken = None
+
+    def _drop(self) -> None:
+        self._untaken = None
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
 
     def _give_up(self) -> None:
         self._late = None

@@ -20,7 +20,7 @@ KINDS = {
     "wrong-method": (405, "This address takes other methods"),
     "too-slow": (408, "The request did not arrive in time"),
     "too-large": (413, "The request is too large"),
-    "wrong-media-type": (415, "The body is of another kind than JSON in UTF-8"),
+    "wrong-media-type": (415, "The body is of another kind than is taken here"),
     "foreign-host": (421, "This server is called by other names"),
     "wrong-value": (422, "A value does not fit"),
     "limit": (422, "A limit is exceeded"),
@@ -35,6 +35,7 @@ KINDS = {
 """Every kind of refusal, with its status and title."""
 
 _N_SHOWN = 5
+_N_LISTED = 1000  # beyond it, what is wrong is not looked at one by one
 
 
 class Problem(Exception):  # noqa: N818 - the RFC's name
@@ -69,6 +70,8 @@ def of_validation(error: ValidationError, union_names: Iterable[str] = ()) -> Pr
 
     `union_names` are names of models that stand in the places of alternatives, and not in the request.
     """
+    if (n := error.error_count()) > _N_LISTED:
+        return Problem("wrong-value", f"{n:,} places do not fit; /docs says what does.", where="the body")
     found = error.errors(include_url=False, include_input=False, include_context=False)
     if found[0]["type"] == "json_invalid":
         return Problem("wrong-json", f"{found[0]['msg']}. Send one JSON object in UTF-8.")

@@ -115,7 +115,8 @@ async def _serve(service: Service, listening: socket.socket, announce: Callable[
     drain = service.settings.drain_s
     config = uvicorn.Config(
         make_app(service), http=PatientProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
-        server_header=False, timeout_keep_alive=30, timeout_graceful_shutdown=max(1, round(drain)), backlog=BACKLOG,
+        server_header=False, proxy_headers=False, timeout_keep_alive=30, timeout_graceful_shutdown=max(1, round(drain)),
+        backlog=BACKLOG,
     )  # fmt: skip
     server = Server(config, announce)
     await server.serve(sockets=[listening])

@@ -127,6 +127,11 @@ def working_for(ticket: Ticket) -> Iterator[None]:
         _CURRENT.reset(token)
 
 
+def current_ticket() -> Ticket:
+    """The request that this thread works for."""
+    return _CURRENT.get()
+
+
 class PooledRuntime:
     """A `StreamingRuntime` whose network runs in the pool's workers. Threads share it, each under a ticket of its own."""
 

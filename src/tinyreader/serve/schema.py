@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import fields
+from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -17,8 +18,15 @@ from tinyreader.serve.settings import ServeSettings
 M = TypeVar("M", bound=BaseModel)
 
 Text = Annotated[str, StringConstraints(min_length=1)]
-Id = Annotated[str, StringConstraints(max_length=1000)]
+MOST_ID = 1000
+"""So many characters may a document's name have."""
+
+Id = Annotated[str, StringConstraints(max_length=MOST_ID)]
 Number = Annotated[int, Field(ge=-(2**53), le=2**53)]
+Place = Annotated[int, Field(ge=0, le=2**53)]
+
+MOST_SIGNS = 50_000
+"""So many strings, commas and brackets a body may be made of: what a small body can cost to take apart has a bound."""
 
 _NOT_BLANK = re.compile(r"\S")
 
@@ -32,6 +40,9 @@ class DocumentIn(_Strict):
 
     id: Id | None = Field(None, description="Left out, the document's number, from 0.")
     text: Text = Field(description="The text.")
+    pages: tuple[Place, ...] = Field(
+        (), description="Where its pages begin, in code points, ascending; answers then have a page."
+    )
 
 
 class QuestionIn(_Strict):
@@ -143,6 +154,14 @@ class ReadingsOut(BaseModel):
     readings: list[ReadingOut]
 
 
+class DocumentOut(BaseModel):
+    """A document's text; as it stands here it can be sent among the `documents` of a question."""
+
+    id: str
+    text: str
+    pages: list[int] = Field(description="Where its pages begin, in code points; empty for a text without pages.")
+
+
 class HostedAnswerOut(BaseModel):
     """An answer as the hosted service gives it."""
 
@@ -154,6 +173,11 @@ class HostedAnswerOut(BaseModel):
 
 def parse(model: type[M], body: bytes) -> M:
     """The body as that model; raises `Problem` with the places that do not fit."""
+    if _is_crumbs(body):
+        raise Problem(
+            "limit", f"It has more than {MOST_SIGNS:,} strings, commas and brackets. Send less in one request.",
+            where="the body", limit=MOST_SIGNS,
+        )  # fmt: skip
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -195,6 +219,15 @@ def check_hosted(inputs: Sequence[HostedInput], settings: ServeSettings) -> None
         _at_most(len(item.context), settings.max_document_characters, f"inputs[{number}].context", "characters")
 
 
+def _is_crumbs(body: bytes) -> bool:
+    """Whether a body is of more pieces than `MOST_SIGNS`; what stands inside of strings does not count."""
+    if len(body) <= MOST_SIGNS:
+        return False
+    parts = body.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"', 2 * MOST_SIGNS)  # every second one is a string
+    outside = sum(part.count(sign) for part in parts[::2] for sign in (b",", b"[", b"{"))
+    return len(parts) // 2 + outside > MOST_SIGNS
+
+
 def _documents(
     given: Sequence[str | DocumentIn] | None, context: str | None, at: str, settings: ServeSettings
 ) -> tuple[Document, ...] | None:
@@ -213,8 +246,16 @@ def _documents(
         _at_most(len(text), settings.max_document_characters, f"{at}documents[{number}]", "characters")
         if name in documents:
             raise Problem("wrong-value", "Two documents have the same id.", where=f"{at}documents[{number}]")
-        documents[name] = Document(name, text)
+        pages = () if isinstance(item, str) else item.pages
+        _check_pages(pages, len(text), f"{at}documents[{number}].pages", settings)
+        documents[name] = Document(name, text, pages)
     return tuple(documents.values())
+
+
+def _check_pages(pages: tuple[int, ...], n: int, at: str, settings: ServeSettings) -> None:
+    _at_most(len(pages), settings.max_pages, at, "pages")
+    if any(a > b for a, b in pairwise(pages)) or (pages and pages[-1] > n):
+        raise Problem("wrong-value", f"{at} are to be places in the text, ascending.", where=at)
 
 
 def _question(text: str, at: str, settings: ServeSettings) -> str:

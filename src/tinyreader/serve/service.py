@@ -10,10 +10,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mutabl
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from tinyreader.documents import Document
 from tinyreader.errors import DataError, MissingExtraError, ModelError, RunError, SettingsError
 from tinyreader.integrations.transformers.pipeline import QuestionAnsweringPipeline, Result
 from tinyreader.reader import Question, Reader, Reading
 from tinyreader.serve.admission import Entry
+from tinyreader.serve.converter import Converter
+from tinyreader.serve.cost import check_cost, read_tokens
 from tinyreader.serve.keeper import Keeper
 from tinyreader.serve.metrics import Metrics
 from tinyreader.serve.pool import Pool
@@ -28,6 +31,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 PART_QUESTIONS = 32
 """At most so many questions of a stream are read together: the first are answered soon, and all are batched well."""
+
+_HOSTED_SEQ_LEN, _HOSTED_STRIDE = 384, 128  # as the hosted service has them
 
 _AHEAD = 64  # readings that may wait for a slow client
 
@@ -45,6 +50,7 @@ class Service:
     ) -> None:  # fmt: skip
         self.settings, self.pool, self.reader, self.pipeline = settings, pool, reader, pipeline
         self.metrics, self.keeper = metrics, keeper
+        self.converter = Converter(settings)
         self._threads = ThreadPoolExecutor(settings.max_requests, thread_name_prefix="request")
         metrics.gauge("windows_waiting", "Windows that wait for an engine.", lambda: pool.waiting)
         metrics.gauge("windows_in_flight", "Windows that engines have.", lambda: pool.in_flight)
@@ -101,10 +107,28 @@ class Service:
             raise Problem("not-ready", "The folder is being indexed for the first time.", retry_after_s=5)
         return self.keeper.collection
 
-    def check(self, questions: Sequence[Question]) -> None:
-        """Raises `Problem` where a question is to be asked of a folder that is not there."""
+    def check(self, questions: Sequence[Question], options: dict[str, Any]) -> None:
+        """Raises `Problem` where a question is to be asked of a folder that is not there, or there is too much to read."""
+        n = options.get("passages") or 0
         if any(question.documents is None for question in questions):
             self.collection()
+            n = n or self.settings.passages
+        try:
+            own = self.reader.settings.changed(options)
+        except SettingsError as error:
+            raise self._told(error) from error
+        asked = [question for question in questions if question.documents is None]
+        inline = [question for question in questions if question.documents is not None]
+        cost = read_tokens(asked, own.max_seq_len, own.doc_stride, n)
+        cost += read_tokens(inline, own.max_seq_len, own.doc_stride, own.passages)
+        check_cost(cost, self.settings.max_read_tokens)
+
+    def check_hosted(self, inputs: Sequence[dict[str, str]], parameters: dict[str, Any]) -> None:
+        """The same for the hosted service's pipeline."""
+        questions = [Question(one["question"], (Document("", one["context"]),)) for one in inputs]
+        max_seq_len = parameters.get("max_seq_len") or _HOSTED_SEQ_LEN
+        doc_stride = parameters.get("doc_stride", _HOSTED_STRIDE)
+        check_cost(read_tokens(questions, max_seq_len, doc_stride, 0), self.settings.max_read_tokens)
 
     async def run(self, work: Callable[[], T], receive: Receive, entry: Entry, timeout_s: float | None = None) -> T:
         """What the work gives, done in a thread. Raises `Problem`, or `ClientGone` as soon as the client has gone."""
@@ -145,6 +169,7 @@ class Service:
 
         job = self._begin(produce, ticket, entry)
         job.add_done_callback(lambda done: made.put_nowait(("end", None if done.cancelled() else done.exception())))
+        is_over = False
         try:
             while True:
                 kind, item = await made.get()
@@ -152,6 +177,7 @@ class Service:
                     yield item
                     room.release()
                     continue
+                is_over = True
                 if item is not None:
                     told = self._told(item)
                     if isinstance(told, Problem):
@@ -159,6 +185,8 @@ class Service:
                 return
         finally:
             ticket.cancel()
+            if not is_over:
+                self._abandoned(late=False)
 
     def _begin(self, work: Callable[[], T], ticket: Ticket, entry: Entry) -> asyncio.Future[T]:
         """The work in a thread; the entry holds its place until that has ended, whoever still waits for it."""

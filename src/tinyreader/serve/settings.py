@@ -49,6 +49,12 @@ class ServeSettings(BaseModel):
     max_questions: int = Field(1000, ge=1, description="Questions in a request.")
     max_documents: int = Field(2000, ge=1, description="Documents in a request.")
     max_document_characters: int = Field(10_000_000, ge=1, description="Length of a document.")
+    max_read_tokens: int = Field(
+        5_000_000, ge=1, description="What is read for a request, at four characters a token: each text once for each question."
+    )
+    max_pages: int = Field(5000, ge=1, description="Pages of a document.")
+    convert_s: float = Field(30.0, ge=1.0, le=3600.0, description="How long a file may take to become text.")
+    converters: int = Field(2, ge=1, le=64, description="Files that become text at a time; others wait.")
     timeout_s: float = Field(120.0, ge=1.0, le=86400.0, description="How long a request may take.")
     receive_s: float = Field(30.0, ge=0.1, le=3600.0, description="How long a request may take to arrive.")
     drain_s: float = Field(60.0, ge=0.0, le=3600.0, description="How long accepted requests may take after SIGTERM.")
@@ -128,7 +134,9 @@ def _told(error: ValidationError, sources: Mapping[str, str]) -> list[str]:
         elif name in ("", "api_key"):
             lines.append(f"{sources.get(name, 'settings')}: {message}.")
         else:
-            lines.append(f"{sources.get(name, name)}: {name} is {each['input']!r}: {message}.")
+            given = each["input"]
+            shown = str(given) if isinstance(given, Path) else repr(given)
+            lines.append(f"{sources.get(name, name)}: {name} is {shown}: {message}.")
     return lines
 
 

@@ -21,7 +21,7 @@ export async function ask() {
   const texts = state.source === "texts" ? state.texts.filter(({ text }) => text.trim()) : null;
   if (texts && !texts.length) return complain("Add a text first: paste it, or add files.", at("sheet").querySelector("textarea"));
   const owners = texts?.map((text) => ({ name: text.name, text }));
-  const documents = texts?.map(({ text }, number) => ({ id: String(number), text }));
+  const documents = texts?.map(({ text, pages }, number) => ({ id: String(number), text, pages: pages?.length ? pages : undefined }));
   const body = JSON.stringify({ question, top_k: CANDIDATES, documents });
   const limit = state.info?.limits.max_body_bytes;
   if (limit && new Blob([body]).size > limit) return showTrouble(tooLarge(limit), false);

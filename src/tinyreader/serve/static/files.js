@@ -1,4 +1,7 @@
-// Files become texts, as far as a browser can read them.
+// Files become texts: plain ones here, the others by the server.
+
+import { call } from "./server.js";
+import { unitsOf, wellFormed } from "./text.js";
 
 const MARKS = [
   ["utf-8", [0xef, 0xbb, 0xbf]],
@@ -7,22 +10,42 @@ const MARKS = [
   ["utf-16le", [0xff, 0xfe]],
   ["utf-16be", [0xfe, 0xff]],
 ];
-const OF_FOLDERS = /\.(pdf|docx)(\.gz)?$/i; // what the server reads in its folder
+const BY_SERVER = /\.(pdf|docx|html?|xhtml)$/i;
 const OTHERS = /\.(doc|odt|rtf|pptx?|xlsx?|epub|zip|gz|png|jpe?g)$/i;
 
-/** The text of a file; throws an Error that says in plain words why it is not read. */
-export async function textOf(file, limit) {
-  if (OF_FOLDERS.test(file.name)) {
-    throw new Error("This page reads text files only. Paste its text, or start the server with a folder that holds it.");
+/**
+ * Text and pages of a file; `pages` are the code points where they begin, none for a text without pages. `server` is
+ * {key, signal, waiting, limits}. Throws an Error that says in plain words why it is not read.
+ */
+export async function textOf(file, server) {
+  if (OTHERS.test(file.name)) throw new Error("This page reads text, Markdown, HTML, PDF and DOCX. Paste its text.");
+  if (file.size > (server.limits?.max_body_bytes ?? Infinity)) {
+    const size = (server.limits.max_body_bytes / 2 ** 20).toLocaleString("en-GB", { maximumFractionDigits: 1 });
+    throw new Error(`This server takes files of ${size} MB, and it is larger.`);
   }
-  if (OTHERS.test(file.name)) throw new Error("This page reads text files only. Paste its text.");
-  if (file.size > 4 * limit) throw new Error(`This server takes texts of ${limit.toLocaleString("en-GB")} characters, and it is longer.`);
   let bytes;
   try {
     bytes = new Uint8Array(await file.arrayBuffer());
   } catch {
     throw new Error("The browser cannot read it. Is it a folder? Drop the files in it.");
   }
+  if (BY_SERVER.test(file.name) || String.fromCharCode(...bytes.subarray(0, 5)) === "%PDF-") {
+    return byServer(wellFormed(file.name).slice(0, 1000), bytes, server);
+  }
+  return { text: plain(bytes), pages: [] };
+}
+
+async function byServer(name, bytes, { key, signal, waiting }) {
+  try {
+    const { text, pages } = await call(`documents/text?name=${encodeURIComponent(name)}`, { file: bytes, key, signal, waiting });
+    return { text, pages };
+  } catch (error) {
+    if (!error.detail || !["cannot-read", "limit", "not-served"].includes(error.kind)) throw error;
+    throw new Error(error.detail.startsWith(`${name} `) ? `It ${error.detail.slice(name.length + 1)}` : error.detail);
+  }
+}
+
+function plain(bytes) {
   const [encoding] = MARKS.find(([, mark]) => mark.every((byte, n) => bytes[n] === byte)) ?? ["utf-8"];
   let text;
   try {
@@ -34,4 +57,10 @@ export async function textOf(file, limit) {
   if (text.includes("\0")) throw new Error("It is not a text file.");
   if (!text.trim()) throw new Error("It is empty.");
   return text;
+}
+
+/** The numbers of the pages that have no text: images of it, as a rule. */
+export function emptyPages({ text, pages }) {
+  const units = unitsOf(text, pages);
+  return units.map((begin, n) => (text.slice(begin, units[n + 1]).trim() ? 0 : n + 1)).filter(Boolean);
 }

@@ -9,17 +9,18 @@ export class Refusal extends Error {
     super(words);
     this.kind = kind;
     this.waitS = more.waitS ?? null;
+    this.detail = more.detail ?? ""; // the server's own words
   }
 }
 
 /**
- * The JSON at a path, relative to the page: GET, or POST where there is a body. A server that is busy is asked again;
+ * The JSON at a path, relative to the page: GET, or POST where there is a body, JSON or the bytes of a file. A server that is busy is asked again;
  * `waiting` is told {seconds, words} before. Throws `Refusal`, or an AbortError when the signal says so.
  */
-export async function call(path, { body, key, signal, waiting } = {}) {
+export async function call(path, { body, file, key, signal, waiting } = {}) {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await once(path, body, key, signal);
+      return await once(path, body ?? file, file ? "application/octet-stream" : "application/json", key, signal);
     } catch (error) {
       if (!(error instanceof Refusal) || error.waitS === null || tries === MOST_TRIES || !waiting) throw error;
       const seconds = Math.min(LONGEST_WAIT_S, Math.max(1, error.waitS) * 1.5 ** (tries - 1));
@@ -29,9 +30,9 @@ export async function call(path, { body, key, signal, waiting } = {}) {
   }
 }
 
-async function once(path, body, key, signal) {
+async function once(path, body, kind, key, signal) {
   const headers = { accept: "application/json" };
-  if (body !== undefined) headers["content-type"] = "application/json";
+  if (body !== undefined) headers["content-type"] = kind;
   if (key) headers.authorization = `Bearer ${key}`;
   let response;
   try {
@@ -56,7 +57,7 @@ async function refusalOf(response, hasKey) {
   const kind = String(problem.type ?? "").split("#")[1] ?? `status-${response.status}`;
   const wait = Number.parseFloat(response.headers.get("retry-after") ?? "");
   const waitS = response.status === 503 ? (Number.isFinite(wait) ? wait : 2) : null;
-  return new Refusal(kind, words(kind, problem, response, hasKey), { waitS });
+  return new Refusal(kind, words(kind, problem, response, hasKey), { waitS, detail: String(problem.detail ?? "") });
 }
 
 function words(kind, problem, response, hasKey) {

@@ -16,12 +16,12 @@ export function renderSheet(acts) {
   const { chosen, opened } = state;
   if (state.source === "folder") {
     if (!opened) return renderFolder();
-    return renderReading(opened.id, opened.text, marked((answer) => !answer.owner && answer.document === opened.id), [], acts);
+    return renderReading(opened.id, opened, marked((answer) => !answer.owner && answer.document === opened.id), [], acts);
   }
   if (state.isEdited) return renderEditor(chosen, acts);
   const answers = marked((answer) => answer.owner === chosen);
   const edit = hasLines(chosen.text, MOST_LINES) ? [] : [plain("Edit", acts.edit)];
-  return renderReading(chosen.name, chosen.text, answers, [...edit, plain("Remove", acts.remove)], acts);
+  return renderReading(chosen.name, chosen, answers, [...edit, plain("Remove", acts.remove)], acts);
 }
 
 /** The answers that are marked, of those wanted: the likely ones, and the one that is looked at. */
@@ -50,7 +50,7 @@ function renderEditor(chosen, acts) {
     "aria-label": "Text",
     dir: "auto",
     spellcheck: "false",
-    placeholder: "Paste a text here, or drop text files anywhere on this page.",
+    placeholder: "Paste a text here, or drop files anywhere on this page: text, Markdown, HTML, PDF, DOCX.",
   });
   const head = element("div", { class: "head" }, name, size, done);
   name.value = chosen.name;
@@ -67,6 +67,7 @@ function renderEditor(chosen, acts) {
   });
   area.addEventListener("input", () => {
     chosen.text = wellFormed(area.value);
+    chosen.pages = []; // where they begin now, nobody knows
     update();
     acts.changed();
   });
@@ -74,6 +75,7 @@ function renderEditor(chosen, acts) {
     const pasted = event.clipboardData?.getData("text/plain") ?? "";
     if (pasted.length < MUCH) return;
     event.preventDefault();
+    chosen.pages = [];
     chosen.text = wellFormed(area.value.slice(0, area.selectionStart) + pasted + area.value.slice(area.selectionEnd));
     acts.pasted();
   });
@@ -81,7 +83,13 @@ function renderEditor(chosen, acts) {
   at("sheet").replaceChildren(head, area, element("p", { class: "acts" }, example));
 }
 
-function renderReading(name, text, answers, buttons, acts) {
+/** How long a text is, in pages where it has them. */
+function size(text, pages) {
+  const characters = count(lengthOf(text), "character");
+  return pages?.length ? `${count(pages.length, "page")}, ${characters}` : characters;
+}
+
+function renderReading(name, { text, pages }, answers, buttons, acts) {
   const found = located(text, answers);
   const box = element("div", { class: "reading", tabindex: "0", role: "region", "aria-label": `Text of ${name || "the document"}` });
   fillText(box, text, found ?? [], state.current);
@@ -92,7 +100,7 @@ function renderReading(name, text, answers, buttons, acts) {
       "div",
       { class: "head" },
       element("h3", { class: "name" }, name || "Unnamed"),
-      element("span", { class: "note" }, count(lengthOf(text), "character")),
+      element("span", { class: "note" }, size(text, pages)),
       ...buttons,
       ...(answers.length ? [back] : []),
     ),

@@ -4,10 +4,10 @@ export const state = {
   info: null, // what the server says of itself
   key: "",
   source: "texts", // or "folder"
-  texts: [], // {name, text}
+  texts: [], // {name, text, pages}; `pages` are the code points where its pages begin, if it has any
   chosen: null, // the text that is shown
   isEdited: true,
-  opened: null, // the document of the folder that is shown: {id, text}
+  opened: null, // the document of the folder that is shown: {id, text, pages}
   result: null, // what was found last, see answersOf in view.js
   current: null, // number of the answer that is shown in its text
   asking: null, // the AbortController of the question under way

@@ -1,9 +1,10 @@
 // The texts that can be asked: yours, or the folder's; and the way from an answer to its text.
 
-import { textOf } from "./files.js";
+import { emptyPages, textOf } from "./files.js";
 import { call, Refusal } from "./server.js";
 import { renderSheet } from "./sheet.js";
 import { at, complain, newText, say, showTrouble, state } from "./state.js";
+import { lengthOf } from "./text.js";
 import { count, element, LIKELY } from "./view.js";
 
 const EXAMPLE = {
@@ -68,27 +69,48 @@ export function addText(text) {
 }
 
 export async function addFiles(files) {
-  const limit = state.info?.limits.max_document_characters ?? 10_000_000;
+  const limits = state.info?.limits;
+  const most = limits?.max_document_characters ?? 10_000_000;
+  const waiting = ({ words }) => say(`${words} Asking again.`);
   const problems = [];
   let last = null;
+  let n = 0;
+  const late = setTimeout(() => tell([], "Reading files"), 400);
   for (const file of files) {
     try {
-      last = { name: file.name, text: await textOf(file, limit) };
+      const found = await textOf(file, { key: state.key, limits, waiting });
+      const size = lengthOf(found.text);
+      if (size > most) throw new Error(`It has ${count(size, "character")}; this server takes ${count(most, "character")}.`);
+      last = { name: file.name, ...found };
       keep(last);
+      n += 1;
+      const empty = emptyPages(found);
+      if (empty.length) problems.push([file.name, `has no text on ${pageNumbers(empty)}. ${empty.length === 1 ? "Is it an image?" : "Are they images?"}`]);
     } catch (error) {
-      problems.push([file.name, error.message]);
+      problems.push([file.name, `was not read. ${error.message}`]);
     }
   }
+  clearTimeout(late);
   tell(problems);
   if (last) {
     choose("texts");
     select(last);
-    say(`${count(files.length - problems.length, "text")} added.`);
+    say(`${count(n, "text")} added.`);
   }
 }
 
-function tell(problems) {
-  const lines = problems.map(([name, why]) => element("p", {}, element("strong", {}, name), ` was not read. ${why}`));
+function pageNumbers(numbers) {
+  const first = numbers.slice(0, 5).join(", ");
+  const more = numbers.length > 5 ? ` and ${numbers.length - 5} more` : "";
+  return `${numbers.length === 1 ? "page" : "pages"} ${first}${more}`;
+}
+
+function tell(problems, words = "") {
+  if (words) {
+    at("notes").replaceChildren(element("p", { class: "note" }, words));
+    return;
+  }
+  const lines = problems.map(([name, what]) => element("p", {}, element("strong", {}, name), ` ${what}`));
   const close = element("button", { type: "button", onclick: () => at("notes").replaceChildren() }, "Close");
   at("notes").replaceChildren(...(problems.length ? [element("div", { class: "box bad" }, ...lines, close)] : []));
 }
@@ -171,9 +193,9 @@ export async function open(answer) {
   }
   if (state.opened?.id !== answer.document) {
     try {
-      const { id, text } = await call(`documents?id=${encodeURIComponent(answer.document)}`, { key: state.key });
+      const { id, text, pages } = await call(`documents?id=${encodeURIComponent(answer.document)}`, { key: state.key });
       if (state.current !== answer.number) return false;
-      state.opened = { id, text };
+      state.opened = { id, text, pages };
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       showTrouble(`${answer.document} cannot be shown. ${error.message}`, false);

@@ -1,0 +1,96 @@
+"""Files that clients send become text, each in a child process that is given little and ended where it takes too long."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Self
+
+from tinyreader.documents import Document
+from tinyreader.serve.problems import Problem
+from tinyreader.serve.runtime import Abandoned, Ticket, current_ticket
+from tinyreader.serve.settings import ServeSettings
+
+COMMAND = (sys.executable, "-m", "tinyreader.serve.convert")
+
+_LOOK_S = 0.1  # how soon it is seen that a client has gone
+_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")  # no keys among them
+
+
+class Converter:
+    """Makes text of files' bytes, so many at a time. Threads share it, each under a ticket of its own."""
+
+    def __init__(self, settings: ServeSettings, command: Sequence[str] = COMMAND) -> None:
+        self._settings, self._command = settings, command
+        self._places = threading.BoundedSemaphore(settings.converters)
+
+    def document(self, raw: bytes, name: str) -> Document:
+        """The document in a file's bytes. Raises `Problem` for what cannot be read or is too much, or `Abandoned`."""
+        ticket = current_ticket()
+        while not self._places.acquire(timeout=_LOOK_S):
+            ticket.check()
+        try:
+            answer = self._answer(raw, name, ticket)
+        finally:
+            self._places.release()
+        if "kind" in answer:
+            raise Problem(answer["kind"], answer["detail"], where="the body")
+        return Document(name, answer["text"], tuple(answer["pages"]))
+
+    def _answer(self, raw: bytes, name: str, ticket: Ticket) -> dict[str, Any]:
+        own = self._settings
+        head = {
+            "name": name, "max_pages": own.max_pages, "max_characters": own.max_document_characters,
+            "seconds": math.ceil(own.convert_s),
+        }  # fmt: skip
+        environment = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
+        command, pipe = self._command, subprocess.PIPE
+        with (
+            subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=environment) as process,
+            _Watch(process, ticket, own.convert_s) as watch,
+        ):
+            said, _ = process.communicate(json.dumps(head).encode() + b"\n" + raw)
+        ticket.check()
+        if watch.was_late:
+            detail = f"{name} takes longer than {own.convert_s:g} s to read. Send a part of it, or its text."
+            raise Problem("limit", detail, where="the body", limit=own.convert_s)
+        if process.returncode:
+            raise Problem("cannot-read", f"{name} cannot be read: what reads such files fell over it.", where="the body")
+        answer: dict[str, Any] = json.loads(said)
+        return answer
+
+
+class _Watch:
+    """While the block runs, kills the process as soon as its time is over or nobody waits for it any more."""
+
+    def __init__(self, process: subprocess.Popen[bytes], ticket: Ticket, seconds: float) -> None:
+        self.was_late = False
+        self._process, self._ticket, self._end = process, ticket, time.monotonic() + seconds
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="converter", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._done.wait(_LOOK_S):
+            try:
+                self._ticket.check()
+            except Abandoned:
+                self._process.kill()
+                return
+            if time.monotonic() > self._end:
+                self.was_late = True
+                self._process.kill()
+                return
