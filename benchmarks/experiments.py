@@ -41,13 +41,14 @@ STAGES = ("labels", "intermediate", "prediction")
 
 @dataclass(frozen=True)
 class Row:
-    """A try: windows seen in all, the part of the data, the share of the steps by stage, and other settings."""
+    """A try: windows seen in all and at a step, the part of the data, the share of the steps by stage, other settings."""
 
     name: str
     windows: int
     data: str
     stages: dict[str, float]
     set: list[str]
+    batch: int = BATCH
 
 
 def main() -> None:
@@ -96,10 +97,12 @@ def run_row(row: Row, options: argparse.Namespace) -> dict[str, Any]:
     """The record of the row's run, which is made, gone on with, or found done."""
     out = options.work / row.name
     settings = [f"student.model={options.encoder}", f"data.train={options.work / row.data}.json", f"data.dev={options.dev}"]
-    steps = -(-row.windows // BATCH)
+    steps = -(-row.windows // row.batch)
     for stage in STAGES:
         share = row.stages.get(stage, 0.0)
         settings.append(f"stages.{stage}=" if not share else f"stages.{stage}.max_steps={round(steps * share)}")
+        if share and row.batch != BATCH:
+            settings.append(f"stages.{stage}.batch_size={row.batch}")
         if share and stage != "intermediate" and not any(f"{stage}.learning_rate" in one for one in row.set):
             settings.append(f"stages.{stage}.learning_rate={options.rate:g}")
     if set(row.stages) - {"labels"}:
