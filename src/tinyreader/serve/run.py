@@ -24,6 +24,7 @@ from tinyreader.reader import Reader
 from tinyreader.reader.settings import read_settings
 from tinyreader.serve.app import make_app
 from tinyreader.serve.fair_queue import CallLimits
+from tinyreader.serve.heaps import share_heaps
 from tinyreader.serve.keeper import Keeper
 from tinyreader.serve.metrics import Metrics
 from tinyreader.serve.patience import PatientProtocol
@@ -83,6 +84,7 @@ def open_pipeline(directory: Path, reader: Reader, runtime: PooledRuntime) -> Qu
 def serve(settings: ServeSettings, announce: Callable[[dict[str, object]], None]) -> None:
     """Serves until SIGTERM or Ctrl-C; `announce` is told the address once requests are answered. Raises `RunError`."""
     sys.setswitchinterval(SWITCH_S)
+    share_heaps()
     listening = listen(settings)
     try:
         service = open_service(settings)
