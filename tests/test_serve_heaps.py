@@ -34,10 +34,10 @@ print(open(sys.argv[2]).read().count("<heap "))
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc is not glibc's here")
 def test_threads_share_heaps(tmp_path: object) -> None:
     """A dozen threads that ask for memory at the same time make two heaps, not one each."""
-    counts = {
-        how: int(subprocess.run([sys.executable, "-c", THREADS, how, f"{tmp_path}/{how}"], check=True, capture_output=True).stdout)
-        for how in ("own", "shared")
-    }
+    counts = {}
+    for how in ("own", "shared"):
+        command = [sys.executable, "-c", THREADS, how, f"{tmp_path}/{how}"]
+        counts[how] = int(subprocess.run(command, check=True, capture_output=True).stdout)
     assert counts["shared"] <= 2 < counts["own"]
 
 
