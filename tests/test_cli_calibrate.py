@@ -97,6 +97,7 @@ def test_data_that_the_reader_has_seen_is_refused(run: Run, model: Path) -> None
     [
         (["no/model", "calib.json"], "no/model is no directory to store the settings in: give one with -o"),
         (["reader", "calib.json", "-o", "calib.json"], "--out calib.json is a file"),
+        (["reader", "calib.json", "-o", "calib.json/x"], "--out calib.json/x cannot be written: no file can be made in"),
         (["reader", "calib.json", "--share-unanswerable", "1"], "must lie between 0 and 1"),
         (["reader", "few.json"], "only 20 unanswerable questions"),
     ],
@@ -109,3 +110,15 @@ def test_what_cannot_be_is_refused(run: Run, model: Path, arguments: list[str], 
     assert (code, out) == (2, "")
     assert message in err
     assert (model / "reader.json").read_bytes() == before
+
+
+def test_training_data_that_is_not_here_is_said(run: Run, model: Path) -> None:
+    """A run that names a file by a path that leads nowhere from here: single questions were not looked up, and that is told."""
+    (model / "run.json").write_text(json.dumps({"recipe": {"data": {"train": "gone.json", "dev": "ada/bridges"}}}))
+    code, _, err = run(model, "calib.json")
+    assert code == 0
+    assert "whether questions of calib.json are in gone.json, ada/bridges was not looked up" in err
+    write_squad(examples(), Path("gone.json"))
+    code, _, err = run(model, "calib.json")
+    assert code == 2
+    assert "300 of its 300 questions are in gone.json" in err

@@ -67,3 +67,15 @@ def test_what_cannot_be_is_refused(run: Run, arguments: list[str], message: str)
     assert (code, out) == (2, "")
     assert message in err
     assert not Path("x.md").exists()
+
+
+def test_another_readme_is_not_replaced(run: Run) -> None:
+    """A card takes the place of a card, and of nothing else."""
+    data = ["--report", "report", "--dataset-type", "rajpurkar/squad_v2", "--dataset-split", "validation"]
+    Path("README.md").write_text("# Our project")
+    code, out, err = run("reader", "-o", "README.md", *data)
+    assert (code, out) == (2, "")
+    assert "README.md is there already and was not written by tinyreader card" in err
+    assert Path("README.md").read_text() == "# Our project"
+    for _ in range(2):
+        assert run("reader", "-o", "card.md", *data)[0] == 0

@@ -20,7 +20,7 @@ from tinyreader.errors import DataError, ModelError, SettingsError
 from tinyreader.reader.settings import ReaderSettings, write_settings
 from tinyreader.report.card import card, snippets
 from tinyreader.report.card_facts import CardOptions, gather
-from tinyreader.report.machine import parameters
+from tinyreader.report.machine import parameters, weights_fingerprint
 from tinyreader.report.publish import check_card
 from tinyreader.report.record import Report
 
@@ -255,3 +255,37 @@ def test_data_of_the_hub_need_no_name(model: Path) -> None:
     (exact, _) = ModelCard(text).data.eval_results
     assert (exact.dataset_type, exact.dataset_name, exact.dataset_split) == ("ada/questions", "ada/questions", "test")
     assert "71.88" not in text
+
+
+def test_a_part_of_a_split_is_not_the_split(model: Path) -> None:
+    """Where a known data set has more questions than were read, the card says how many; where all were read, nothing."""
+    assert "F1 74.50 on SQuAD 2.0, validation, 5,404 of its 11,873 questions." in text_of(model)
+    data = measured(None).data | {"questions": 11_873}
+    assert "F1 74.50 on SQuAD 2.0, validation.\n" in text_of(model, data=data)
+
+
+def test_both_calibration_errors_are_told(model: Path) -> None:
+    """Against exact match and against F1, which is what a calibrated score promises; reports of before have one."""
+    text = text_of(model, calibration={"ece": 0.0312, "ece_f1": 0.0177, "bins": []})
+    assert "0.031 against exact match, 0.018 against F1 (15 bins of equal mass)" in text
+    assert "0.031 against exact match (15 bins of equal mass)" in text_of(model)
+
+
+def test_weights_tell_readers_of_one_shape_apart(tmp_path: Path) -> None:
+    """A report on another reader with as many parameters is an error also where no run made either."""
+    one, other = (write_reader(tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 2)))
+    facts = {"name": "x", "parameters": parameters(one), "size_bytes": 10, "run": None, "weights": weights_fingerprint(one)}
+    gather(one, measured(None, model=facts), ASKED)
+    with pytest.raises(DataError, match="their weights differ"):
+        gather(other, measured(None, model=facts), ASKED)
+
+
+def test_packed_weights_are_not_sent_to_transformers(tmp_path: Path) -> None:
+    """Transformers does not know the form: no snippet of it, another library in the metadata, and the text says so."""
+    directory = write_reader(tmp_path)
+    (directory / "model.safetensors").rename(directory / "packed.safetensors")
+    facts = {"name": "x", "parameters": parameters(directory), "size_bytes": 10, "run": None}
+    text = card(gather(directory, measured(None, model=facts), ASKED))
+    assert "AutoModelForQuestionAnswering" not in text
+    assert "a form that Transformers does not know" in text
+    assert ModelCard(text).data.library_name == "tinyreader"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tinyreader.errors import DataError
 from tinyreader.report.compare import Comparison, Side, compare, front, load_sides, mcnemar, same_questions
 from tinyreader.report.pareto import pareto_plot, points_of
-from tinyreader.report.plots import save
+from tinyreader.report.plots import LIGHT, save
 from tinyreader.report.record import Question, Report, save_report
 
 
@@ -174,3 +174,20 @@ def test_the_plot_names_every_reader_and_the_front(tmp_path: Path) -> None:
     for name in ("reader-0", "reader-1", "reader-2", "reader-3", "timed on different machines: speeds do not compare"):
         assert f">{name}<" in svg
     assert (tmp_path / "plots" / "pareto-dark.png").stat().st_size > 5000
+
+
+def test_the_legend_lies_on_no_interval() -> None:
+    """It stands above the axes, where no reader's interval can be; a front of one reader, which is no line, is not in it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    points, _ = points_of([side("best", [1.0], speed=60, f1=58.5), side("beaten", [1.0], speed=44, f1=56.5)])
+    plot = pareto_plot(points)
+    figure = Figure(figsize=plot.size, layout="constrained")
+    FigureCanvasAgg(figure)
+    plot.draw(figure, LIGHT)
+    (axes,) = figure.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["beaten in speed and score"]
+    assert legend.get_window_extent().y0 >= axes.get_window_extent().y1 - 1

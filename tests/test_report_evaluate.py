@@ -16,7 +16,9 @@ from tinyreader.metrics import score_v1, score_v2
 from tinyreader.progress import StopSwitch
 from tinyreader.reader import Reader
 from tinyreader.report import load_questions, load_report
-from tinyreader.report.evaluate import EvaluateOptions, Subject, check_output, engine_name, evaluate
+from tinyreader.report.evaluate import EvaluateOptions, Subject, engine_name, evaluate
+from tinyreader.report.machine import weights_fingerprint
+from tinyreader.report.output import check_output
 
 EXAMPLES = [
     Example(f"q{n}", "who built the bridge ?", f"the bridge was built in it {'. a b c' * n}",
@@ -41,10 +43,12 @@ def test_the_report_lies_on_disk_and_its_scores_are_the_official_ones(subject: S
     assert report.scores == score_v2(EXAMPLES, predictions, odds, 0.0)
     assert [q.id for q in load_questions(out)] == [e.id for e in EXAMPLES]
     assert report.model["parameters"] > 1000
+    assert report.model["weights"] == weights_fingerprint(subject.directory)
     assert report.reader["engine"] == engine_name(subject.reader) == "openvino"
     assert report.reader["precision"] in ("fp32", "bf16")
     assert report.data["questions"] == 12
     assert report.data["answerable"] == 6
+    assert report.data["split"] is None
     assert set(report.speed["latency_ms"]) == {"p50", "p95", "p99"}
     assert (out / "plots" / "slices-dark.png").stat().st_size > 5000
     page = (out / "index.html").read_text("utf-8")
@@ -63,6 +67,19 @@ def test_a_report_is_replaced_by_the_next_one(subject: Subject, tmp_path: Path) 
         evaluate(subject, "dev.json", EXAMPLES, tmp_path, PLAIN)
     with pytest.raises(SettingsError, match="is a file"):
         check_output(tmp_path / "thesis.tex")
+
+
+def test_the_split_stands_in_the_report(subject: Subject, tmp_path: Path) -> None:
+    """Which part of a Hub data set was read is said, so that a card need not ask for it."""
+    evaluate(subject, "ada/bridges", EXAMPLES, tmp_path, PLAIN, split="validation")
+    assert load_report(tmp_path).data["split"] == "validation"
+
+
+def test_one_question_is_enough(subject: Subject, tmp_path: Path) -> None:
+    """A report on a single question is drawn without a warning; there is nothing to compare slices by, so they are not."""
+    evaluate(subject, "dev.json", EXAMPLES[1:2], tmp_path, replace(PLAIN, plots=True))
+    assert not (tmp_path / "plots" / "slices.png").exists()
+    assert (tmp_path / "plots" / "reliability.png").is_file()
 
 
 def test_squad_1_1_is_scored_by_its_own_script(subject: Subject, tmp_path: Path) -> None:

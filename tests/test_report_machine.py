@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tiny_models import write_reader
-from tinyreader.report.machine import machine, parameters, peak_memory_bytes, size_on_disk, versions
+from tinyreader.report.machine import ENGINE_PACKAGES, machine, parameters, peak_memory_bytes, size_on_disk, versions
 
 
 def test_parameters_and_size_are_those_of_the_files(tmp_path: Path) -> None:
@@ -48,3 +49,11 @@ def test_the_machine_is_described() -> None:
     assert after is not None
     assert after >= before
     assert len(held) < after < 1 << 40
+
+
+def test_an_engines_own_package_is_among_the_versions() -> None:
+    """Each installed engine's package gives a version, by the names that reports call engines by."""
+    pytest.importorskip("onnxruntime", reason="needs ONNX Runtime, which the onnx extra brings")
+    assert set(versions(ENGINE_PACKAGES["onnx"])) == {"python", "onnxruntime"}
+    for engine in ENGINE_PACKAGES:
+        assert find_spec(f"tinyreader.runtimes.{engine}_runtime") or find_spec(f"tinyreader.runtimes.{engine}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,20 @@ def test_texts_are_measured_with_their_windows(tmp_path: Path) -> None:
     assert texts.context_tokens == [1, 5, 33, 34, 35, 100, 257]
     assert texts.windows == [len(list(Windower(tokenizer, settings).windows([e]))) for e in examples]
     assert texts.windows[-1] > 2
+
+
+def test_unanswerable_questions_have_intervals_of_both_scores() -> None:
+    """Exact match of NoAns has its interval like every other score of a card's table."""
+    spread = measure.intervals(report_samples.questions(report_samples.examples(60)), 100)
+    assert spread["NoAns_exact"] == spread["NoAns_f1"]
+
+
+def test_calibration_is_measured_against_f1_as_well() -> None:
+    """`ece_f1` is the mean gap of confidence and F1 over fifteen bins of equal mass, counted by hand."""
+    sample = report_samples.questions(report_samples.examples(90))
+    judged = [replace(q, f1=max(q.f1, 0.25)) for q in sample]
+    found = measure.calibration(judged)
+    ordered = sorted(judged, key=lambda q: q.confidence)
+    gaps = [sum(q.confidence - q.f1 for q in ordered[6 * n : 6 * n + 6]) for n in range(15)]
+    assert found["ece_f1"] == pytest.approx(sum(map(abs, gaps)) / 90)
+    assert found["ece_f1"] != found["ece"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import browser
 import report_samples
 from tinyreader.data import Answer, Example
 from tinyreader.report import slices
@@ -150,3 +151,32 @@ def test_the_page_works_in_a_browser(chromium: str, tmp_path: Path) -> None:
     assert "the teacher says" in body
     assert "Uncaught" not in ended.stderr
     assert "Refused to" not in ended.stderr
+
+
+def test_the_page_fits_a_phone(tmp_path: Path) -> None:
+    """Nothing makes the page wider than a phone's screen, not a long question to choose; wide plots scroll by themselves."""
+    if (program := browser.chromium()) is None:
+        pytest.skip("needs Chromium, which this machine does not have")
+    given = report_samples.examples(40)
+    judged = report_samples.questions(given)
+    shown = Shown(given, judged, eye=[view(given[0].context) | {"label": "Which of the many words of it " * 4}])
+    report = report_samples.report(given, judged, training=report_samples.training())
+    wide = '<svg class="plot" viewBox="0 0 600 400"></svg>'
+    html = page(report, shown, {"slices": wide, "training": wide, "reliability": wide})
+    (tmp_path / "index.html").write_text(html, encoding="utf-8")
+    (tmp_path / "profile").mkdir()
+    with browser.browsing(program, tmp_path / "profile") as running:
+        phone = running.page((tmp_path / "index.html").as_uri(), width=390)
+        phone.until("document.documentElement?.dataset.ready")
+        assert phone.js("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+        widths = phone.js("['slices', 'training'].map((id) => document.querySelector(`#${id} svg`).clientWidth)")
+        assert min(widths) > 600  # less, and their words are too small to be read
+
+
+def test_small_bins_are_admitted() -> None:
+    """With few questions the calibration error is mostly chance, and the page says so; with many it does not."""
+    for n, expected in ((150, True), (900, False)):
+        given = report_samples.examples(n)
+        judged = report_samples.questions(given)
+        html = page(report_samples.report(given, judged), Shown(given, judged), {})
+        assert ("Bins of 10 questions are small" in html) == expected

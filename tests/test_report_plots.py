@@ -12,11 +12,12 @@ import pytest
 
 import report_samples
 from tinyreader.errors import MissingExtraError
+from tinyreader.report.markdown import counted
 from tinyreader.report.plots import DARK, LIGHT, Plot, Theme, _render, _style, require_matplotlib, save
 
 pytest.importorskip("matplotlib", reason="needs matplotlib, which the report extra brings")
 
-from tinyreader.report.figures import figures
+from tinyreader.report.figures import NAMES, _best_threshold, figures
 
 
 def full_report() -> Any:
@@ -64,8 +65,17 @@ def test_every_plot_is_there() -> None:
     assert [p.name for p in PLOTS] == [
         "null_threshold", "precision_recall", "reliability", "coverage_risk", "slices", "training", "layers",
     ]  # fmt: skip
+    assert set(NAMES) == {p.name for p in PLOTS}
     bare = replace(REPORT, training=None, layers={"note": "no"}, curves=REPORT.curves | {"null_threshold": {}})
     assert [p.name for p in figures(bare)] == ["precision_recall", "reliability", "coverage_risk", "slices"]
+
+
+def test_no_best_threshold_is_drawn_where_silence_is_best() -> None:
+    """The official script says 0 where never answering is best; a line there would stand where F1 is another."""
+    assert _best_threshold({"best_f1": 50.5, "best_f1_thresh": -2.0, "NoAns_total": 1, "total": 2}) == -2.0
+    assert _best_threshold({"best_f1": 50.0, "best_f1_thresh": 0.0, "NoAns_total": 1, "total": 2}) is None
+    assert _best_threshold({"best_f1": 100.0, "best_f1_thresh": 0.0, "NoAns_total": 2, "total": 2}) is None
+    assert _best_threshold({"exact_match": 80.0, "f1": 88.0, "total": 2}) is None
 
 
 @pytest.mark.parametrize("plot", PLOTS, ids=lambda p: p.name)
@@ -117,6 +127,11 @@ def test_files_of_both_themes_and_an_svg_for_the_page(tmp_path: Path) -> None:
         assert not any(colour in svg for colour in asdict(LIGHT).values())
         assert f'id="{name}-' in svg
         assert 'href="#m' not in svg
+
+
+def test_one_core_is_one_core() -> None:
+    """Counts of one are in the singular."""
+    assert [counted(n, "core") for n in (1, 2, 1200)] == ["1 core", "2 cores", "1,200 cores"]
 
 
 def test_the_same_report_gives_the_same_bytes() -> None:

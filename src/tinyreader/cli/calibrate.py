@@ -44,7 +44,7 @@ def calibrate(
 
     targets = _targets(model, out)
     examples = load_examples(data, split=split)
-    _refuse_seen(model_directory(model), examples, data, allow_seen=allow_seen)
+    _refuse_seen(model_directory(model), examples, data, allow_seen=allow_seen, quiet=quiet)
     given: dict[str, Any] = {"engine": engine, "precision": precision, "threads": threads}
     reader = Reader.from_pretrained(model, **given)
     check_questions(reader, examples)
@@ -69,23 +69,36 @@ def calibrate(
 
 def _targets(model: str, out: Path | None) -> list[Path]:
     """The directories that get a `reader.json`: the model's own, and `out`."""
+    from tinyreader.report.output import require_writable
+
     own = [Path(model).expanduser()] if Path(model).expanduser().is_dir() else []
     if not own and out is None:
         raise SettingsError(f"{model} is no directory to store the settings in: give one with -o, beside a copy of the model")
     if out is not None and out.exists() and not out.is_dir():
         raise SettingsError(f"--out {out} is a file; give a directory, where reader.json goes")
+    for directory in own:
+        require_writable(directory, f"{directory / 'reader.json'}")
+    if out is not None:
+        require_writable(out, f"--out {out}")
     return own if out is None else [*own, out]
 
 
-def _refuse_seen(directory: Path, examples: list[Example], data: str, *, allow_seen: bool) -> None:
-    from tinyreader.report.seen import read_run, seen_by
+def _refuse_seen(directory: Path, examples: list[Example], data: str, *, allow_seen: bool, quiet: bool) -> None:
+    from tinyreader.report.seen import read_run, seen_by, unchecked
 
-    seen = seen_by(read_run(directory), examples)
+    run = read_run(directory)
+    seen = seen_by(run, examples)
     if seen and not allow_seen:
         raise DataError(
             f"{data} cannot tell what this reader's scores mean: {'; '.join(seen)}. A reader is surer of what it has seen than "
             "of what will come, and a score on data that a reader was fitted to is no measurement. Calibrate on articles kept "
             "aside (tinyreader data split), or say --allow-seen."
+        )
+    if not quiet and (names := unchecked(run)):
+        typer.echo(
+            f"tinyreader: whether questions of {data} are in {', '.join(names)} was not looked up: the reader's run "
+            "names it, and there is no such file here",
+            err=True,
         )
     for sentence in seen:
         typer.echo(f"tinyreader: about {data}: {sentence}", err=True)

@@ -37,11 +37,14 @@ def card(
     from tinyreader.files import atomic_text
     from tinyreader.report.card import card as text_of
     from tinyreader.report.card_facts import CardOptions, gather
+    from tinyreader.report.output import require_writable
     from tinyreader.report.publish import check_card, check_name
     from tinyreader.report.record import load_report
 
     if out.is_dir():
         raise SettingsError(f"--out {out} is a directory; give the name of a file, such as {out / 'README.md'}")
+    _require_ours(out)
+    require_writable(out.parent, f"--out {out}")
     if repository is not None:
         check_name(repository)
     options = CardOptions(
@@ -56,6 +59,17 @@ def card(
     if facts.missing:
         typer.echo(f"tinyreader: not stated in the card, for the run does not know it: {', '.join(facts.missing)}", err=True)
     typer.echo(json.dumps({"card": str(out), "not_stated": list(facts.missing)}))
+
+
+def _require_ours(out: Path) -> None:
+    """Raises `SettingsError` for a file that is no card of ours: another README is easily named, and not to be replaced."""
+    from tinyreader.report.markdown import WRITTEN_BY
+
+    if out.is_file() and WRITTEN_BY not in out.read_text(encoding="utf-8", errors="replace"):
+        raise SettingsError(
+            f"--out {out} is there already and was not written by tinyreader card; it is not replaced. Take it away first, or "
+            "give another name"
+        )
 
 
 def register(app: typer.Typer) -> None:

@@ -53,11 +53,14 @@ def compare(
     """
     from tinyreader.report.compare import compare as compare_sides
     from tinyreader.report.compare import load_sides, same_questions
+    from tinyreader.report.output import require_writable
 
     if len(reports) < 2:
         raise SettingsError("give two reports or more: the others are compared with the first")
     if out is not None and out.exists() and not out.is_dir():
         raise SettingsError(f"--out {out} is a file; give a directory")
+    if out is not None:
+        require_writable(out, f"--out {out}")
     sides = load_sides(reports)
     ids = same_questions(sides, shared_only=shared_only)
     texts = _texts(data, split, ids)

@@ -68,8 +68,9 @@ def evaluate(
     from tinyreader.model_files import model_directory
     from tinyreader.progress import Progress, StopSwitch, stop_signals
     from tinyreader.reader import Reader
-    from tinyreader.report.evaluate import EvaluateOptions, Subject, check_output
+    from tinyreader.report.evaluate import EvaluateOptions, Subject
     from tinyreader.report.evaluate import evaluate as make_report
+    from tinyreader.report.output import check_output
     from tinyreader.report.teacher import teacher_answers
     from tinyreader.report.training import run_directory
 
@@ -96,13 +97,14 @@ def evaluate(
     with stop_signals(stop, lambda reason: progress.say(f"{reason}: stopping (Ctrl-C again: at once)")):
         report = make_report(
             subject, Path(data).name if Path(data).exists() else data, examples, out, options,
-            left_out=rejected.n_skipped + rejected.n_unread, progress=progress, stop=stop,
+            split=split, left_out=rejected.n_skipped + rejected.n_unread, progress=progress, stop=stop,
         )  # fmt: skip
     spread, scores = report.intervals, report.scores
     typer.echo(json.dumps({
         "report": str(out), "page": str(out / "index.html"), "questions": len(examples),
         "exact": scores["exact"], "exact_interval": spread["exact"], "f1": scores["f1"], "f1_interval": spread["f1"],
-        "calibration_error": report.calibration["ece"], "questions_per_second": report.speed["questions_per_second"],
+        "calibration_error": report.calibration["ece"], "calibration_error_f1": report.calibration["ece_f1"],
+        "questions_per_second": report.speed["questions_per_second"],
     }))  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinyreader.report.card_facts import CardFacts, metadata
 from tinyreader.report.card_training import infrastructure, provenance, recipe_of, training
-from tinyreader.report.markdown import NOT_STATED, code_or, count, linked, number, table
+from tinyreader.report.markdown import NOT_STATED, code_or, count, counted, linked, number, table
 
 REFERENCE = "deepset/tinybert-6l-768d-squad2"
 PUBLISHED = (("as its authors give it", 71.88, 76.36), ("verified by the Hub", 73.82, 77.17))
@@ -66,7 +66,7 @@ def _summary(facts: CardFacts) -> str:
     return (
         f"A small reader for extractive question answering{taught}: it answers a question with a piece of the text it is "
         f"given, or says that the text has no answer. EM {scores['exact']:.2f}, F1 {scores['f1']:.2f} on "
-        f"{facts.data.name}, {facts.data.split}.\n"
+        f"{facts.measured_on}.\n"
     )
 
 
@@ -90,9 +90,13 @@ def _overview(facts: CardFacts) -> str:
 
 def _use(facts: CardFacts) -> str:
     code = snippets(facts)
-    return (
+    own = (
         "## Use\n\nWith Tinyreader, which reads texts of any length in windows and needs neither torch nor Transformers for it:"
         f"\n\n```python\n{code['tinyreader']}```\n\n"
+    )
+    if facts.is_packed:
+        return own + "The weights are packed (int8 with their scales), a form that Transformers does not know.\n"
+    return own + (
         "With Transformers (5.3 took the `question-answering` pipeline out, so the span is found here; one window of text):\n\n"
         f"```python\n{code['transformers']}```\n"
     )
@@ -104,7 +108,7 @@ def _results(facts: CardFacts) -> str:
     at = "with an answer to every question" if threshold is None else f"with no-answer above null odds of {threshold:.2f}"
     lines = [
         "## Results\n",
-        f"On {facts.data.name}, {facts.data.split} (`{facts.data_file}`), in percent, {at}; "
+        f"On {facts.measured_on} (`{facts.data_file}`), in percent, {at}; "
         + (f"answers are compared as by the official SQuAD {r.official.get('script')} script."
            if r.normalisation == "squad-en" else
            f"answers are compared by the rules `{r.normalisation}`, not by the official script's."),
@@ -134,7 +138,9 @@ def _confidence(facts: CardFacts) -> str:
     ece = facts.report.calibration.get("ece")
     if ece is None:
         return ""
-    text = f"Calibration error, \"no answer\" included: {ece:.3f} (15 bins of equal mass, exact match). "
+    against_f1 = facts.report.calibration.get("ece_f1")
+    beside = "" if against_f1 is None else f", {against_f1:.3f} against F1"
+    text = f"Calibration error, \"no answer\" included: {ece:.3f} against exact match{beside} (15 bins of equal mass). "
     fitted = facts.calibration
     if not fitted:
         return text + "The reader is not calibrated: its scores are no chances.\n"
@@ -159,7 +165,7 @@ def _speed(facts: CardFacts) -> str:
         ["parameters", count(r.model.get("parameters"))],
     ]
     m = r.machine
-    cores = f"{m['cores']} cores" if m.get("cores") else "cores not stated"
+    cores = counted(m["cores"], "core") if m.get("cores") else "cores not stated"
     where = ", ".join([m.get("processor") or "processor not stated", cores, *([m["platform"]] if m.get("platform") else [])])
     window = (r.reader.get("settings") or {}).get("max_seq_len")
     how = f"engine {r.reader.get('engine')}, {r.reader.get('precision')}" + (f", windows of {window} tokens" if window else "")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyreader.errors import DataError, MissingExtraError, ModelError, SettingsError
-from tinyreader.model_files import HUB_ID
+from tinyreader.model_files import HUB_ID, PACKED_FILE, has_weights, weight_files
 from tinyreader.reader.settings import read_settings
-from tinyreader.report.machine import parameters
+from tinyreader.report.machine import parameters, weights_fingerprint
 from tinyreader.report.markdown import NOT_STATED
 from tinyreader.report.portable import without_places
 from tinyreader.report.record import Report
@@ -19,6 +19,12 @@ from tinyreader.tokenizer import read_json
 
 KNOWN_DATA = {"rajpurkar/squad_v2": ("SQuAD 2.0", "squad_v2"), "rajpurkar/squad": ("SQuAD 1.1", "plain_text")}
 """Data sets of the Hub whose name and only configuration need not be asked for."""
+
+KNOWN_SIZES = {
+    ("rajpurkar/squad_v2", "validation"): 11_873, ("rajpurkar/squad_v2", "train"): 130_319,
+    ("rajpurkar/squad", "validation"): 10_570, ("rajpurkar/squad", "train"): 87_599,
+}  # fmt: skip
+"""How many questions they have: a score on some of them is not one on the split."""
 
 _DECIDING = (
     "no_answer_threshold", "score_threshold", "temperature", "score_offset", "no_answer_temperature", "no_answer_offset",
@@ -65,7 +71,8 @@ class EvalData:
 class CardFacts:
     """All that a card states. `run` is what the run left, without the places where its files lay; empty for other readers.
 
-    `missing` names, in words with the option that gives it, what the card says is not stated.
+    `missing` names, in words with the option that gives it, what the card says is not stated. `is_packed`: the weights are
+    in the form that Transformers does not know.
     """
 
     name: str
@@ -81,6 +88,14 @@ class CardFacts:
     train_datasets: tuple[str, ...]
     options: CardOptions
     missing: tuple[str, ...] = ()
+    is_packed: bool = False
+
+    @property
+    def measured_on(self) -> str:
+        """Data set and split, and how many of its questions where it is known that these were not all."""
+        n, size = self.report.data.get("questions"), KNOWN_SIZES.get((self.data.type, self.data.split))
+        part = "" if size is None or n is None or n == size else f", {n:,} of its {size:,} questions"
+        return f"{self.data.name}, {self.data.split}{part}"
 
     @property
     def data_file(self) -> str:
@@ -115,6 +130,7 @@ def gather(model: Path, report: Report, options: CardOptions) -> CardFacts:
         name=repository.rsplit("/", 1)[-1], repository=repository, report=report, run=run,
         config=read_json(model / "config.json"), calibration=_calibration(model), data=data, languages=options.languages,
         license=options.license, base_model=base, train_datasets=tuple(trained), options=options, missing=tuple(missing),
+        is_packed=has_weights(model) and weight_files(model)[0].name == PACKED_FILE,
     )  # fmt: skip
 
 
@@ -136,8 +152,9 @@ def metadata(facts: CardFacts) -> str:
     languages: Any = facts.languages[0] if len(facts.languages) == 1 else list(facts.languages) or None
     card = ModelCardData(
         language=languages, license=facts.license, license_name=facts.options.license_name,
-        license_link=facts.options.license_link, library_name="transformers", pipeline_tag="question-answering",
-        tags=list(_tags(facts)), datasets=list(facts.train_datasets) or None, metrics=["exact_match", "f1"],
+        license_link=facts.options.license_link, library_name="tinyreader" if facts.is_packed else "transformers",
+        pipeline_tag="question-answering", tags=list(_tags(facts)), metrics=["exact_match", "f1"],
+        datasets=list(facts.train_datasets) or None,
         base_model=facts.base_model, model_name=facts.name, eval_results=results,
     )  # fmt: skip
     return str(card.to_yaml())
@@ -158,6 +175,9 @@ def _require_same_model(model: Path, run: Mapping[str, Any], report: Report) -> 
     own, theirs = parameters(model), report.model.get("parameters")
     if not run and own != theirs:
         raise DataError(f"the report is of another reader than {model}: it has {theirs} parameters, this one {own}. {again}")
+    fingerprint = report.model.get("weights")  # reports of before have none
+    if not run and fingerprint is not None and fingerprint != weights_fingerprint(model):
+        raise DataError(f"the report is of another reader than {model}: their weights differ. {again}")
     now, then = asdict(read_settings(model)), report.reader.get("settings") or {}
     for name in _DECIDING:
         if name in then and then[name] != now[name]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyreader.report.card_facts import CardFacts
-from tinyreader.report.markdown import NOT_STATED, code_or, count, table, versions
+from tinyreader.report.markdown import NOT_STATED, WRITTEN_BY, code_or, count, counted, table, versions
 
 _STAGE_ROWS = {
     "kind": "what is learned from", "epochs": "epochs", "max_steps": "steps (in place of epochs)", "batch_size": "batch size",
@@ -97,7 +97,7 @@ def provenance(facts: CardFacts) -> str:
         ["evaluated with", versions(report.versions)],
     ]
     beside = " `run.json` beside it holds the resolved recipe, seeds, versions and timings." if run else ""
-    return f"## Provenance\n\nThis card was written by `tinyreader card`.{beside}\n\n{table(['', ''], rows)}"
+    return f"## Provenance\n\n{WRITTEN_BY}{beside}\n\n{table(['', ''], rows)}"
 
 
 def infrastructure(environment: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
@@ -107,7 +107,7 @@ def infrastructure(environment: Mapping[str, Any], identity: Mapping[str, Any]) 
     threads = (environment.get("cpu") or {}).get("threads")
     parts = [str(environment.get("device"))]
     if environment.get("device") == "cpu" and threads:
-        parts.append(f"{threads} threads")
+        parts.append(counted(threads, "thread"))
     if (identity.get("processes") or 1) > 1:
         parts.append(f"{identity['processes']} processes")
     return ", ".join([*parts, str(identity.get("precision") or "precision not stated"), str(environment.get("platform"))])

@@ -17,13 +17,23 @@ from tinyreader.metrics import Version
 from tinyreader.progress import Progress, StopSwitch
 from tinyreader.reader import Reader
 from tinyreader.report import eye, layers, measure, slices
-from tinyreader.report.figures import figures
+from tinyreader.report.figures import NAMES, figures
 from tinyreader.report.languages import OFFICIAL, language_of
-from tinyreader.report.machine import PACKAGES, machine, parameters, peak_memory_bytes, size_on_disk, versions
+from tinyreader.report.machine import (
+    ENGINE_PACKAGES,
+    PACKAGES,
+    machine,
+    parameters,
+    peak_memory_bytes,
+    size_on_disk,
+    versions,
+    weights_fingerprint,
+)
+from tinyreader.report.output import check_output, remove_old_plots
 from tinyreader.report.page import Shown, page
 from tinyreader.report.plots import require_matplotlib, save
 from tinyreader.report.reading import answer_threshold, latencies, percentiles, read_examples
-from tinyreader.report.record import PAGE, PLOTS, Question, Report, our_names, save_report
+from tinyreader.report.record import PAGE, Question, Report, save_report
 from tinyreader.report.training import run_record, training
 from tinyreader.windows import Windower, WindowSettings
 
@@ -85,10 +95,11 @@ class _Clock:
 
 def evaluate(
     subject: Subject, data: str, examples: Sequence[Example], out: Path, options: EvaluateOptions | None = None, *,
-    left_out: int = 0, progress: Progress | None = None, stop: StopSwitch | None = None,
+    split: str | None = None, left_out: int = 0, progress: Progress | None = None, stop: StopSwitch | None = None,
 ) -> Report:  # fmt: skip
     """The report on the reader, written to the directory `out` as well, with its page and its plots.
 
+    `data` names the examples, and `split` the part of a Hub data set that they are.
     Raises `DataError` for data that cannot be evaluated, `MissingExtraError` and `SettingsError` before work is spent, and
     `Interrupted` where `stop` was asked for; nothing is written then.
     """
@@ -121,14 +132,14 @@ def evaluate(
     report = Report(
         model={
             "name": subject.name, "parameters": parameters(subject.directory), "size_bytes": size_on_disk(subject.directory),
-            "run": run_record(subject.directory),
+            "weights": weights_fingerprint(subject.directory), "run": run_record(subject.directory),
         },
         reader={
             "engine": engine_name(subject.reader), "precision": _precision(subject.reader),
             "settings": asdict(subject.reader.settings),
         },
         data={
-            "name": data, "fingerprint": fingerprint(examples), "questions": len(examples),
+            "name": data, "split": split, "fingerprint": fingerprint(examples), "questions": len(examples),
             "answerable": sum(not e.is_impossible for e in examples), "left_out": left_out,
         },
         normalisation=options.normalisation,
@@ -145,7 +156,7 @@ def evaluate(
             "reading_seconds": round(reading_seconds, 3), "report_seconds": 0.0,
         },
         machine=machine(),
-        versions=versions([*PACKAGES, "torch", "transformers"] if engine_name(subject.reader) == "torch" else PACKAGES),
+        versions=versions([*PACKAGES, *ENGINE_PACKAGES.get(engine_name(subject.reader), ())]),
         date=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         teacher=_teacher_scores(questions),
         training=trained,
@@ -153,17 +164,6 @@ def evaluate(
     )  # fmt: skip
     stop.check(NOTHING_SAVED)
     return _write(report, questions, shown, out, options, clock)
-
-
-def check_output(out: Path) -> None:
-    """Raises `SettingsError` where `out` is a file, or a directory that holds something that is no part of a report."""
-    if out.exists() and not out.is_dir():
-        raise SettingsError(f"--out {out} is a file; give the name of a directory for the report")
-    if not out.is_dir():
-        return
-    others = sorted(p.name for p in out.iterdir() if p.name not in our_names() and not p.name.startswith(".tmp-"))
-    if others:
-        raise SettingsError(f"--out {out} holds something else ({', '.join(others[:3])}); give a new or empty directory")
 
 
 def _check(subject: Subject, examples: Sequence[Example], out: Path, options: EvaluateOptions) -> None:
@@ -261,17 +261,9 @@ def _write(
     report = replace(report, speed=report.speed | {"report_seconds": round(clock(), 3)})
     with atomic_text(out / PAGE) as file:
         file.write(page(report, shown, drawn))
-    _remove_old_plots(out, drawn)
+    remove_old_plots(out, NAMES, drawn)
     save_report(report, questions, out)
     return report
-
-
-def _remove_old_plots(out: Path, drawn: Mapping[str, str]) -> None:
-    """Removes plots of an earlier report in the same directory that this one does not have."""
-    kept = {f"{name}{dark}.{kind}" for name in drawn for dark in ("", "-dark") for kind in ("svg", "png")}
-    for path in (out / PLOTS).glob("*") if (out / PLOTS).is_dir() else ():
-        if path.suffix in (".svg", ".png") and path.name not in kept:
-            path.unlink()
 
 
 def _teacher_scores(questions: Sequence[Question]) -> dict[str, Any] | None:

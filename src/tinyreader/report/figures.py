@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+NAMES = ("null_threshold", "precision_recall", "reliability", "coverage_risk", "slices", "training", "layers")
+"""Every plot that a report can have."""
+
 HALF = (5.2, 3.7)
 KINDS = {"attention": "attention", "hidden": "hidden states", "embedding": "embedding",
          "prediction": "prediction", "labels": "labels"}  # fmt: skip
@@ -28,8 +31,9 @@ def figures(report: Report) -> Iterator[Plot]:
     yield Plot("reliability", "Confidence beside how often it was right", HALF, lambda f, t: _reliability(f, t, report))
     yield Plot("coverage_risk", "Share wrong among the most confident", HALF, lambda f, t: _coverage_risk(f, t, report))
     drawn = {name: parts for name, parts in report.slices.items() if len(parts) > 1}
-    height = 1.1 + 0.235 * sum(map(len, drawn.values())) + 0.38 * len(drawn)
-    yield Plot("slices", "F1 by kind of question", (7.4, height), lambda f, t: _slices(f, t, report, drawn))
+    if drawn:
+        height = 1.1 + 0.235 * sum(map(len, drawn.values())) + 0.38 * len(drawn)
+        yield Plot("slices", "F1 by kind of question", (7.4, height), lambda f, t: _slices(f, t, report, drawn))
     if report.training is not None:
         training = report.training
         yield Plot("training", "The training over its steps", (10.6, 6.6), lambda f, t: _training(f, t, training))
@@ -42,7 +46,7 @@ def _thresholds(figure: Figure, theme: Theme, report: Report) -> None:
     curve, axes = report.curves["null_threshold"], figure.subplots()
     names = {"f1": "F1", "exact": "EM", "HasAns_f1": "F1, answerable", "NoAns_f1": "F1, unanswerable"}
     lines(axes, theme, curve["threshold"], {label: curve[name] for name, label in names.items() if name in curve})
-    shipped, best = report.official.get("na_prob_thresh"), report.scores.get("best_f1_thresh")
+    shipped, best = report.official.get("na_prob_thresh"), _best_threshold(report.scores)
     axes.set_ylim(0, 101)
     axes.set_xlim(curve["threshold"][0], curve["threshold"][-1])
     for value, label, style, height in ((shipped, "shipped", "-", 5), (best, "best F1", ":", 13)):
@@ -56,6 +60,12 @@ def _thresholds(figure: Figure, theme: Theme, report: Report) -> None:
     axes.set(xlabel="answers up to these null odds (logits)", ylabel="%")
     axes.set_title("Scores at each no-answer threshold")
     legend_above(axes, 4)
+
+
+def _best_threshold(scores: dict[str, float]) -> float | None:
+    """The threshold of the best F1; None where never answering is as good, for which the official script says 0."""
+    never = 100.0 * scores.get("NoAns_total", 0) / scores["total"]
+    return scores.get("best_f1_thresh") if scores.get("best_f1", never) > never else None
 
 
 def _precision_recall(figure: Figure, theme: Theme, report: Report) -> None:

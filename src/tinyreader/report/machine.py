@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from tinyreader.errors import ModelError
+from tinyreader.files import digest
 from tinyreader.model_files import SETTINGS_FILES, weight_files
 
 PACKAGES = ("tinyreader", "numpy", "openvino", "tokenizers")
+ENGINE_PACKAGES = {"torch": ("torch", "transformers"), "onnx": ("onnxruntime",)}
+"""What computes where it is not OpenVINO, by the engine's name: its version belongs to what was measured."""
 _LARGEST_HEADER = 100 << 20  # as safetensors itself allows
 
 
@@ -70,6 +73,15 @@ def parameters(directory: Path) -> int | None:
     if any(path.suffix != ".safetensors" for path in files):
         return None
     return sum(_numbers(path) for path in files)
+
+
+def weights_fingerprint(directory: Path) -> str | None:
+    """The fingerprint of the model's weights, by which one reader is told from another; None where it has none we know."""
+    try:
+        files = weight_files(directory)
+    except ModelError:
+        return None
+    return "-".join(digest(path) for path in files)
 
 
 def _numbers(path: Path) -> int:

@@ -7,6 +7,9 @@ from typing import Any
 
 NOT_STATED = "not stated"
 
+WRITTEN_BY = "This card was written by `tinyreader card`."
+"""Every card says so, and by this one is known that may be written anew."""
+
 
 def versions(of: Mapping[str, Any]) -> str:
     """Names with their versions, on one line."""
@@ -26,6 +29,11 @@ def code_or(value: Any) -> str:
 def count(value: Any) -> str:
     """A whole number with its thousands apart."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if isinstance(value, float) else NOT_STATED
+
+
+def counted(n: int, what: str) -> str:
+    """So many of a thing: 1 core, 2 cores."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def number(value: Any, form: str, unit: str = "") -> str:

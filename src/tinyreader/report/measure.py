@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from tinyreader.data import Example
 from tinyreader.metrics import Version, bootstrap_interval, question_scores, score_v1, score_v2
 from tinyreader.report import curves
-from tinyreader.report.calibration import Floats
+from tinyreader.report.calibration import Floats, expected_calibration_error
 from tinyreader.report.languages import Language, language_of, question_word, tokens_of
 from tinyreader.report.reading import ReadQuestion
 from tinyreader.report.record import Interval, Question
@@ -87,12 +87,12 @@ def answered_scores(questions: Sequence[Question]) -> dict[str, float]:
 
 
 def intervals(questions: Sequence[Question], samples: int) -> dict[str, Interval]:
-    """Bootstrap intervals (95 %, in percent) of the means: exact, f1, HasAns_f1, NoAns_f1 and answered_f1."""
+    """Bootstrap intervals (95 %, in percent) of the means: exact and f1, of all, HasAns and NoAns, and answered_f1."""
     exact, f1, answerable = _column(questions, "exact"), _column(questions, "f1"), _answerable(questions)
     text_f1 = _column(questions, "text_f1")
     columns = {
         "exact": exact, "f1": f1, "HasAns_exact": exact[answerable], "HasAns_f1": f1[answerable],
-        "NoAns_f1": f1[~answerable], "answered_f1": text_f1[answerable],
+        "NoAns_exact": exact[~answerable], "NoAns_f1": f1[~answerable], "answered_f1": text_f1[answerable],
     }  # fmt: skip
     return {
         name: bootstrap_interval(100.0 * values, samples=samples) for name, values in columns.items() if len(values)
@@ -114,8 +114,13 @@ def all_curves(questions: Sequence[Question]) -> dict[str, Any]:
 
 
 def calibration(questions: Sequence[Question]) -> dict[str, Any]:
-    """How well the reader's confidence tells whether it is right; see `curves.calibration`."""
-    return curves.calibration(_column(questions, "confidence"), _column(questions, "exact"))
+    """How well the reader's confidence tells whether it is right: `curves.calibration` with `ece_f1`, the error against F1.
+
+    A calibrated reader's score is the F1 to expect; exact match, which is lower, leaves it a gap.
+    """
+    confidence = _column(questions, "confidence")
+    found = curves.calibration(confidence, _column(questions, "exact"))
+    return found | {"ece_f1": expected_calibration_error(confidence, _column(questions, "f1"))}
 
 
 def _column(questions: Sequence[Question], name: str) -> Floats:

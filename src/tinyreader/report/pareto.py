@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyreader.report.compare import Side, front
-from tinyreader.report.plots import MARKS, Plot, Theme
+from tinyreader.report.markdown import counted
+from tinyreader.report.plots import MARKS, Plot, Theme, legend_above
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +68,7 @@ def _draw(figure: Figure, theme: Theme, points: Sequence[Point]) -> None:
     on_front = front([(p.speed, p.f1) for p in points])
     axes.plot(
         [points[i].speed for i in on_front], [points[i].f1 for i in on_front],
-        color=theme.three, linestyle=(0, (5, 2)), linewidth=1.4, zorder=1, label="Pareto front",
+        color=theme.three, linestyle=(0, (5, 2)), linewidth=1.4, zorder=1, label="Pareto front" if len(on_front) > 1 else None,
     )  # fmt: skip
     beaten = [number for number in range(len(points)) if number not in on_front]
     for number, point in enumerate(points):
@@ -85,13 +86,12 @@ def _draw(figure: Figure, theme: Theme, points: Sequence[Point]) -> None:
     axes.set_xscale("log")
     _plain_ticks(axes, [p.speed for p in points])
     axes.margins(x=0.22, y=0.14)
-    axes.set_xlabel("questions per second (faster to the right)")
     axes.set_ylabel("F1, with its 95 % interval")
     machines = list(dict.fromkeys(p.machine for p in points))
     where = machines[0] if len(machines) == 1 else "timed on different machines: speeds do not compare"
+    axes.set_xlabel(f"questions per second (faster to the right)\n{where}")
     axes.set_title("Speed and score")
-    axes.text(1.0, 1.02, where, transform=axes.transAxes, ha="right", va="bottom", fontsize=8.5, color=theme.quiet)
-    axes.legend(loc="lower left")
+    legend_above(axes, 2)  # inside, it would lie on intervals
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the layout is settled: what is measured now stays where it is
     _label(figure, axes, theme, points, on_front)
@@ -156,4 +156,4 @@ def _around(axes: Axes, point: Point) -> Any:
 
 def _machine(facts: dict[str, Any]) -> str:
     cores = facts.get("cores")
-    return f"{facts.get('processor') or 'machine not stated'}" + (f", {cores} cores" if cores else "")
+    return f"{facts.get('processor') or 'machine not stated'}" + (f", {counted(cores, 'core')}" if cores else "")

@@ -63,14 +63,16 @@ class Question:
 class Report:
     """What `report.json` holds, by its top-level names; all of it is plain data.
 
-    model: name, parameters (None: unknown), size_bytes, run (what `distil` left beside the model, or None).
+    model: name, parameters and weights, their fingerprint (None: unknown), size_bytes, run (what `distil` left beside the
+    model, or None).
     reader: engine, precision, settings.
-    data: name, fingerprint, questions, answerable, left_out.
+    data: name, split (of a Hub data set; None: none was named), fingerprint, questions, answerable, left_out.
     normalisation: "squad-en" is the official scripts'.
     official: script ("1.1" or "2.0") and na_prob_thresh, the threshold the scores are at (None: always an answer).
     scores: percentages by the official script's names. answered: exact and f1 of answerable questions with no-answer off.
-    intervals: of those scores' means, 95 %, in percent. calibration: ece and bins. curves, slices: see the modules of these
-    names. speed: questions_per_second and reading_seconds of all questions in one stream; latency_ms, latency_questions and
+    intervals: of those scores' means, 95 %, in percent. calibration: ece and bins, against exact match, and ece_f1, against
+    F1. curves, slices: see the modules of these names.
+    speed: questions_per_second and reading_seconds of all questions in one stream; latency_ms, latency_questions and
     latency_seconds of some asked alone; peak_memory_bytes; report_seconds, of checking and of all that follows reading.
     teacher: scores of the teacher's predictions on the same questions, or None. training: what the run's log says, or None.
     layers: agreement with the teacher per layer, or None.

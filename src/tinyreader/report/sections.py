@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Rows = Iterable[Sequence[str]]
 
+FEW = 50
+"""With fewer questions a bin, a calibration error of 0.05 is mostly noise: the share of so many varies by 0.07."""
+
 
 def headline(report: Report) -> str:
     """The scores with their intervals, as tiles, and a table of everything the official script says."""
@@ -25,10 +28,13 @@ def headline(report: Report) -> str:
         tiles.append(_score_tile("F1, unanswerable", scores["NoAns_f1"], spread.get("NoAns_f1")))
     if report.answered:
         tiles.append(_score_tile("F1, answerable, no-answer off", report.answered["f1"], spread.get("answered_f1")))
-    bins = f"{len(report.calibration['bins'])} bins of equal mass"
-    tiles.append(tile("Calibration error", f"{report.calibration['ece']:.3f}", bins))
+    calibration = report.calibration
+    against = f"; against F1 {calibration['ece_f1']:.3f}" if "ece_f1" in calibration else ""
+    bins = f"{len(calibration['bins'])} bins of equal mass{against}"
+    tiles.append(tile("Calibration error", f"{calibration['ece']:.3f}", bins))
     if report.teacher is not None:
         tiles.append(tile("Teacher", f"{report.teacher['f1']:.1f}", "F1 on the same questions"))
+    a_bin = report.data["questions"] / len(calibration["bins"])
     rule = f"official SQuAD {official['script']} script"
     threshold = official.get("na_prob_thresh")
     said = (
@@ -37,6 +43,7 @@ def headline(report: Report) -> str:
         + f"; answers compared by normalisation <code>{escape(report.normalisation)}</code>"
         + ("" if report.normalisation == OFFICIAL else ", not the official one: do not set these beside others' scores")
         + ". Intervals: 95 %, bootstrap over questions."
+        + (f" Bins of {a_bin:.0f} questions are small: chance alone makes the calibration error larger." if a_bin < FEW else "")
     )
     rows = [(escape(name), f"{value:,.4f}" if isinstance(value, float) else f"{value:,}") for name, value in scores.items()]
     return (

@@ -44,15 +44,29 @@ def seen_by(run: Mapping[str, Any] | None, examples: Sequence[Example]) -> list[
     return found
 
 
+def unchecked(run: Mapping[str, Any] | None) -> list[str]:
+    """The data that the run names and that lie in no file here: whether single questions were in them cannot be told."""
+    recipe = (run or {}).get("recipe") or {}
+    there = {str(path) for _, path in _sources(recipe)}
+    return list(dict.fromkeys(name for _, name in _named(recipe) if str(Path(name)) not in there))
+
+
 def _sources(recipe: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
     """Yield the files that a recipe names and that are there, with what each was used for."""
+    for use, name in dict.fromkeys(_named(recipe)):
+        if Path(name).is_file():
+            yield use, Path(name)
+
+
+def _named(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the data that a recipe names, files and Hub ids, with what each was used for."""
     data = recipe.get("data") or {}
     named = [("trained", data.get("train"))]
     named += [("trained", stage.get("data")) for stage in recipe.get("stages") or ()]
     named.append(("measured", data.get("dev")))
-    for use, name in dict.fromkeys(named):
-        if name is not None and Path(name).is_file():
-            yield use, Path(name)
+    for use, name in named:
+        if name is not None:
+            yield use, str(name)
 
 
 def _shared(path: Path, examples: Sequence[Example]) -> tuple[int, int]:
