@@ -118,6 +118,8 @@ class _Connection:
     async def ask(self, number: int, request: bytes) -> Shot:
         """The answer to a request."""
         started = time.perf_counter()
+        if self._streams is not None and self._streams[0].at_eof():  # idle for so long that the server closed it
+            self.close()
         try:
             if self._streams is None:
                 self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 24)
