@@ -6,7 +6,8 @@
 Articles of the training set are kept aside first: choices are made by them (F1 at the best threshold, half of the questions
 unanswerable), and the development data is only reported. All rows have the same first weights and, by `windows`, the same
 number of optimiser steps summed over their stages; what they differ in is in recipes/starter-rows.toml. The teacher's outputs
-are computed once for each part of the data and shared by the rows. Run the script again after a stop: it goes on.
+are computed once for each part of the data and shared by the rows. Run the script again after a stop: it goes on. Each command
+is noted in WORK/commands: with other options the script stops rather than take that for their result.
 """
 
 from __future__ import annotations
@@ -82,14 +83,13 @@ def read_row(name: str) -> Row:
 def prepare(options: argparse.Namespace) -> list[Example]:
     """Split the training data once and draw its parts; gives the questions to choose by."""
     split, work = options.work / "split", options.work
-    if not (split / "held-out.json").exists():
-        tinyreader("data", "split", options.train, "-o", str(split), "--held-out", str(HELD_OUT), "--seed", str(SEED))
+    held_out = split / "held-out.json"
+    once(work, held_out, "data", "split", options.train, "-o", str(split), "--held-out", str(HELD_OUT), "--seed", str(SEED))
     for name, how in PARTS.items():
-        if not (work / f"{name}.json").exists():
-            tinyreader("data", "sample", str(split / "train.json"), "-o", str(work / f"{name}.json"), *how, "--seed", "1")
+        part = work / f"{name}.json"
+        once(work, part, "data", "sample", str(split / "train.json"), "-o", str(part), *how, "--seed", "1")
     judge = work / "judge.json"
-    if not judge.exists():
-        tinyreader("data", "sample", str(split / "held-out.json"), "-o", str(judge), "--unanswerable", "0.5", "--seed", "1")
+    once(work, judge, "data", "sample", str(held_out), "-o", str(judge), "--unanswerable", "0.5", "--seed", "1")
     return load_examples(judge)
 
 
@@ -109,20 +109,35 @@ def run_row(row: Row, options: argparse.Namespace) -> dict[str, Any]:
         settings += [f"teacher.model={options.teacher}", f"training.teacher_outputs={options.work / 'teacher-outputs'}"]
     else:
         settings.append("training.teacher_engine=torch")
-    record = out / "student" / "run.json"
+    record, judged = out / "student" / "run.json", options.work / f"{row.name}.judged.json"
+    odds = odds_file(judged)  # written after the answers, so it says that both are whole
+    command = ["distil", str(HERE / "recipes" / "starter.toml"), "-o", str(out)]
     if not record.exists():
-        command = ["distil", str(HERE / "recipes" / "starter.toml"), "-o", str(out)]
-        tinyreader(*command, *(part for one in [*settings, *row.set] for part in ("--set", one)))
-    judged = options.work / f"{row.name}.judged.json"
-    if not judged.exists():
-        tinyreader("predict", str(out / "student"), str(options.work / "judge.json"), "-o", str(judged),
-                   "--null-odds", str(odds_file(judged)), "--null-threshold", "off")  # fmt: skip
+        odds.unlink(missing_ok=True)  # of an earlier student in that place
+    once(options.work, record, *command, *(part for one in [*settings, *row.set] for part in ("--set", one)))
+    once(options.work, odds, "predict", str(out / "student"), str(options.work / "judge.json"), "-o", str(judged),
+         "--null-odds", str(odds), "--null-threshold", "off")  # fmt: skip
     return dict(json.loads(record.read_text("utf-8")))
 
 
 def odds_file(predictions: Path) -> Path:
     """Where the null odds of those predictions are."""
     return predictions.with_suffix(".odds.json")
+
+
+def once(work: Path, made: Path, *arguments: str) -> None:
+    """Run the command that makes the file, which it writes last, unless it has; stops where another command has made it."""
+    note = work / "commands" / "-".join(made.relative_to(work).parts)
+    command = shlex.join(arguments)
+    if not made.exists():
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(command, "utf-8")
+        tinyreader(*arguments)
+    elif note.exists() and (earlier := note.read_text("utf-8")) != command:
+        raise SystemExit(
+            f"{made} was made by another command than would make it now:\n  {earlier}\n  {command}\n"
+            f"Give another --work, remove {made} to have it made again, or {note} to take it as it is."
+        )
 
 
 def tinyreader(*arguments: str) -> None:

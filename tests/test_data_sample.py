@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -139,3 +141,15 @@ def test_other_paragraphs_are_of_the_same_article(examples: list[Example], seed:
         for e in origins
     )
     assert not one.answers
+
+
+def test_no_question_is_put_elsewhere_twice() -> None:
+    """Ids stay apart when what was made is drawn from again: other questions are taken, or too few are said to be left."""
+    own = town("Who built the mill at Orrin Weir?", "Ada Marsh")
+    other = replace(town("Who came from the coast?", "Tom Reed", 1), id="r")
+    examples = whole_town(own, other)
+    once = [*examples, *ask_elsewhere(examples, 1).examples]
+    twice = [*once, *ask_elsewhere(once, 1).examples]
+    assert {one.id for one in twice[len(examples) :]} == {"q-elsewhere", "r-elsewhere"}
+    with pytest.raises(SettingsError, match=r"0 of the 0 answerable ones .* 2 more have been put elsewhere before"):
+        ask_elsewhere(twice, 1)

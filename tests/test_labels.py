@@ -427,3 +427,30 @@ def test_a_second_run_waits_for_the_first(store: FeatureStore, tmp_path: Path) -
             keep_labels(read, store, batches, folder, identity="t", on_wait=wait)
         keep_labels(read, store, batches, folder, identity="t", on_wait=wait)
     assert len(waited) >= 2
+
+
+def test_a_whole_pass_is_only_read(store: FeatureStore, tmp_path: Path) -> None:
+    """Nothing is written where all is there, not even a lock: another user's folder will do."""
+    folder = tmp_path / "labels"
+    label(store, folder, Teacher())
+    (folder / ".lock").unlink()
+    before = {path: path.stat().st_mtime_ns for path in (folder, *folder.iterdir())}
+    label(store, folder, Teacher())
+    assert {path: path.stat().st_mtime_ns for path in (folder, *folder.iterdir())} == before
+
+
+def test_a_folder_that_cannot_be_written_to_is_said(store: FeatureStore, tmp_path: Path) -> None:
+    """The error names the setting that gives another folder."""
+    (tmp_path / "labels" / ".lock").mkdir(parents=True)  # as forbidden as can be, for any user
+    with pytest.raises(RunError, match=r"could not be kept in .*labels .*training\.teacher_outputs"):
+        label(store, tmp_path / "labels", Teacher())
+
+
+def test_who_reads_a_pass_keeps_it_when_it_is_made_anew(store: FeatureStore, tmp_path: Path) -> None:
+    """A run that has the outputs open goes on with them, where another run finds its pass to be a different one."""
+    folder, batch = tmp_path / "labels", store.batch(ALL, 0)
+    earlier = label(store, folder, Teacher())
+    wanted = [logits.clone() for logits in earlier.logits(batch)]
+    with pytest.raises(Stop):
+        label(store, folder, Teacher(), identity="another", on_batch=stop_after(1))
+    assert all(torch.equal(a, b) for a, b in zip(earlier.logits(batch), wanted, strict=True))

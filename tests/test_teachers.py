@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForQuestionAnswering
 
 from forked_runs import Blow, Runs
 from test_run import RECIPE, SHORT, examples, log
 from tiny_models import configuration, write_byte_level_bpe, write_reader
 from tinyreader.data import Example, write_squad
+from tinyreader.distil import teachers
 from tinyreader.distil.recipe import Recipe, make_recipe
 from tinyreader.distil.run import run_recipe
 from tinyreader.distil.teachers import Teacher, check_windows, outputs_folder
@@ -26,6 +27,7 @@ from tinyreader.errors import RunError, SettingsError
 from tinyreader.models import save_reader
 from tinyreader.models.reader import new_model
 from tinyreader.progress import Progress
+from tinyreader.runtimes.openvino import open_openvino
 from tinyreader.tokenizer import load_tokenizer
 
 STUDENT = ("student.init=random", "student.model=bert/reader", "student.shape=2l-32d")
@@ -201,3 +203,28 @@ def test_only_a_teacher_that_reads_the_students_windows_must_take_them(tmp_path:
         check_windows([short], 100)
     check_windows([short], 64)
     check_windows([Teacher("small", tmp_path, tokenizer, 1.0, 64, 0, crosses=True, fingerprint="f")], 100)
+
+
+def test_a_teacher_that_changes_under_a_run_is_found(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an engine reads from the directory later must be what the run began with: outputs carry that name for others."""
+    shutil.copytree(here / "mpnet", tmp_path / "mpnet")
+    weights = tmp_path / "mpnet" / "reader" / "model.safetensors"
+
+    def opened(*arguments: Any) -> Any:
+        save_file({n: t * 1.5 for n, t in load_file(weights).items()}, weights, metadata={"format": "pt"})
+        return open_openvino(*arguments)
+
+    monkeypatch.setattr(teachers, "open_openvino", opened)
+    changes = (*SHORT, *MPNET, f"teacher.model={tmp_path}/mpnet/reader", "training.teacher_engine=openvino")
+    with pytest.raises(RunError, match=r"weights of the teacher in .*mpnet/reader have changed since the run began"):
+        run(tmp_path / "out", *changes, f"training.teacher_outputs={tmp_path}/shared")
+    (note,) = (tmp_path / "shared").glob("*/labels.json")
+    assert json.loads(note.read_text())["batches"] == 0
+
+
+def test_a_place_for_outputs_that_cannot_be_is_refused_before_training(here: Path, tmp_path: Path) -> None:
+    """Not after the stages before the one that needs it."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match=r"training\.teacher_outputs = .*file/outputs cannot be made"):
+        run(tmp_path / "out", *SHORT, *MPNET, f"training.teacher_outputs={tmp_path}/file/outputs")
+    assert not (tmp_path / "out" / "stages").exists()

@@ -57,15 +57,18 @@ def ask_elsewhere(examples: Iterable[Example], n_questions: int, seed: int = 0) 
 
     Their own paragraph and those in which an answer of theirs stands (in whatever case) are left out, so what comes back has
     no answer and looks as if it had one; Rajpurkar et al. (arXiv 1806.03822) had people write such questions. Words count by
-    how rare they are among the article's paragraphs. Ids end with `-elsewhere`. Which questions are drawn depends on `seed`.
-    Raises `SettingsError` where fewer questions can be put elsewhere.
+    how rare they are among the article's paragraphs. Ids end with `-elsewhere`; a question whose new id is taken has been put
+    elsewhere before, and is not again. Which questions are drawn depends on `seed`. Raises `SettingsError` where fewer
+    questions can be put elsewhere.
     """
     examples = list(examples)
     if type(n_questions) is not int or n_questions < 1:
         raise SettingsError(f"n_questions is {n_questions!r}; give a number of questions from 1 up")
     articles = _articles(examples)
     named = group_articles(examples)
-    answered = [i for i, example in enumerate(examples) if not example.is_impossible]
+    taken = {example.id for example in examples}
+    answerable = [i for i, example in enumerate(examples) if not example.is_impossible]
+    answered = [i for i in answerable if f"{examples[i].id}-{ELSEWHERE}" not in taken]
     found: dict[int, Example] = {}
     n_without_place = 0
     for i in sorted(answered, key=lambda i: _draw(examples[i].id, i, seed)):
@@ -78,9 +81,11 @@ def ask_elsewhere(examples: Iterable[Example], n_questions: int, seed: int = 0) 
         one = examples[i]
         found[i] = Example(f"{one.id}-{ELSEWHERE}", one.question, context, title=one.title)
     if len(found) < n_questions:
+        before = len(answerable) - len(answered)
         raise SettingsError(
             f"{n_questions} questions cannot be put to another paragraph of their article: {len(found)} of the "
             f"{len(answered)} answerable ones have one without their answer's words"
+            + (f"; {before} more have been put elsewhere before" if before else "")
         )
     return Elsewhere(tuple(found[i] for i in sorted(found)), n_without_place)
 

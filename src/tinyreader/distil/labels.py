@@ -103,23 +103,29 @@ def keep_labels(
     and of all windows; it may raise to stop the pass. `on_kept` is called each time that work is safe on disk, with the
     windows since the last time and the seconds they took: over all starts of a pass these add up to the pass. While another
     process is at work in the folder this one waits for it, and calls `on_wait` twice a second, which may raise. Where all is
-    there, `on_found` is called with the seconds that it took once. Raises `RunError` where the teacher's logits are not
-    finite, or the disk has no room for them.
+    there, `on_found` is called with the seconds that it took once; then nothing is written, so the folder may be one that
+    others only let us read. Raises `RunError` where the teacher's logits are not finite, or the folder cannot take them.
     """
     work = _Pass(folder, _identity(identity, batches), 4 * len(store.ids))
+
+    def is_there() -> bool:
+        done, seconds = work.progress()
+        if done == len(batches) and on_found is not None:
+            on_found(seconds)
+        return done == len(batches)
+
     try:
-        with _alone(folder, on_wait):
-            done, seconds = work.progress()
-            if done < len(batches):
-                _fill(work, read, store, batches, on_batch, on_kept)
-            elif on_found is not None:
-                on_found(seconds)
+        if not is_there():
+            with _alone(folder, on_wait):
+                if not is_there():
+                    _fill(work, read, store, batches, on_batch, on_kept)
+        return TeacherLabels(folder, store)
     except OSError as error:
         raise RunError(
-            f"the teacher's outputs could not be written to {folder} ({error}). Make room and run the same command: it "
-            "goes on from the last batch that was noted."
+            f"the teacher's outputs could not be kept in {folder} ({error}). Make room, or, where that is not it, set "
+            "training.teacher_outputs to a directory that you may write to, and run the same command: it goes on from the "
+            "last batch that was noted there."
         ) from None
-    return TeacherLabels(folder, store)
 
 
 def _fill(
@@ -271,12 +277,15 @@ class _Pass:
     def open(self, *, fresh: bool) -> BinaryIO:
         """The file of logits, of its full size from the start; what is not written yet takes no room, and is zeros.
 
-        So with `fresh` an earlier note goes first: it may say of these zeros that they are a teacher's opinion.
+        So with `fresh` an earlier note goes first: it may say of these zeros that they are a teacher's opinion. An earlier
+        file is left to the runs that have it open, which would crash, or learn from zeros, if it were emptied.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if fresh:
             (self.folder / _STATE).unlink(missing_ok=True)
             sync(self.folder)
+            if sys.platform != "win32":  # there a file that is open cannot go
+                (self.folder / _LOGITS).unlink(missing_ok=True)
         file = (self.folder / _LOGITS).open("w+b" if fresh else "r+b")
         file.truncate(self.size)
         return file

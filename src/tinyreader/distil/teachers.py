@@ -40,7 +40,7 @@ from tinyreader.distil.prepare import Scanned, teacher_windows
 from tinyreader.distil.projected import Crossing
 from tinyreader.distil.recipe import Recipe, StageSettings, TeacherSettings
 from tinyreader.distil.runlog import RunLog
-from tinyreader.errors import SettingsError
+from tinyreader.errors import RunError, SettingsError
 from tinyreader.files import cache_directory
 from tinyreader.models import LoadedReader, load_reader, max_tokens, model_fingerprint
 from tinyreader.progress import Progress, StopSwitch
@@ -72,12 +72,28 @@ def open_teacher(name: str, settings: TeacherSettings, reader: LoadedReader, stu
 
     Its fingerprint is that of its weights, with its tokenizer and the rules of alignment where it crosses.
     """
-    weights = model_fingerprint(reader.source)
     crosses = bool(tokenizer_difference(reader.tokenizer, student))
     return Teacher(
         name, reader.source, reader.tokenizer, settings.weight, max_tokens(reader.model), pad_token(reader.config), crosses,
-        hash_of_text(f"{weights} {reader.tokenizer.to_str()} {alignment.VERSION}") if crosses else weights,
+        _fingerprint(reader.source, reader.tokenizer, crosses),
     )  # fmt: skip
+
+
+def _fingerprint(source: Path, tokenizer: Tokenizer, crosses: bool) -> str:
+    weights = model_fingerprint(source)
+    return hash_of_text(f"{weights} {tokenizer.to_str()} {alignment.VERSION}") if crosses else weights
+
+
+def check_unchanged(teacher: Teacher) -> None:
+    """Raises `RunError` where the teacher's files are others than when the run began.
+
+    Its outputs would be kept, for this and all later runs, as those of the weights that were there then.
+    """
+    if _fingerprint(teacher.source, teacher.tokenizer, teacher.crosses) != teacher.fingerprint:
+        raise RunError(
+            f"the weights of the {describe(teacher)} in {teacher.source} have changed since the run began. Put the earlier "
+            "ones back and run the same command again, or begin another run with another --out."
+        )
 
 
 def load_teachers(recipe: Recipe, main: LoadedReader | None, student: Tokenizer) -> tuple[Teacher, ...]:
@@ -125,7 +141,19 @@ def describe(teacher: Teacher) -> str:
 def outputs_folder(recipe: Recipe, out: Path) -> Path:
     """The directory of the teachers' outputs."""
     where = recipe.training.teacher_outputs
-    return {"run": out / "labels", "cache": cache_directory() / "teacher-outputs"}.get(where) or Path(where)
+    return {"run": out / "labels", "cache": cache_directory() / "teacher-outputs"}.get(where) or Path(where).expanduser()
+
+
+def check_outputs(recipe: Recipe, out: Path) -> None:
+    """Makes the directory of the teachers' outputs; `SettingsError` where there cannot be one, before a stage is trained."""
+    folder = outputs_folder(recipe, out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"training.teacher_outputs = {recipe.training.teacher_outputs!r}: {folder} cannot be made ({error.strerror}). "
+            "Give a directory that you may write to."
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +201,8 @@ class Teaching:
     def cut_windows(self, stage: StageSettings, scanned: Scanned, store: FeatureStore, rows: Rows) -> None:
         """Cuts, under the run's directory, what teachers with other tokenizers read in a stage, and checks that they can."""
         speaking = {"labels": (), "intermediate": self.teachers[:1], "prediction": self.teachers}[stage.kind]
+        if stage.kind == "prediction" and self.recipe.training.teacher_outputs != "run":
+            check_outputs(self.recipe, self.out)
         for teacher in (teacher for teacher in speaking if teacher.crosses):
             key = (teacher.name, store.fingerprint)
             if key not in self._pairs:
@@ -226,8 +256,13 @@ class Teaching:
         """The teacher's forward pass by the engine that the recipe names."""
         if self.recipe.training.teacher_engine == "openvino":
             settings = EngineSettings(self.precision, self.recipe.training.threads)
-            return by_runtime(open_openvino(teacher.source, settings))
-        network = self.network() if teacher.name == MAIN else self._made(load_reader(teacher.source))
+            runtime = open_openvino(teacher.source, settings)
+            check_unchanged(teacher)
+            return by_runtime(runtime)
+        if teacher.name == MAIN:
+            return by_network(self.network(), self.work.accelerator.device)
+        network = self._made(load_reader(teacher.source))
+        check_unchanged(teacher)
         return by_network(network, self.work.accelerator.device)
 
     def _made(self, reader: LoadedReader) -> Network:

@@ -65,7 +65,8 @@ class Checkpoint(Mapping[str, FloatArray]):
 
     def __getitem__(self, name: str) -> FloatArray:
         entry = self.entries[name]
-        tensor = _read(entry) if entry.kind != "I8" else _read(entry) * _read(self._scale_of(name, entry))[:, None]
+        with np.errstate(invalid="ignore", over="ignore"):  # by scales that are not finite, or too large: found below
+            tensor = _read(entry) if entry.kind != "I8" else _read(entry) * _read(self._scale_of(name, entry))[:, None]
         if not _is_finite(tensor):
             raise ModelError(f"{self.directory}: {entry.name} holds values that are not finite; the weights are damaged")
         return tensor

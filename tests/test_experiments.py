@@ -1,0 +1,79 @@
+"""`benchmarks/experiments.py`: what was made is not made again after a stop, and never taken for something else."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import experiments  # a script in a folder that is no package
+
+ROW = experiments.Row("try", 64, "mixed", {"labels": 1.0}, [])
+
+
+@pytest.fixture
+def run_commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stands in for `tinyreader`: each command writes its files; the list of those that were run, by name."""
+    run: list[str] = []
+
+    def tinyreader(*arguments: str) -> None:
+        run.append(" ".join(arguments[:2]) if arguments[0] == "data" else arguments[0])
+        out = Path(arguments[arguments.index("-o") + 1])
+        writes: dict[str, Callable[[], list[Path]]] = {
+            "split": lambda: [out / "train.json", out / "held-out.json"],
+            "sample": lambda: [out],
+            "distil": lambda: [out / "student" / "run.json"],
+            "predict": lambda: [out, experiments.odds_file(out)],
+        }
+        for path in writes[run[-1].split()[-1]]():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"of": len(run)}))
+
+    monkeypatch.setattr(experiments, "tinyreader", tinyreader)
+    monkeypatch.setattr(experiments, "load_examples", lambda path: [])
+    return run
+
+
+def options(work: Path, **changes: object) -> argparse.Namespace:
+    """The script's options, with changes."""
+    given = {"teacher": "t", "encoder": "e", "train": "squad.json", "dev": "dev.json", "work": work, "rate": 1e-4}
+    return argparse.Namespace(**(given | changes))
+
+
+def test_nothing_is_made_twice(tmp_path: Path, run_commands: list[str]) -> None:
+    """The second start runs no command and gives the same record."""
+    first = [experiments.prepare(options(tmp_path)), experiments.run_row(ROW, options(tmp_path))]
+    assert run_commands == ["data split", *["data sample"] * 4, "distil", "predict"]
+    assert [experiments.prepare(options(tmp_path)), experiments.run_row(ROW, options(tmp_path))] == first
+    assert len(run_commands) == 7
+
+
+def test_answers_without_their_odds_are_half_of_a_command(tmp_path: Path, run_commands: list[str]) -> None:
+    """Killed between the two files of `predict`, it is run again; so it is for another student in the same place."""
+    experiments.run_row(ROW, options(tmp_path))
+    experiments.odds_file(tmp_path / "try.judged.json").unlink()
+    experiments.run_row(ROW, options(tmp_path))
+    assert run_commands == ["distil", "predict", "predict"]
+    (tmp_path / "try" / "student" / "run.json").unlink()
+    experiments.run_row(ROW, options(tmp_path))
+    assert run_commands[3:] == ["distil", "predict"]
+
+
+def test_what_another_command_made_is_not_taken(tmp_path: Path, run_commands: list[str]) -> None:
+    """Another learning rate or other training data in the same directory is an error that names both commands."""
+    experiments.prepare(options(tmp_path))
+    experiments.run_row(ROW, options(tmp_path))
+    n = len(run_commands)
+    with pytest.raises(SystemExit, match=r"run\.json was made by another command[^$]*=0\.0001[^$]*=0\.0005"):
+        experiments.run_row(ROW, options(tmp_path, rate=5e-4))
+    with pytest.raises(SystemExit, match=r"held-out\.json was made by another command"):
+        experiments.prepare(options(tmp_path, train="other.json"))
+    assert len(run_commands) == n
+    (tmp_path / "commands" / "try-student-run.json").unlink()
+    experiments.run_row(ROW, options(tmp_path, rate=5e-4))
+    assert len(run_commands) == n
