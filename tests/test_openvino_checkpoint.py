@@ -185,7 +185,7 @@ def cut(directory: Path) -> None:
         (lambda d: rewrite_weights(d, set_value("qa_outputs.bias", torch.nan)), "qa_outputs.bias holds .*not finite"),
         (lambda d: rewrite_weights(d, set_value("bert.encoder.layer.1.output.dense.weight", -torch.inf)), "not finite"),
         (lambda d: rewrite_weights(d, lambda w: {n: t.to(torch.int32) for n, t in w.items()}), "is stored as I32; only F32"),
-        (lambda d: rewrite_weights(d, lambda w: {n: t.to(torch.int8) for n, t in w.items()}), "is stored as int8 without a scale"),
+        (lambda d: rewrite_weights(d, lambda w: {n: t.to(torch.int8) for n, t in w.items()}), "stored as int8 without"),
         (cut, "model.safetensors is damaged or no safetensors file.*Fetch the model again"),
         (lambda d: (d / "model.safetensors").write_text("version https://git-lfs.github.com"), "damaged or no safetensors"),
         (lambda d: (d / "model.safetensors").write_bytes(b""), "damaged or no safetensors"),
