@@ -24,8 +24,9 @@ from typing import Any
 
 import numpy as np
 
+from real_students import interval
 from tinyreader.data import Example, load_examples
-from tinyreader.metrics import bootstrap_interval, paired_bootstrap, question_scores
+from tinyreader.metrics import paired_bootstrap, question_scores
 
 HERE = Path(__file__).parent
 BATCH = 32
@@ -191,11 +192,6 @@ def best(f1: np.ndarray, odds: np.ndarray, impossible: np.ndarray) -> float:
     answered = np.concatenate([[0.0], np.cumsum(f1[order])])
     left_out = np.concatenate([np.cumsum(impossible[order][::-1])[::-1], [0]])
     return float(np.max(answered + left_out)) / len(f1)
-
-
-def interval(values: np.ndarray) -> str:
-    low, high = bootstrap_interval(values)
-    return f"[{100 * low:.1f}, {100 * high:.1f}]"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
@@ -168,6 +169,30 @@ def exclusive(out: Path) -> Iterator[None]:
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
                 leftover.unlink(missing_ok=True)
+        yield
+
+
+@contextmanager
+def alone(lock: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Waits until no other process holds the lock; the system frees that of a process which dies. Windows has none here.
+
+    While it waits, `on_wait` is called twice a second; it may raise to end the waiting.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    with lock.open("w") as file:
+        while on_wait is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                on_wait()
+                time.sleep(0.5)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -14,8 +14,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -30,7 +29,7 @@ from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.network import Batch, Network
 from tinyreader.distil.pairs import PairStore
 from tinyreader.errors import RunError
-from tinyreader.files import atomic_path, sweep, sync
+from tinyreader.files import alone, atomic_path, sweep, sync
 from tinyreader.runtimes import Runtime
 
 Rows = npt.NDArray[np.int64]
@@ -116,7 +115,10 @@ def keep_labels(
 
     try:
         if not is_there():
-            with _alone(folder, on_wait):
+            folder.mkdir(parents=True, exist_ok=True)
+            with alone(folder / _LOCK, on_wait):
+                if sys.platform != "win32":  # there another may be at work all the same
+                    sweep(folder / _STATE)
                 if not is_there():
                     _fill(work, read, store, batches, on_batch, on_kept)
         return TeacherLabels(folder, store)
@@ -233,28 +235,6 @@ def by_runtime(runtime: Runtime) -> Forward:
         return runtime.logits(batch.input_ids.numpy(), batch.mask.numpy(), batch.segment_ids.numpy())
 
     return forward
-
-
-@contextmanager
-def _alone(folder: Path, on_wait: Callable[[], None] | None) -> Iterator[None]:
-    """Waits until no other process works on a pass; the system frees the lock of one that dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    with (folder / _LOCK).open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if on_wait is not None:
-                    on_wait()
-                time.sleep(0.5)
-        sweep(folder / _STATE)
-        yield
 
 
 @dataclass(frozen=True, slots=True)

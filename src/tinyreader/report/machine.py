@@ -17,6 +17,7 @@ from typing import Any
 from tinyreader.errors import ModelError
 from tinyreader.files import digest
 from tinyreader.model_files import SETTINGS_FILES, weight_files
+from tinyreader.runtimes import n_cores
 
 PACKAGES = ("tinyreader", "numpy", "openvino", "tokenizers")
 ENGINE_PACKAGES = {"torch": ("torch", "transformers"), "onnx": ("onnxruntime",)}
@@ -28,7 +29,7 @@ def machine() -> dict[str, Any]:
     """Processor, cores this process may use, memory and system of this machine; None for what it does not tell."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": n_cores(),
         "memory_bytes": _memory(),
         "platform": platform.platform(),
     }

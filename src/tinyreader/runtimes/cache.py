@@ -6,13 +6,11 @@ import json
 import logging
 import secrets
 import shutil
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from tinyreader.errors import SettingsError
-from tinyreader.files import cache_directory, sync
+from tinyreader.files import alone, cache_directory, sync
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ def kept(kind: str, name: str, build: Callable[[Path], None]) -> Path:
             f"{home}, where converted models are kept, cannot be made ({error.strerror}). Set XDG_CACHE_HOME to a directory "
             "that can be written to"
         ) from None
-    with _alone(home / f".{name}.lock"):
+    with alone(home / f".{name}.lock"):  # on Windows two processes may build the same; the rename keeps it whole
         if _is_whole(target):
             return target
         for left in (target, *home.glob(f".tmp-*-{name}")):
@@ -79,16 +77,3 @@ def _is_whole(directory: Path) -> bool:
         return all((directory / name).stat().st_size == size for name, size in sizes.items())
     except (OSError, ValueError, AttributeError):
         return False
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Waits until no other process holds the lock; the system frees that of a process which dies."""
-    if sys.platform == "win32":
-        yield  # the rename alone keeps files whole there; two processes may build the same
-        return
-    import fcntl
-
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
 import sys
@@ -22,6 +21,7 @@ from tinyreader.integrations.transformers.pipeline import QuestionAnsweringPipel
 from tinyreader.model_files import model_directory
 from tinyreader.reader import Reader
 from tinyreader.reader.settings import read_settings
+from tinyreader.runtimes import n_cores
 from tinyreader.serve.app import make_app
 from tinyreader.serve.fair_queue import CallLimits
 from tinyreader.serve.heaps import share_heaps
@@ -42,7 +42,7 @@ def open_service(settings: ServeSettings, command: Sequence[str] | None = None) 
     """A service with its workers up, each started by the command. Raises `ModelError` where the model cannot be used."""
     directory = model_directory(settings.model, settings.revision)
     metrics = Metrics()
-    threads = settings.threads or max(1, len(_cores()) // settings.workers)
+    threads = settings.threads or max(1, n_cores() // settings.workers)
     if command is None:
         command = worker_command(str(directory), settings.engine, settings.precision, threads)
     limits = CallLimits(settings.busy_tokens, settings.calm_tokens)
@@ -152,13 +152,6 @@ class Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _cores() -> set[int]:
-    """The cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
 
 
 def announce_on_stdout(told: dict[str, object]) -> None:

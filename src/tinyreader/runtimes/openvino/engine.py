@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections import deque
@@ -18,7 +17,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from tinyreader.errors import SettingsError
-from tinyreader.runtimes import Inputs, Logits, ModelFacts
+from tinyreader.runtimes import Inputs, Logits, ModelFacts, n_cores
 from tinyreader.runtimes.openvino.graph import Precision
 
 IntArray = npt.NDArray[np.int64]
@@ -60,7 +59,7 @@ class EngineSettings:
     @property
     def n_threads(self) -> int:
         """The threads that compute: as many as are wanted, at most one for each core this process may use."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = n_cores()
         return min(self.threads or cores, cores)
 
 
