@@ -65,8 +65,8 @@ def stop_after(n_batches: int) -> Any:
     return on_batch
 
 
-def made_store(folder: Path, longest: int = 30) -> FeatureStore:
-    """Sixty windows of 5 to `longest` tokens."""
+def made_store(folder: Path, longest: int = 30, n_windows: int = N_WINDOWS) -> FeatureStore:
+    """Windows of 5 to `longest` tokens, sixty if nobody says otherwise."""
     rng = np.random.default_rng(1)
 
     def window(example: int) -> Window:
@@ -74,7 +74,7 @@ def made_store(folder: Path, longest: int = 30) -> FeatureStore:
         ids = rng.integers(10, 500, n).astype(np.int32)
         return Window(example, ids, np.zeros(n, np.int32), np.zeros((n, 2), np.int32), 3, n - 1)
 
-    write_features(map(window, range(N_WINDOWS)), folder, vocab_size=500, fingerprint="f")
+    write_features(map(window, range(n_windows)), folder, vocab_size=500, fingerprint="f")
     return FeatureStore(folder)
 
 

@@ -3,7 +3,8 @@
 Logits are stored in half precision (11 bits: at a size of 8 they are right to 0.004) beside the feature store's tokens, four
 bytes a token. What a teacher with another tokenizer says is carried to the student's tokens first, and its logarithms are
 stored: those of probabilities above 0.0004 are right to 0.002, and -10,000 stands for none. The batches of a pass are fixed
-by the rows alone, so a pass that was killed goes on with the same numbers, also in another run that shares its folder.
+by the rows alone, and the passes that it takes windows from (`said_before.py`) when it begins, so one that was killed goes
+on with the same numbers, also in another run that shares its folder.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -28,6 +30,7 @@ from tinyreader.distil.alignment import NOTHING, Said, carry, logarithms, most_c
 from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.network import Batch, Network
 from tinyreader.distil.pairs import PairStore
+from tinyreader.distil.said_before import KEYS, Read, SaidBefore, Speaker, finished_passes, write_keys
 from tinyreader.errors import RunError
 from tinyreader.files import alone, atomic_path, sweep, sync
 from tinyreader.runtimes import Runtime
@@ -92,18 +95,21 @@ class MeanLabels:
 
 
 def keep_labels(
-    read: Callable[[Rows], list[FloatArray]], store: FeatureStore, batches: list[Rows], folder: Path, *,
-    identity: str, on_batch: OnBatch | None = None, on_kept: OnKept | None = None, on_wait: Callable[[], None] | None = None,
-    on_found: Callable[[float], None] | None = None,
+    read: Read, store: FeatureStore, batches: list[Rows], folder: Path, *,
+    identity: str, speaker: Speaker | None = None, on_batch: OnBatch | None = None, on_kept: OnKept | None = None,
+    on_taken: OnKept | None = None, on_wait: Callable[[], None] | None = None, on_found: Callable[[float], None] | None = None,
 ) -> TeacherLabels:  # fmt: skip
     """Keeps what `read` says of each row in `batches`, going on where an earlier pass with the same `identity` stopped.
 
     `read` gives start and end logits [n, 2] of each row's n tokens. `on_batch` is called with the number of windows done
     and of all windows; it may raise to stop the pass. `on_kept` is called each time that work is safe on disk, with the
-    windows since the last time and the seconds they took: over all starts of a pass these add up to the pass. While another
-    process is at work in the folder this one waits for it, and calls `on_wait` twice a second, which may raise. Where all is
-    there, `on_found` is called with the seconds that it took once; then nothing is written, so the folder may be one that
-    others only let us read. Raises `RunError` where the teacher's logits are not finite, or the folder cannot take them.
+    windows since the last time and the seconds they took: over all starts of a pass these add up to the pass. Windows that
+    another pass of the `speaker` beside `folder` has are taken from there; `on_taken` is then called with their number, and
+    the seconds they took when they were computed.
+
+    While another process is at work in the folder this one waits for it, and calls `on_wait` twice a second, which may raise.
+    Where all is there, `on_found` is called with the seconds that it took once; then the folder may be one that others only
+    let us read. Raises `RunError` where the teacher's logits are not finite, or the folder cannot take them.
     """
     work = _Pass(folder, _identity(identity, batches), 4 * len(store.ids))
 
@@ -120,7 +126,10 @@ def keep_labels(
                 if sys.platform != "win32":  # there another may be at work all the same
                     sweep(folder / _STATE)
                 if not is_there():
-                    _fill(work, read, store, batches, on_batch, on_kept)
+                    _fill(work, read, store, batches, speaker, on_batch, on_kept, on_taken)
+        if speaker is not None and not (folder / KEYS).exists():
+            with suppress(OSError):  # it may not be ours to write to
+                write_keys(folder, store, np.concatenate(batches), speaker)
         return TeacherLabels(folder, store)
     except OSError as error:
         raise RunError(
@@ -131,20 +140,26 @@ def keep_labels(
 
 
 def _fill(
-    work: _Pass, read: Callable[[Rows], list[FloatArray]], store: FeatureStore, batches: list[Rows],
-    on_batch: OnBatch | None, on_kept: OnKept | None,
+    work: _Pass, read: Read, store: FeatureStore, batches: list[Rows], speaker: Speaker | None,
+    on_batch: OnBatch | None, on_kept: OnKept | None, on_taken: OnKept | None,
 ) -> None:  # fmt: skip
     """Does what is left of a pass."""
     done, spent = work.progress()
+    donors = work.donors() if done else [] if speaker is None else finished_passes(work.folder.parent, speaker)
+    before = None if speaker is None else SaidBefore((work.folder.parent / name for name in donors), speaker)
+    ask = read if before is None else before.ahead_of(read)
     kept, since = done, time.perf_counter()
 
     def keep(file: BinaryIO) -> None:
         nonlocal kept, since, spent
         now = time.perf_counter()
-        spent += now - since
-        work.note(file, done, spent)
+        taken, taken_seconds = (0, 0.0) if before is None else before.counted()
+        spent += now - since + taken_seconds
+        work.note(file, done, spent, donors, "" if speaker is None else speaker.identity)
         if on_kept is not None and done > kept:
-            on_kept(sum(len(b) for b in batches[kept:done]), now - since)
+            on_kept(sum(len(b) for b in batches[kept:done]) - taken, now - since)
+        if on_taken is not None and taken:
+            on_taken(taken, taken_seconds)
         kept, since = done, now
 
     n_rows = sum(len(b) for b in batches)
@@ -152,7 +167,7 @@ def _fill(
         seen = sum(len(b) for b in batches[:done])
         try:
             for number in range(done, len(batches)):
-                seen += _label(read, store, batches[number], file)
+                seen += _label(ask, store, batches[number], file)
                 done = number + 1
                 if done % _SAVE_EVERY == 0:
                     keep(file)
@@ -162,7 +177,7 @@ def _fill(
             keep(file)
 
 
-def _label(read: Callable[[Rows], list[FloatArray]], store: FeatureStore, rows: Rows, file: BinaryIO) -> int:
+def _label(read: Read, store: FeatureStore, rows: Rows, file: BinaryIO) -> int:
     """Writes the logits of the rows, each window's at its place in `file`; returns the number of windows."""
     for row, record, both in zip(rows, store.index[rows], read(rows), strict=True):
         if not np.isfinite(both).all():
@@ -175,7 +190,7 @@ def _label(read: Callable[[Rows], list[FloatArray]], store: FeatureStore, rows: 
     return len(rows)
 
 
-def own_windows(forward: Forward, store: FeatureStore, pad_id: int) -> Callable[[Rows], list[FloatArray]]:
+def own_windows(forward: Forward, store: FeatureStore, pad_id: int) -> Read:
     """A function for `keep_labels`: what a teacher says of the student's own windows."""
 
     def read(rows: Rows) -> list[FloatArray]:
@@ -185,7 +200,7 @@ def own_windows(forward: Forward, store: FeatureStore, pad_id: int) -> Callable[
     return read
 
 
-def paired_windows(forward: Forward, pairs: PairStore, pad_id: int) -> Callable[[Rows], list[FloatArray]]:
+def paired_windows(forward: Forward, pairs: PairStore, pad_id: int) -> Read:
     """A function for `keep_labels`: what a teacher with another tokenizer says, carried to the student's tokens."""
 
     def read(rows: Rows) -> list[FloatArray]:
@@ -254,6 +269,13 @@ class _Pass:
         except (OSError, ValueError, KeyError, TypeError):
             return 0, 0.0
 
+    def donors(self) -> list[str]:
+        """The passes that this one takes windows from, as it noted when it began."""
+        try:
+            return [str(name) for name in json.loads((self.folder / _STATE).read_text()).get("donors", [])]
+        except (OSError, ValueError, AttributeError, TypeError):
+            return []
+
     def open(self, *, fresh: bool) -> BinaryIO:
         """The file of logits, of its full size from the start; what is not written yet takes no room, and is zeros.
 
@@ -262,6 +284,7 @@ class _Pass:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if fresh:
+            (self.folder / KEYS).unlink(missing_ok=True)
             (self.folder / _STATE).unlink(missing_ok=True)
             sync(self.folder)
             if sys.platform != "win32":  # there a file that is open cannot go
@@ -270,12 +293,13 @@ class _Pass:
         file.truncate(self.size)
         return file
 
-    def note(self, file: BinaryIO, batches: int, seconds: float) -> None:
+    def note(self, file: BinaryIO, batches: int, seconds: float, donors: list[str], speaker: str) -> None:
         """Says on disk that so many batches are done, after they are."""
         file.flush()
         os.fsync(file.fileno())
         with atomic_path(self.folder / _STATE) as path:
-            path.write_text(json.dumps({"identity": self.identity, "batches": batches, "seconds": round(seconds, 3)}))
+            state = {"identity": self.identity, "batches": batches, "seconds": round(seconds, 3)}
+            path.write_text(json.dumps({**state, "speaker": speaker, "donors": donors}))
 
 
 def _identity(identity: str, batches: list[npt.NDArray[np.int64]]) -> str:

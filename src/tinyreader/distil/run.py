@@ -313,7 +313,7 @@ class _Run:
             self._keep_predictions(measured)
         seconds = {
             event: round(sum(x["seconds"] for x in self.log.read() if x["event"] == event), 3)
-            for event in ("teacher", "teacher_found")
+            for event in ("teacher", "teacher_found", "teacher_taken")
         }
         record = {
             "recipe": self.recipe.resolved(), "identity": asdict(self.identity), "environment": environment(self.device),
@@ -322,8 +322,8 @@ class _Run:
             "stages": outcomes, "teacher_pass_seconds": seconds["teacher"], "scores": scores,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }  # fmt: skip
-        if seconds["teacher_found"]:  # what other runs spent on outputs that this one shares
-            record["teacher_pass_seconds_of_others"] = seconds["teacher_found"]
+        if others := round(seconds["teacher_found"] + seconds["teacher_taken"], 3):  # spent on outputs that this one shares
+            record["teacher_pass_seconds_of_others"] = others
         if self.accelerator.is_main_process:
             self._save(model, target, record)
             self.log.write("done", scores=scores)

@@ -40,6 +40,7 @@ from tinyreader.distil.prepare import Scanned, teacher_windows
 from tinyreader.distil.projected import Crossing
 from tinyreader.distil.recipe import Recipe, StageSettings, TeacherSettings
 from tinyreader.distil.runlog import RunLog
+from tinyreader.distil.said_before import Speaker, own_key, paired_key
 from tinyreader.errors import RunError, SettingsError
 from tinyreader.files import cache_directory
 from tinyreader.models import LoadedReader, load_reader, max_tokens, model_fingerprint
@@ -174,6 +175,10 @@ class Work:
         """So many windows more are safe on disk."""
         self.log.write("teacher", windows=n_windows, seconds=round(seconds, 3), outputs=name)
 
+    def take(self, name: str, n_windows: int, seconds: float) -> None:
+        """So many windows more were in other passes."""
+        self.log.write("teacher_taken", windows=n_windows, seconds=round(seconds, 3), outputs=name)
+
     def wait(self, teacher: Teacher) -> None:
         """Another run computes the same just now."""
         self.progress.show(f"{describe(teacher)}: another run computes its outputs; waiting")
@@ -238,6 +243,10 @@ class Teaching:
         parts += [] if pairs is None else [pairs.windows.fingerprint]
         parts += [] if engine == "torch" else [engine]
         identity = json.dumps(parts)
+        speaker = Speaker(
+            hash_of_text(json.dumps([teacher.fingerprint, self.precision, engine])),
+            own_key(store) if pairs is None else paired_key(pairs),
+        )
         name = hashlib.blake2b(identity.encode() + rows.tobytes(), digest_size=16).hexdigest()
         forward = _on_first_use(lambda: self._forward(teacher))
         if pairs is None:
@@ -247,8 +256,9 @@ class Teaching:
         with work.accelerator.main_process_first():
             return keep_labels(
                 read, store, sorted_batches(rows, lengths, MAX_BATCH_TOKENS), outputs_folder(self.recipe, self.out) / name,
-                identity=identity, on_batch=lambda done, of: work.tell(teacher, done, of),
-                on_kept=lambda n, seconds: work.note(name, n, seconds), on_wait=lambda: work.wait(teacher),
+                identity=identity, speaker=speaker, on_batch=lambda done, of: work.tell(teacher, done, of),
+                on_kept=lambda n, seconds: work.note(name, n, seconds),
+                on_taken=lambda n, seconds: work.take(name, n, seconds), on_wait=lambda: work.wait(teacher),
                 on_found=lambda seconds: work.found(name, len(rows), seconds),
             )  # fmt: skip
 

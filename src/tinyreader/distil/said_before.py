@@ -1,0 +1,157 @@
+"""What other passes of the same teacher have said of the same windows, so that a window is read once for all data sets.
+
+A finished pass has a list of its windows beside its logits: for each a key, the hash of all that fixes what is stored for
+it, and its place. A later pass over other rows or another data set takes what it finds under its keys from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tinyreader.distil.features import FeatureStore
+from tinyreader.distil.pairs import PairStore
+from tinyreader.files import atomic_path
+
+Rows = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
+Read = Callable[[Rows], list[FloatArray]]
+"""Start and end logits [n, 2] of each row's n tokens."""
+
+KEYS = "keys.npy"
+_KEY_BYTES = 16
+_ENTRY = np.dtype([("key", f"V{_KEY_BYTES}"), ("offset", "<i8"), ("length", "<i4")])
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who speaks (its weights, precision and engine) and of what: the key, 16 bytes, of a row of the student's."""
+
+    identity: str
+    key: Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Finished:
+    """A pass that is whole: its logits fp16 [tokens, 2], and the seconds that each of its windows took."""
+
+    logits: npt.NDArray[np.float16]
+    seconds: float
+
+
+class SaidBefore:
+    """Answers from finished passes where they have them; counts what it took, and what that cost when it was computed."""
+
+    def __init__(self, folders: Iterable[Path], speaker: Speaker) -> None:
+        self.n_windows, self.seconds = 0, 0.0
+        self._speaker = speaker
+        self._places: dict[bytes, tuple[_Finished, int, int]] = {}
+        for folder in folders:
+            self._add(folder)
+
+    def ahead_of(self, read: Read) -> Read:
+        """A function like `read` that asks it only for the rows that nobody has been asked for."""
+        if not self._places:
+            return read
+
+        def either(rows: Rows) -> list[FloatArray]:
+            found = [self._take(row) for row in rows.tolist()]
+            missing = np.array([said is None for said in found])
+            computed = iter(read(rows[missing]) if missing.any() else ())
+            return [next(computed) if said is None else said for said in found]
+
+        return either
+
+    def counted(self) -> tuple[int, float]:
+        """How many windows were taken since the last call, and the seconds they took when they were computed."""
+        counts = self.n_windows, self.seconds
+        self.n_windows, self.seconds = 0, 0.0
+        return counts
+
+    def _take(self, row: int) -> FloatArray | None:
+        place = self._places.get(self._speaker.key(row))
+        if place is None:
+            return None
+        finished, offset, length = place
+        self.n_windows += 1
+        self.seconds += finished.seconds
+        return finished.logits[offset : offset + length].astype(np.float32)
+
+    def _add(self, folder: Path) -> None:
+        """Takes in the windows of a pass; nothing where its files have gone or are not of one piece."""
+        try:
+            state, entries = json.loads((folder / "labels.json").read_text()), np.load(folder / KEYS)
+            logits = np.memmap(folder / "logits.bin", dtype=np.float16, mode="r").reshape(-1, 2)
+            seconds = float(state.get("seconds", 0.0)) / max(1, len(entries))
+            reach = int((entries["offset"] + entries["length"]).max(initial=0))
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            return
+        if reach <= len(logits):
+            finished = _Finished(logits, seconds)
+            for key, offset, length in zip(entries["key"], entries["offset"].tolist(), entries["length"].tolist(), strict=True):
+                self._places[key.tobytes()] = (finished, offset, length)
+
+
+def finished_passes(parent: Path, speaker: Speaker) -> list[str]:
+    """The names of the folders in `parent` that hold finished passes of that speaker."""
+    found = []
+    for keys in sorted(parent.glob(f"*/{KEYS}")):
+        try:
+            state = json.loads((keys.parent / "labels.json").read_text())
+        except (OSError, ValueError):
+            continue
+        if isinstance(state, dict) and state.get("speaker") == speaker.identity:
+            found.append(keys.parent.name)
+    return found
+
+
+def write_keys(folder: Path, store: FeatureStore, rows: Rows, speaker: Speaker) -> None:
+    """Lists the windows of a pass that is whole, for later passes."""
+    entries = np.zeros(len(rows), dtype=_ENTRY)
+    entries["key"] = np.frombuffer(b"".join(speaker.key(row) for row in rows.tolist()), dtype=_ENTRY["key"])
+    entries["offset"], entries["length"] = store.index["offset"][rows], store.index["length"][rows]
+    with atomic_path(folder / KEYS) as path, path.open("wb") as file:
+        np.save(file, entries)
+
+
+def own_key(store: FeatureStore) -> Callable[[int], bytes]:
+    """The keys of rows that the teacher reads as they stand in the student's store."""
+
+    def key(row: int) -> bytes:
+        record = store.index[row]
+        offset, length = int(record["offset"]), int(record["length"])
+        around = [int(record[name]) for name in ("segment", "segment_stop", "first", "stop")]
+        return _hash([repr(around).encode(), store.ids[offset : offset + length].astype("<i4").tobytes()])
+
+    return key
+
+
+def paired_key(pairs: PairStore) -> Callable[[int], bytes]:
+    """The keys of rows that the teacher reads with a tokenizer of its own: its tokens, and all places."""
+
+    def key(row: int) -> bytes:
+        student, parts = pairs.student_places(row), []
+        parts += [repr((student.first, student.stop)).encode(), student.line.astype("<i4").tobytes()]
+        for piece in pairs.pieces(row).tolist():
+            record, places = pairs.windows.index[piece], pairs.teacher_places(piece)
+            offset, length = int(record["offset"]), int(record["length"])
+            parts += [
+                repr((places.first, places.stop, pairs.begin(piece))).encode(), places.line.astype("<i4").tobytes(),
+                pairs.windows.ids[offset : offset + length].astype("<i4").tobytes(),
+            ]  # fmt: skip
+        return _hash(parts)
+
+    return key
+
+
+def _hash(parts: Sequence[bytes]) -> bytes:
+    mixed = hashlib.blake2b(digest_size=_KEY_BYTES)
+    for part in parts:
+        mixed.update(len(part).to_bytes(8, "little") + part)
+    return mixed.digest()
