@@ -35,7 +35,14 @@ from tinyreader.serve.frames import (
     write_frame,
 )
 
-WARM_LENGTHS = (64, 176, 384)
+WARM_SHAPES = (
+    *((1, length) for length in range(32, 385, 32)),
+    *((rows, area // rows // 16 * 16) for area in (512, 1024) for rows in (2, 3, 4, 6, 8, 12, 16)),
+)
+"""Windows and tokens of the calls made before the first question: engines make code for each shape that they meet, and by
+these a worker has nearly the memory that it will have."""
+
+LONGEST = 384
 
 
 class Engine:
@@ -61,12 +68,12 @@ class Engine:
         return {name: getattr(self.single, name, None) for name in names}
 
     def warm_up(self) -> None:
-        """Computes windows of some lengths, so that the first questions do not wait for the engine to get ready."""
-        most = getattr(self.single, "max_tokens", None) or max(WARM_LENGTHS)
-        for length in WARM_LENGTHS:
-            window = np.zeros(min(length, most), np.int32)
+        """Computes windows of many shapes, so that the first questions do not wait for the engine to get ready."""
+        most = min(LONGEST, getattr(self.single, "max_tokens", None) or LONGEST)
+        for rows, length in dict.fromkeys((rows, min(length, most)) for rows, length in WARM_SHAPES):
+            windows = [np.zeros(length, np.int32)] * rows
             for shares in (False, True) if self.double is not self.single else (False,):
-                self.logits(Call(0, [window], [window], len(window), shares))
+                self.logits(Call(0, windows, windows, length, shares))
 
 
 def open_model(directory: Path, engine: str, precision: str, threads: int | None) -> Engine:
