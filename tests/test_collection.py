@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from serving import QUESTION, SETTINGS, text
 from tiny_models import write_vocabulary
 from tinyreader.collection import Collection, index_directory, refresh
 from tinyreader.collection.collection import best_places
+from tinyreader.documents import Document
 from tinyreader.errors import DataError, SettingsError
 from tinyreader.passages import PassageIndex
 from tinyreader.reader import Question, Reader
@@ -136,6 +138,28 @@ def test_files_that_cannot_be_read_are_counted_and_not_tried_again(folder: Path,
     assert refresh(folder, tmp_path / "index").generation == 1
     (folder / "bad.pdf").unlink()
     assert refresh(folder, tmp_path / "index").unreadable == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="alarms")
+def test_a_file_that_takes_too_long_is_given_up(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is counted with those that cannot be read, the others are there, and no alarm is left behind."""
+    (folder / "slow.txt").write_text("slow")
+    honest = refresh.__globals__["document_of"]
+
+    def document_of(raw: bytes, name: str, suffix: str) -> Document:
+        while name == "slow.txt":
+            with suppress(Exception):  # as a parser does that goes on after each fault
+                time.sleep(0.01)
+        return honest(raw, name, suffix)
+
+    monkeypatch.setitem(refresh.__globals__, "document_of", document_of)
+    handler = signal.getsignal(signal.SIGALRM)
+    found = refresh(folder, tmp_path / "index", file_s=0.2)
+    assert found.unreadable == 1
+    assert found.documents > 1
+    assert signal.getsignal(signal.SIGALRM) is handler
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert refresh(folder, tmp_path / "index", file_s=0.2).changed == 0
 
 
 def test_a_folder_without_words_can_be_asked(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_the_folder_is_asked_and_changes_are_seen(tmp_path: Path) -> None:
         assert len(stream.body.splitlines()) == 2
     shutil.rmtree(home)
     home.mkdir()
-    keeper = Keeper(home, tmp_path / "index", 3600.0)
+    keeper = Keeper(home, tmp_path / "index", 3600.0, 30.0)
     keeper.start()
     assert keeper.collection is not None  # an earlier run's index serves at once
     until(lambda: keeper.collection is not None and len(keeper.collection) == 0, "the empty folder")

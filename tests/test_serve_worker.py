@@ -98,6 +98,28 @@ def test_a_call_that_fails_does_not_end_the_worker() -> None:
     assert unpack_logits(frames[LOGITS])[0] == 2
 
 
+def test_many_shapes_are_computed_before_the_first_call() -> None:
+    """Each once, none longer than the model takes; a second form of the model meets them too."""
+
+    class Short(Scattered):
+        max_tokens = 100
+
+        def __init__(self) -> None:
+            self.shapes: list[tuple[int, ...]] = []
+
+        def logits(self, input_ids: np.ndarray, mask: object, segment_ids: object) -> tuple[np.ndarray, np.ndarray]:
+            """Logits; the shape is remembered."""
+            self.shapes.append(input_ids.shape)
+            return super().logits(input_ids, mask, segment_ids)
+
+    single, double = Short(), Short()
+    Engine(single, double).warm_up()
+    assert single.shapes == double.shapes
+    assert len(set(single.shapes)) == len(single.shapes)
+    assert {(1, 32), (1, 100), (2, 100), (16, 64)} <= set(single.shapes)
+    assert max(length for _, length in single.shapes) == 100
+
+
 def test_one_thread_needs_no_second_model(directory: Path) -> None:
     """Where two calls cannot run side by side, the model is opened once."""
     assert (engine := open_model(directory, "openvino", "fp32", 1)).double is engine.single

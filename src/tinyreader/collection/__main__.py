@@ -23,10 +23,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Bring a folder's index up to date.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("index", type=Path)
+    parser.add_argument("--file-seconds", type=float, help="how long a file may take to be read")
     args = parser.parse_args()
     logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of every small flaw that it mends
     try:
-        found = refresh(args.folder, args.index, Progress())
+        found = refresh(args.folder, args.index, Progress(), file_s=args.file_seconds)
     except (TinyreaderError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

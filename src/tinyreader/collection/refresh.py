@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,17 +44,18 @@ class Refreshed:
     generation: int = 0
 
 
-def refresh(folder: Path, index: Path, progress: Progress | None = None) -> Refreshed:
+def refresh(folder: Path, index: Path, progress: Progress | None = None, *, file_s: float | None = None) -> Refreshed:
     """Brings the index directory up to date with the folder. Raises `DataError` where one of them cannot be used.
 
-    Files that cannot be read, hidden ones, and links that lead out of the folder have no documents.
+    Files that cannot be read, hidden ones, and links that lead out of the folder have no documents; neither have those that
+    take longer than `file_s` seconds. Such a limit takes SIGALRM: it is for the main thread of a process of its own.
     """
     progress = progress or Progress(quiet=True)
     store = Store(index)
     with exclusive(index), store.change() as change:
         found = Refreshed()
         _sweep(index, keep=store.generation)
-        _update(folder, change, found, progress)
+        _update(folder, change, found, progress, file_s)
         found.generation = store.generation
         if not found.generation or found.added or found.changed or found.removed:
             found.generation += 1
@@ -68,7 +72,7 @@ def index_path(index: Path, generation: int) -> Path:
     return index / f"index-{generation}"
 
 
-def _update(folder: Path, change: Change, found: Refreshed, progress: Progress) -> None:
+def _update(folder: Path, change: Change, found: Refreshed, progress: Progress, file_s: float | None) -> None:
     known = change.states()
     files = _files(folder)
     for name in known.keys() - files.keys():
@@ -94,7 +98,7 @@ def _update(folder: Path, change: Change, found: Refreshed, progress: Progress) 
         if before is not None and before.fingerprint == state.fingerprint:
             change.touch(name, state)
             continue
-        change.put(_entry(name, raw, state, suffix_of(path), problem))
+        change.put(_entry(name, raw, state, suffix_of(path), problem, file_s))
         if before is None:
             found.added += 1
         else:
@@ -114,18 +118,42 @@ def _files(folder: Path) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-def _entry(name: str, raw: bytes, state: FileState, suffix: str, problem: str) -> Entry:
+def _entry(name: str, raw: bytes, state: FileState, suffix: str, problem: str, file_s: float | None) -> Entry:
     if problem:
         return Entry(state, Document(name, ""), problem)
     try:
-        document = document_of(raw, name, suffix)
+        with _within(file_s):
+            document = document_of(raw, name, suffix)
         document.text.encode("utf-8")
-    except (DataError, MissingExtraError, UnicodeEncodeError) as error:
+    except (DataError, MissingExtraError, UnicodeEncodeError, _TooLong) as error:
         return Entry(state, Document(name, ""), str(error))
     passages = list(passages_of(document))
     return Entry(
         state, document, None, tuple((p.start, p.end) for p in passages), tuple(words_of(p.text) for p in passages)
     )
+
+
+class _TooLong(BaseException):  # no Exception, which a parser might take for one of its own and go on
+    """The time for a file is over."""
+
+
+@contextmanager
+def _within(seconds: float | None) -> Iterator[None]:
+    """Raises `_TooLong` in the block when it has taken so long; on Windows, which has no such alarm, never."""
+    if seconds is None or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def give_up(*_: object) -> None:
+        raise _TooLong(f"it takes longer than {seconds:g} s to read")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _build(change: Change, directory: Path, progress: Progress) -> None:

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 class Keeper:
     """`collection` is None until the folder was indexed for the first time."""
 
-    def __init__(self, folder: Path, index: Path | None, every_s: float) -> None:
-        self.folder, self.index, self.every_s = folder, index or index_directory(folder), every_s
+    def __init__(self, folder: Path, index: Path | None, every_s: float, file_s: float) -> None:
+        self.folder, self.index, self.every_s, self.file_s = folder, index or index_directory(folder), every_s, file_s
         self.collection: Collection | None = None
         self._stop = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
@@ -54,6 +54,7 @@ class Keeper:
 
     def _look(self) -> None:
         command = [sys.executable, "-m", "tinyreader.collection", str(self.folder), str(self.index)]
+        command += ["--file-seconds", str(self.file_s)]
         with self._lock:
             if self._stop.is_set():
                 return

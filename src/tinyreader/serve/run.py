@@ -52,7 +52,7 @@ def open_service(settings: ServeSettings, command: Sequence[str] | None = None) 
         runtime = PooledRuntime(pool)
         keeper = None
         if settings.documents is not None:
-            keeper = Keeper(settings.documents, settings.index, settings.refresh_s)
+            keeper = Keeper(settings.documents, settings.index, settings.refresh_s, settings.convert_s)
         reader = open_reader(directory, runtime)
         service = Service(settings, pool, reader, open_pipeline(directory, reader, runtime), metrics, keeper)
         if keeper is not None:
