@@ -1,5 +1,5 @@
-# A server for the model mounted at /model: docker run -p 127.0.0.1:8080:8080 -v ./runs/mine/student:/model:ro tinyreader
-# The model's files must be readable by user 10001: chmod -R a+rX runs/mine/student
+# A server for the reader in the package: docker run -p 127.0.0.1:8080:8080 tinyreader
+# For another one: -v ./runs/mine/student:/model:ro -e TINYREADER_MODEL=/model; user 10001 must be able to read its files.
 FROM python:3.12-slim AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
@@ -12,7 +12,7 @@ RUN useradd --system --uid 10001 --home-dir /index --shell /usr/sbin/nologin tin
     && mkdir /index && chown tinyreader /index
 COPY --from=build /opt/tinyreader /opt/tinyreader
 ENV PATH=/opt/tinyreader/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HF_HUB_OFFLINE=1 \
-    TINYREADER_MODEL=/model TINYREADER_HOST=0.0.0.0 TINYREADER_PORT=8080 TINYREADER_INDEX=/index/folder
+    TINYREADER_HOST=0.0.0.0 TINYREADER_PORT=8080 TINYREADER_INDEX=/index/folder
 USER 10001
 VOLUME /index
 EXPOSE 8080

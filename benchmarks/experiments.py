@@ -35,6 +35,8 @@ PARTS = {
     "plain": [],
     "mixed": ["--unanswerable", "0.333"],
     "elsewhere": ["--elsewhere", "16000", "--unanswerable", "0.4"],
+    "all": ["--elsewhere", "24000"],
+    "small": ["--unanswerable", "0.333", "--questions", "30000"],
 }
 """How each part of the training data is drawn, as options of `tinyreader data sample`."""
 
@@ -43,7 +45,10 @@ STAGES = ("labels", "intermediate", "prediction")
 
 @dataclass(frozen=True)
 class Row:
-    """A try: windows seen in all and at a step, the part of the data, the share of the steps by stage, other settings."""
+    """A try: windows seen in all and at a step, the part of the data, the share of the steps by stage, other settings.
+
+    The student is the encoder, or with a `shape` made of the teacher's layers; `copies` rewrites the data for the first stage.
+    """
 
     name: str
     windows: int
@@ -51,6 +56,8 @@ class Row:
     stages: dict[str, float]
     set: list[str]
     batch: int = BATCH
+    shape: str | None = None
+    copies: int = 0
 
 
 def main() -> None:
@@ -66,6 +73,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("rows", nargs="+", help="rows of recipes/starter-rows.toml; differences are to the first")
     parser.add_argument("--teacher", required=True)
     parser.add_argument("--encoder", required=True)
+    parser.add_argument("--masked-lm", help="for rows with rewritten data: who proposes words")
+    parser.add_argument("--vectors", help="and word vectors, for words that it does not know as one piece")
     parser.add_argument("--train", default="rajpurkar/squad_v2")
     parser.add_argument("--dev", required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/starter"))
@@ -97,7 +106,14 @@ def prepare(options: argparse.Namespace) -> list[Example]:
 def run_row(row: Row, options: argparse.Namespace) -> dict[str, Any]:
     """The record of the row's run, which is made, gone on with, or found done."""
     out = options.work / row.name
-    settings = [f"student.model={options.encoder}", f"data.train={options.work / row.data}.json", f"data.dev={options.dev}"]
+    settings = [f"data.train={options.work / row.data}.json", f"data.dev={options.dev}"]
+    if row.shape is None:
+        settings.append(f"student.model={options.encoder}")
+    else:
+        settings += ["student.init=teacher", f"student.shape={row.shape}"]
+    if row.copies:
+        given = {"times": row.copies, "masked_lm": options.masked_lm, "vectors": options.vectors}
+        settings += [f"stages.intermediate.augment.{name}={value}" for name, value in given.items() if value is not None]
     steps = -(-row.windows // row.batch)
     for stage in STAGES:
         share = row.stages.get(stage, 0.0)
@@ -106,7 +122,7 @@ def run_row(row: Row, options: argparse.Namespace) -> dict[str, Any]:
             settings.append(f"stages.{stage}.batch_size={row.batch}")
         if share and stage != "intermediate" and not any(f"{stage}.learning_rate" in one for one in row.set):
             settings.append(f"stages.{stage}.learning_rate={options.rate:g}")
-    if set(row.stages) - {"labels"}:
+    if row.shape is not None or set(row.stages) - {"labels"}:
         settings += [f"teacher.model={options.teacher}", f"training.teacher_outputs={options.work / 'teacher-outputs'}"]
     else:
         settings.append("training.teacher_engine=torch")

@@ -25,9 +25,7 @@ PUBLISHED = "tinybert-6l-768d-squad2"
 NEEDED = {  # what some recipes leave to the command that uses them
     "finetune": ("student.model=encoder", "data.train=train.json"),
     "minilm-3l-384d": ("teacher.model=teacher",),
-    "quickstart": ("teacher.model=teacher", "data.train=train.json"),
-    "quickstart-labels": ("teacher.model=teacher", "data.train=train.json"),
-    "quickstart-teacher": ("student.model=shell", "data.train=train.json"),
+    "quickstart": ("data.train=train.json",),
 }
 
 

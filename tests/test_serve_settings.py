@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tinyreader.errors import SettingsError
+from tinyreader.model_files import STARTER
 from tinyreader.serve.settings import ServeSettings, parsed, resolve
 
 
@@ -44,10 +45,11 @@ def test_what_is_wrong_is_refused_with_its_place(
         resolve({"model": "m", **flags}, environment, path)
 
 
-def test_a_model_must_be_named() -> None:
-    """Without one, the message says the three ways to name it."""
-    with pytest.raises(SettingsError, match=r"model is not set. Give --model, TINYREADER_MODEL"):
-        resolve({}, {})
+def test_the_reader_in_the_package_is_served_where_none_is_named() -> None:
+    """By its name, which `model_directory` knows; an empty name is an error."""
+    assert resolve({}, {}).model == STARTER
+    with pytest.raises(SettingsError, match="TINYREADER_MODEL: model is ''"):
+        resolve({}, {"TINYREADER_MODEL": ""})
 
 
 def test_secrets_are_never_shown() -> None:

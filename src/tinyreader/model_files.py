@@ -37,11 +37,16 @@ PACKED_FILE = "packed.safetensors"
 ENGINE_FILES = ("openvino_model.xml", "openvino_model.bin", "model.onnx", "model.onnx.data", "model.onnx_data")
 """What engines read of an export, which holds no weights beside it."""
 
+STARTER = "starter"
+"""The name of the reader that comes with the package; a directory of that name goes before it."""
+
+STARTER_DIRECTORY = Path(__file__).parent / "starter"
+
 OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.h5", "*.msgpack", "*.bin.index.json")
 
 
 def model_directory(name_or_dir: str | Path, revision: str | None = None, token: str | None = None) -> Path:
-    """The directory of that path, or the one that the Hub's model of that id was downloaded to.
+    """The directory of that path, of the reader in the package, or the one that the Hub's model of that id was downloaded to.
 
     `token` opens models that are private; without one, the Hub's client looks for its own.
     """
@@ -61,6 +66,10 @@ def model_directory(name_or_dir: str | Path, revision: str | None = None, token:
             raise ModelError(f"{name_or_dir} is a directory; a revision ({revision!r}) can only be chosen for a Hub id")
         return path
     name = str(name_or_dir)
+    if name == STARTER and not path.exists():
+        if revision is not None:
+            raise ModelError(f"{name} is the reader of this version; a revision ({revision!r}) can only be chosen for a Hub id")
+        return STARTER_DIRECTORY
     if path.exists():
         raise ModelError(f"{name} is a file; give the directory that holds config.json and the weights")
     if not HUB_ID.fullmatch(name):

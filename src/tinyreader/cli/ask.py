@@ -19,6 +19,7 @@ import typer
 
 from tinyreader.documents.files import HTML_SUFFIXES
 from tinyreader.errors import DataError, MissingExtraError, SettingsError
+from tinyreader.model_files import STARTER
 
 if TYPE_CHECKING:
     from tinyreader.documents import Document, LeftOut
@@ -44,7 +45,7 @@ def ask(
     paths: Annotated[
         list[Path], typer.Argument(help="Text, Markdown, HTML, PDF or DOCX files, or folders of them; - is standard input.")
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="Reader: a directory or a Hub id.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Reader: a directory or a Hub id.")] = STARTER,
     top_k: Annotated[int | None, typer.Option(help="So many answers at most (3, unless the model says).")] = None,
     score_threshold: Annotated[float | None, typer.Option(help="Leave out answers with a lower score, 0 to 1.")] = None,
     no_answer_threshold: Annotated[

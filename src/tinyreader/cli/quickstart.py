@@ -1,4 +1,4 @@
-"""`tinyreader quickstart`: the whole job on the embedded sample, with a table and two questions at the end."""
+"""`tinyreader quickstart`: the reader in the package is asked, and a smaller one is distilled from it and compared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.table import Table
 from tinyreader.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from tinyreader.quickstart import Outcome
+    from tinyreader.quickstart import Asked, Outcome
 
 
 def quickstart(
@@ -23,62 +23,77 @@ def quickstart(
         Path | None, typer.Option("--out", "-o", help="Keep everything here.", show_default="a temporary directory")
     ] = None,
 ) -> None:
-    """Train a small teacher on an invented encyclopaedia, distil it, compare, and ask two questions.
+    """Ask the reader in the package some questions, distil a smaller one from it, and compare the two.
 
-    Exit code 1 where the teacher or the student stays below what is expected of them.
+    Exit code 1 where answers or the student stay below what is expected of them.
     """
     try:
+        from tinyreader.quickstart import ask_starter
         from tinyreader.quickstart import quickstart as carry_out
     except ModuleNotFoundError as error:
         raise MissingExtraError("the quick start", "train") from error
+    from tinyreader.files import make_directory
     from tinyreader.progress import Progress
 
     if out is not None:
-        outcome = carry_out(out, Progress())
+        make_directory(out)
+    asked = ask_starter()
+    _tell_answers(asked)
+    typer.echo("\nA student of half its layers is distilled from it, on an invented encyclopaedia (a minute or two).")
+    if out is not None:
+        outcome = carry_out(out, asked, Progress())
         _tell(outcome)
         _tell_next(outcome)
     else:
         with tempfile.TemporaryDirectory(prefix="tinyreader-") as folder:
-            outcome = carry_out(Path(folder), Progress())
+            outcome = carry_out(Path(folder), asked, Progress())
             _tell(outcome)
-    rows = {"teacher": outcome.teacher, "labels": outcome.labels, "distilled": outcome.distilled}
-    summary = {name: {"f1": row.scores["f1"], "exact": row.scores["exact"]} for name, row in rows.items()}
-    typer.echo(json.dumps({**summary, "share_kept": outcome.share_kept, "failures": outcome.failures}))
+    rows = {row.name: {"f1": row.scores["f1"], "exact": row.scores["exact"]} for row in (outcome.teacher, outcome.student)}
+    facts = {"right": asked.n_right, "asked": len(asked.examples), "share_kept": outcome.share_kept}
+    typer.echo(json.dumps({**rows, **facts, "failures": outcome.failures}))
     if outcome.failures:
         for failure in outcome.failures:
             typer.echo(f"tinyreader: {failure}", err=True)
         raise typer.Exit(1)
 
 
-def _tell(outcome: Outcome) -> None:
-    """Prints the table and the two answers."""
+def _tell_answers(asked: Asked) -> None:
+    """Prints the page and what the reader says to each question."""
     console = Console()
-    table = Table(title="Held-out articles")
+    console.print(f"{asked.examples[0].context.strip()}\n", highlight=False, markup=False, soft_wrap=True)
+    for example, reading in zip(asked.examples, asked.readings, strict=True):
+        found = reading.answer
+        said = f"no answer in this text  ({reading.no_answer_score:.0%} sure)"
+        if found is not None:
+            said = f"{found.text}  (line {found.line}, {found.score:.0%} sure)"
+        console.print(f"Q: {example.question}\nA: {said}", markup=False, highlight=False)
+
+
+def _tell(outcome: Outcome) -> None:
+    """Prints the table."""
+    console = Console()
+    table = Table(title="Articles that the student has not seen")
     table.add_column("reader", no_wrap=True)
-    for column in ("layers", "params", "EM", "F1", "HasAns F1", "NoAns F1", "time"):
+    for column in ("layers", "params", "EM", "F1", "HasAns F1", "NoAns F1", "a question"):
         table.add_column(column, justify="right")
-    for row in (outcome.teacher, outcome.labels, outcome.distilled):
+    for row in (outcome.teacher, outcome.student):
         s = row.scores
         table.add_row(
-            row.name, str(row.layers), f"{row.parameters / 1e6:.2f} M", f"{s['exact']:.1f}", f"{s['f1']:.1f}",
-            f"{s['HasAns_f1']:.1f}", f"{s['NoAns_f1']:.1f}", f"{row.seconds:.0f} s",
+            row.name, str(row.layers), f"{row.parameters / 1e6:.1f} M", f"{s['exact']:.1f}", f"{s['f1']:.1f}",
+            f"{s['HasAns_f1']:.1f}", f"{s['NoAns_f1']:.1f}", f"{row.milliseconds:.1f} ms",
         )  # fmt: skip
     console.print(table)
-    console.print(f"The distilled student keeps {outcome.share_kept:.1%} of its teacher's F1.\n")
-    if outcome.asked:
-        console.print(outcome.asked[0][0].context, highlight=False, markup=False)
-    for example, prediction in outcome.asked:
-        found = prediction.answer(0.0)
-        place = f" [{prediction.start}:{prediction.end}]" if found else ""
-        console.print(f"\nQ: {example.question}\nA: {(found + place) or 'no answer in this text'}", markup=False)
-    console.print()
+    kept = f"{outcome.share_kept:.1%} of its teacher's F1"
+    console.print(f"The student was distilled in {outcome.seconds:.0f} s and keeps {kept}. It is asked about one of them:\n")
+    _tell_answers(outcome.answered)
+    typer.echo()
 
 
 def _tell_next(outcome: Outcome) -> None:
     """Prints where the student is, and a command that asks it."""
-    question = outcome.asked[0][0].question
-    command = shlex.join(["tinyreader", "ask", question, str(outcome.shown), "--model", str(outcome.student)])
-    typer.echo(f"The student is in {outcome.student}. Ask it something:\n  {command}\n")
+    question = outcome.answered.examples[0].question
+    command = shlex.join(["tinyreader", "ask", question, str(outcome.shown), "--model", str(outcome.directory)])
+    typer.echo(f"The student is in {outcome.directory}. Ask it something:\n  {command}\n")
 
 
 def register(app: typer.Typer) -> None:

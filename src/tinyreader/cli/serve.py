@@ -14,7 +14,7 @@ _SERVE = "serving"
 
 
 def serve(
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Reader: a directory or a Hub id.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Reader: a directory or a Hub id (starter).")] = None,
     documents: Annotated[Path | None, typer.Option(help="Folder whose documents can be asked.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen at (127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen at (8080); 0 takes a free one.")] = None,

@@ -133,6 +133,8 @@ def export(
     with _replacing(out) as place:
         facts = _write_network(directory, place.partial, settings, plan)
         _write_beside(directory, place.partial, facts, plan)
+        if settings.engine == "packed" and (learned := read_section(directory, "calibration")) is not None:
+            write_section(place.partial, "calibration", learned)  # it is the same reader; engines' files are another's
         tell("comparing with the original")
         note = {"source": model_fingerprint(directory)}
         write_facts(place.partial, facts, settings.engine, settings.precision, **note)

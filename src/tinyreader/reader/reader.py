@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from tinyreader.data import Example
 from tinyreader.errors import DataError, ModelError, SettingsError
-from tinyreader.model_files import model_directory
+from tinyreader.model_files import STARTER, model_directory
 from tinyreader.passages import Passage
 from tinyreader.reader.engines import Engine, PrecisionName, open_engine
 from tinyreader.reader.reading import Documents, FoundAnswer, Question, Reading, described
@@ -52,10 +52,10 @@ class Reader:
 
     @classmethod
     def from_pretrained(
-        cls, model: str | Path, *, engine: Engine = "auto", precision: PrecisionName = "auto",
+        cls, model: str | Path = STARTER, *, engine: Engine = "auto", precision: PrecisionName = "auto",
         threads: int | None = None, revision: str | None = None, **settings: Any,
     ) -> Reader:  # fmt: skip
-        """The reader of a directory or Hub id; `settings` go over those stored beside the model.
+        """The reader of a directory or Hub id, or the one in the package; `settings` go over those stored beside the model.
 
         `engine` is "openvino" (no torch needed), "onnx" (the `onnx` extra), "torch" (the `train` extra), or "auto": OpenVINO
         where it knows the architecture, else torch. `precision` is "fp32", "bf16", "int8" (once `tinyreader export` has

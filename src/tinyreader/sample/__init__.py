@@ -1,4 +1,4 @@
-"""A small invented encyclopaedia to learn from, and a tokenizer for it: everything for a first run without a download.
+"""A small invented encyclopaedia to learn from, and a page to ask: everything for a first run without a download.
 
 Articles are generated from the hand-written sentences in `templates/`; every name in them is made up.
 """
@@ -6,6 +6,6 @@ Articles are generated from the hand-written sentences in `templates/`; every na
 from __future__ import annotations
 
 from tinyreader.sample.book import SHOWCASE, Encyclopaedia, encyclopaedia
-from tinyreader.sample.vocabulary import tokenizer
+from tinyreader.sample.minutes import MINUTES, minutes
 
-__all__ = ["SHOWCASE", "Encyclopaedia", "encyclopaedia", "tokenizer"]
+__all__ = ["MINUTES", "SHOWCASE", "Encyclopaedia", "encyclopaedia", "minutes"]

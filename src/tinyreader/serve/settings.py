@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from tinyreader.errors import SettingsError
+from tinyreader.model_files import STARTER
 
 PREFIX = "TINYREADER_"
 MEGABYTE = 1 << 20
@@ -25,7 +26,7 @@ class ServeSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    model: str = Field(min_length=1, description="Reader: a directory or a Hub id.")
+    model: str = Field(STARTER, min_length=1, description="Reader: a directory or a Hub id.")
     revision: str | None = Field(None, description="Revision of a Hub id.")
     host: str = Field("127.0.0.1", description="Address to listen at; 0.0.0.0 is every network this machine is in.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen at; 0 takes a free one.")
@@ -129,9 +130,7 @@ def _told(error: ValidationError, sources: Mapping[str, str]) -> list[str]:
     for each in error.errors(include_url=False):
         name = str(each["loc"][0]) if each["loc"] else ""
         message = each["msg"].removeprefix("Value error, ")
-        if each["type"] == "missing":
-            lines.append(f"{name} is not set. Give --{name}, {PREFIX}{name.upper()} or a line in the settings file.")
-        elif name in ("", "api_key"):
+        if name in ("", "api_key"):
             lines.append(f"{sources.get(name, 'settings')}: {message}.")
         else:
             given = each["input"]

@@ -20,6 +20,7 @@ from tinyreader.integrations.transformers.models import (
     tokenizer_of,
 )
 from tinyreader.integrations.transformers.parameters import ParameterError, Parameters
+from tinyreader.model_files import STARTER
 from tinyreader.reader.engines import Engine
 from tinyreader.runtimes import Runtime
 from tinyreader.runtimes.batches import run_windows
@@ -142,14 +143,14 @@ def pipeline(
 ) -> QuestionAnsweringPipeline:  # fmt: skip
     """The question-answering pipeline of a model: a directory, a Hub id, a handle, or a model object of Transformers.
 
+    Without one it is the reader in the package.
+
     `options` are the defaults of its calls, by the names of `Parameters`. It reads on the CPU unless `device` names another;
     `dtype` is as in `AutoModelForQuestionAnswering.from_pretrained`. Raises `ParameterError` for other tasks and for what
     cannot be followed, `ModelError` for what is no question-answering model.
     """
     if task not in (None, TASK):
         raise ParameterError(f'task is {task!r}; this pipeline answers questions only: "{TASK}".')
-    if model is None:
-        raise ParameterError("no model was given; name the one to read with, by its directory or Hub id.")
     if framework not in (None, "pt"):
         raise ParameterError(f'framework is {framework!r}; it must be "pt" or left out.')
     if config is not None and not isinstance(config, str | Path):
@@ -161,7 +162,7 @@ def pipeline(
     parameters = Parameters().changed({name: value for name, value in options.items() if name not in _NO_EFFECT})
     hub = {"revision": revision, "token": token, "trust_remote_code": trust_remote_code}
     of_model = {"dtype": torch_dtype if dtype in (None, "auto") else dtype, **(model_kwargs or {})}
-    opened = model_of(model, **hub, **of_model, engine=engine, threads=threads)
+    opened = model_of(STARTER if model is None else model, **hub, **of_model, engine=engine, threads=threads)
     reads_with = tokenizer_of(tokenizer, opened, **hub)
     runtime = open_runtime(opened, reads_with, device_name(device, device_map))
     return QuestionAnsweringPipeline(opened, reads_with, runtime, parameters, batch_size)
