@@ -17,6 +17,7 @@ import typer.main
 
 import tinyreader
 from tinyreader.cli import app
+from tinyreader.model_files import STARTER_DIRECTORY
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "src" / "tinyreader"
@@ -179,7 +180,8 @@ def test_readme_targets_and_tree_are_there() -> None:
     assert named <= targets
     tree = README.split("src/tinyreader/\n")[1].split("\n```")[0]
     shown = set(re.findall(r"^  ([a-z_]+)(?:\.py|/)", tree, re.MULTILINE))
-    assert shown == {room for room in map(room_of, MODULES) if room and not room.startswith("_")}
+    rooms = {*map(room_of, MODULES), STARTER_DIRECTORY.name}
+    assert shown == {room for room in rooms if room and not room.startswith("_")}
 
 
 def test_readme_commands_are_those_of_the_command_line() -> None:

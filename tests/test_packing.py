@@ -15,7 +15,7 @@ from tiny_models import write_reader
 from tinyreader import Reader
 from tinyreader.errors import ModelError, SettingsError
 from tinyreader.export import ExportSettings, export
-from tinyreader.model_files import PACKED_FILE, model_fingerprint, weight_files
+from tinyreader.model_files import PACKED_FILE, model_fingerprint, read_section, weight_files
 from tinyreader.models import load_reader
 from tinyreader.reader.settings import read_settings, write_settings
 from tinyreader.report.machine import parameters
@@ -67,6 +67,16 @@ def test_a_packed_reader_is_a_reader(tmp_path: Path) -> None:
     again = export(small, tmp_path / "again", ExportSettings("openvino", tolerance=FREE), examples(12))
     assert again.failures == ()
     export(directory, small, PACKED, examples(12))  # in the place of the earlier one
+
+
+def test_what_was_learned_of_the_reader_goes_along(tmp_path: Path) -> None:
+    """Its threshold, and the note that its scores mean something; other engines' files, which round otherwise, get no note."""
+    directory = write_reader(tmp_path / "whole")
+    write_settings(SHORT.changed({"no_answer_threshold": -0.5}), directory, {"calibration": {"threshold": -0.5}})
+    for engine, kept in (("packed", {"threshold": -0.5}), ("openvino", None)):
+        export(directory, tmp_path / engine, ExportSettings(engine, tolerance=FREE), examples(12))
+        assert read_settings(tmp_path / engine).no_answer_threshold == -0.5
+        assert read_section(tmp_path / engine, "calibration") == kept
 
 
 def test_what_is_no_packed_reader_is_refused(tmp_path: Path) -> None:
