@@ -1,11 +1,12 @@
 """A fresh base install: its size by package, that neither torch nor Transformers came along, and the time to a first answer.
 
-    python benchmarks/fresh_install.py                     # install and size alone
-    python benchmarks/fresh_install.py --model DIR         # and a question answered, timed from the start of the install
+    python benchmarks/fresh_install.py                     # the reader in the package is asked
+    python benchmarks/fresh_install.py --model DIR         # another one is
 
 Builds the wheel of this checkout, makes an empty environment in a temporary folder, and installs the wheel there as a user
-would; pip's cache is used unless --no-cache says otherwise. The last line is the result as JSON. Exit code 1: more than
-350 MB, a package that should not be there, or more than three minutes to the first answer.
+would; pip's cache is used unless --no-cache says otherwise. The time counts from the start of the install. The last line is
+the result as JSON. Exit code 1: more than 350 MB beside the 30 that the reader in the package may take, a package that should
+not be there, or more than three minutes to the first answer.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).parents[1]
-MOST_MB, MOST_SECONDS = 350.0, 180.0
+MOST_MB, MOST_SECONDS = 350.0 + 30.0, 180.0
 UNWANTED = ("torch", "transformers")
 QUESTION = "Who drew up the bridge?"
 TEXT = "The bridge, drawn up by Ada Rost, opened in 1911. It crosses the river at Ornamere."
@@ -39,7 +40,7 @@ print(json.dumps(sizes))
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="a reader's directory, to ask a question of")
+    parser.add_argument("--model", type=Path, help="a reader's directory, to ask in place of the one in the package")
     parser.add_argument("--no-cache", action="store_true", help="download every package anew")
     return parser.parse_args()
 
@@ -65,12 +66,13 @@ def install(folder: Path, *, no_cache: bool) -> tuple[Path, float]:
     return python, time.perf_counter() - started
 
 
-def ask(python: Path, model: Path, folder: Path) -> tuple[dict[str, Any], float]:
+def ask(python: Path, model: Path | None, folder: Path) -> tuple[dict[str, Any], float]:
     """The reading of a question, by the command line in the environment, and the seconds from its start to its end."""
     (folder / "text.txt").write_text(TEXT, "utf-8")
     started = time.perf_counter()
     tinyreader = python.with_name("tinyreader")
-    command: list[str | Path] = [tinyreader, "ask", QUESTION, "text.txt", "--model", model.resolve(), "--json"]
+    command: list[str | Path] = [tinyreader, "ask", QUESTION, "text.txt", "--json"]
+    command += [] if model is None else ["--model", model.resolve()]
     printed = run(*command, folder=folder, may_fail_with=1)  # 1: it says that the text does not answer, which is an answer
     reading: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return reading, time.perf_counter() - started
@@ -96,14 +98,13 @@ def main() -> int:
             "unwanted": unwanted, "install_seconds": round(seconds, 1),
         }  # fmt: skip
         reached = total <= MOST_MB and not unwanted
-        if args.model is not None:
-            reading, of_asking = ask(python, args.model, folder)
-            answers = reading["answers"]
-            whole = seconds + of_asking
-            print(f"first answer {of_asking:.1f} s after the command, {whole:.0f} s after the start of the install")
-            print(f"it was {answers[0]['text'] if answers else 'that there is none'!r}")
-            result |= {"first_answer_seconds": round(of_asking, 2), "install_to_answer_seconds": round(whole, 1)}
-            reached = reached and whole <= MOST_SECONDS
+        reading, of_asking = ask(python, args.model, folder)
+        answers = reading["answers"]
+        whole = seconds + of_asking
+        print(f"first answer {of_asking:.1f} s after the command, {whole:.0f} s after the start of the install")
+        print(f"it was {answers[0]['text'] if answers else 'that there is none'!r}")
+        result |= {"first_answer_seconds": round(of_asking, 2), "install_to_answer_seconds": round(whole, 1)}
+        reached = reached and whole <= MOST_SECONDS
     print(json.dumps(result))
     return int(not reached)
 

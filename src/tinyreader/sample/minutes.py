@@ -1,4 +1,4 @@
-"""A page of the kind that people have lying about, with questions on it that a small reader can be expected to answer: no measurement."""
+"""A page of the kind that people have lying about, with questions that a small reader can be expected to answer."""
 
 from __future__ import annotations
 
