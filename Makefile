@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PIP) --editable '.[train]' --group dev
 	@touch $(STAMP)
 
-quickstart: setup ## the whole job on the embedded sample: teacher, student, table, two questions
+quickstart: setup ## the reader in the package asked, a smaller one distilled from it, both in a table
 	$(BIN)/tinyreader quickstart
 
 test: setup ## the test suite

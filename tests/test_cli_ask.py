@@ -46,7 +46,7 @@ def test_answers_come_with_file_and_line(
     assert len(out.splitlines()) == 8
     assert "[" in out
     assert {line.split(":")[0] for line in out.splitlines()[::2]} <= {"docs/a.txt", "docs/b.md"}
-    assert "1 files were skipped: 1 of other kinds (1 .bin)" in err
+    assert "1 file was skipped: 1 of other kinds (1 .bin)" in err
     assert "hidden" not in out + err
 
 

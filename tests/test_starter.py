@@ -31,16 +31,17 @@ print(reading.answer.text)
 
 
 def test_it_is_meant_where_no_name_is_given() -> None:
-    """`Reader.from_pretrained()`, the name, and the directory are one reader; another directory of that name goes first."""
+    """`Reader.from_pretrained()`, the name, and the directory are one reader."""
     assert model_directory(STARTER) == STARTER_DIRECTORY
     assert Reader.from_pretrained().settings == Reader.from_pretrained(STARTER).settings == read_settings(STARTER_DIRECTORY)
 
 
-def test_a_directory_of_that_name_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands in the working directory is meant, as for any name."""
+def test_a_directory_of_that_name_does_not_come_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stands in the working directory, nobody who names no model reads with it; as a path it can be had."""
     (tmp_path / STARTER).mkdir()
     monkeypatch.chdir(tmp_path)
-    assert model_directory(STARTER) == Path(STARTER)
+    assert model_directory(STARTER) == STARTER_DIRECTORY
+    assert model_directory(f"./{STARTER}") == model_directory(Path(STARTER)) == Path(STARTER)
 
 
 def test_it_has_no_revisions() -> None:

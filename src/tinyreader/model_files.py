@@ -38,7 +38,7 @@ ENGINE_FILES = ("openvino_model.xml", "openvino_model.bin", "model.onnx", "model
 """What engines read of an export, which holds no weights beside it."""
 
 STARTER = "starter"
-"""The name of the reader that comes with the package; a directory of that name goes before it."""
+"""The name of the reader that comes with the package, and of nothing else: a directory of that name is `./starter`."""
 
 STARTER_DIRECTORY = Path(__file__).parent / "starter"
 
@@ -52,6 +52,10 @@ def model_directory(name_or_dir: str | Path, revision: str | None = None, token:
     """
     if not isinstance(name_or_dir, str | Path) or not str(name_or_dir).strip():
         raise ModelError(f"the model is {name_or_dir!r}; give a directory or a Hub id")
+    if name_or_dir == STARTER:
+        if revision is not None:
+            raise ModelError(f"{STARTER} comes with the package; a revision ({revision!r}) can only be chosen for a Hub id")
+        return STARTER_DIRECTORY
     path = Path(name_or_dir)
     try:
         path = path.expanduser()
@@ -66,10 +70,6 @@ def model_directory(name_or_dir: str | Path, revision: str | None = None, token:
             raise ModelError(f"{name_or_dir} is a directory; a revision ({revision!r}) can only be chosen for a Hub id")
         return path
     name = str(name_or_dir)
-    if name == STARTER and not path.exists():
-        if revision is not None:
-            raise ModelError(f"{name} is the reader of this version; a revision ({revision!r}) can only be chosen for a Hub id")
-        return STARTER_DIRECTORY
     if path.exists():
         raise ModelError(f"{name} is a file; give the directory that holds config.json and the weights")
     if not HUB_ID.fullmatch(name):

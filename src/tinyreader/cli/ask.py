@@ -35,6 +35,7 @@ TAKEN_OUT = HTML_SUFFIXES | {".docx"}
 """Files whose text is not what an editor shows: their lines are those of the text in them."""
 
 _N_SHOWN = 20
+_WORD = re.compile(r"\w")
 
 ENGINE_HELP = "What computes: auto, openvino, onnx (the onnx extra) or torch (the train extra)."
 PRECISION_HELP = "Number format of the arithmetic: auto, fp32, bf16, or int8 once export has measured its ranges."
@@ -114,6 +115,9 @@ def _documents(paths: Sequence[Path]) -> list[Document]:
     _tell(left_out)
     if not documents:
         raise DataError(f"there is nothing to read in {', '.join(map(str, paths))}")
+    for document in documents:
+        if not document.text.strip():
+            _say(f"{'standard input' if document.id == '-' else document.id} is empty")
     return documents
 
 
@@ -135,7 +139,7 @@ def _tell(left_out: Sequence[LeftOut]) -> None:
         kinds = ", ".join(f"{n} {kind}" for kind, n in others.most_common(5)) + ", ..." * (len(others) > 5)
         parts.append(f"{others.total()} of other kinds ({kinds})")
     if parts:
-        _say(f"{len(left_out)} files were skipped: {' and '.join(parts)}")
+        _say(f"{len(left_out)} {'file was' if len(left_out) == 1 else 'files were'} skipped: {' and '.join(parts)}")
 
 
 def _passages(documents: Sequence[Document], wanted: int | None) -> int:
@@ -166,6 +170,8 @@ def _show(reading: Reading) -> None:
         if reading.answers:
             typer.echo("Nearest:")
     for answer in reading.answers:
+        if not _WORD.search(answer.text) and reading.answers[0] is not answer:
+            continue  # what is left of a distribution when the best is taken: a full stop, say
         place = f":{answer.line}" if answer.page is None else f", page {answer.page}"
         if Path(answer.document.id).suffix.lower() in TAKEN_OUT:  # no line of the file, which an editor would look for
             place = f", line {answer.line} of its text"

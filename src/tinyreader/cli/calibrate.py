@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tinyreader.errors import DataError, SettingsError
+from tinyreader.model_files import STARTER
 
 if TYPE_CHECKING:
     from tinyreader.data import Example
@@ -71,7 +72,7 @@ def _targets(model: str, out: Path | None) -> list[Path]:
     """The directories that get a `reader.json`: the model's own, and `out`."""
     from tinyreader.report.output import require_writable
 
-    own = [Path(model).expanduser()] if Path(model).expanduser().is_dir() else []
+    own = [Path(model).expanduser()] if model != STARTER and Path(model).expanduser().is_dir() else []
     if not own and out is None:
         raise SettingsError(f"{model} is no directory to store the settings in: give one with -o, beside a copy of the model")
     if out is not None and out.exists() and not out.is_dir():

@@ -9,12 +9,13 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
-from tinyreader.errors import RunError
+from tinyreader.errors import MissingExtraError, RunError
 from tinyreader.integrations.transformers.models import ModelHandle, TokenizerHandle
 from tinyreader.integrations.transformers.parameters import Parameters
 from tinyreader.integrations.transformers.pipeline import QuestionAnsweringPipeline
@@ -41,6 +42,8 @@ BACKLOG = 1024
 def open_service(settings: ServeSettings, command: Sequence[str] | None = None) -> Service:
     """A service with its workers up, each started by the command. Raises `ModelError` where the model cannot be used."""
     directory = model_directory(settings.model, settings.revision)
+    if settings.documents is not None and find_spec("bm25s") is None:
+        raise MissingExtraError("asking a folder", "search")
     metrics = Metrics()
     threads = settings.threads or max(1, n_cores() // settings.workers)
     if command is None:
