@@ -63,6 +63,8 @@ class Row:
 def main() -> None:
     options = arguments()
     rows = [read_row(name) for name in options.rows]
+    if any(row.copies for row in rows) and not (options.masked_lm or options.vectors):
+        raise SystemExit("a row rewrites its data: name who proposes words, by --masked-lm or --vectors")
     held_out = prepare(options)
     records = {row.name: run_row(row, options) for row in rows}
     print(table(rows, records, options, held_out))

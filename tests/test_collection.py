@@ -144,6 +144,7 @@ def test_files_that_cannot_be_read_are_counted_and_not_tried_again(folder: Path,
 def test_a_file_that_takes_too_long_is_given_up(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is counted with those that cannot be read, the others are there, and no alarm is left behind."""
     (folder / "slow.txt").write_text("slow")
+    os.utime(folder / "slow.txt", ns=(LONG_AGO, LONG_AGO))
     honest = refresh.__globals__["document_of"]
 
     def document_of(raw: bytes, name: str, suffix: str) -> Document:
@@ -160,6 +161,10 @@ def test_a_file_that_takes_too_long_is_given_up(folder: Path, tmp_path: Path, mo
     assert signal.getsignal(signal.SIGALRM) is handler
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     assert refresh(folder, tmp_path / "index", file_s=0.2).changed == 0
+    monkeypatch.setitem(refresh.__globals__, "document_of", honest)
+    assert refresh(folder, tmp_path / "index", file_s=0.2).unreadable == 1, "not tried again so soon"
+    later = refresh(folder, tmp_path / "index", file_s=0.3)
+    assert (later.changed, later.unreadable) == (1, 0), "another limit, another try"
 
 
 def test_a_folder_without_words_can_be_asked(tmp_path: Path) -> None:

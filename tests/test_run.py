@@ -24,7 +24,7 @@ from tiny_models import FAMILIES, write_reader
 from tinyreader.data import Answer, Example, fingerprint, load_examples, write_squad
 from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.recipe import Recipe, make_recipe
-from tinyreader.distil.run import run_recipe
+from tinyreader.distil.run import _teacher_seconds, run_recipe
 from tinyreader.errors import DataError, ModelError, RunError, SettingsError, TinyreaderError
 from tinyreader.files import exclusive
 from tinyreader.models import load_reader
@@ -692,3 +692,16 @@ def test_killed_ten_times_a_run_ends_with_the_same_student(runs: Runs, place: Pa
     assert kills >= 10
     assert_same_student(out, whole)
     assert steps_of(out) == steps_of(whole)
+
+
+def test_seconds_of_teachers_are_told_apart() -> None:
+    """What a run took from its own earlier pass is its own, and counts once; what others computed is theirs."""
+    lines = [
+        {"event": "teacher", "outputs": "a", "seconds": 5.0},
+        {"event": "teacher_taken", "outputs": "b", "source": "a", "seconds": 3.0},
+        {"event": "teacher_taken", "outputs": "b", "source": "other", "seconds": 2.0},
+        {"event": "teacher", "outputs": "b", "seconds": 1.0},
+        {"event": "teacher_found", "outputs": "c", "seconds": 4.0},
+        {"event": "step"},
+    ]
+    assert _teacher_seconds(lines) == (6.0, 6.0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tinyreader.errors import SettingsError
+from tinyreader.model_files import STARTER
 
 if TYPE_CHECKING:
     from tinyreader.data import Example
@@ -111,7 +112,7 @@ def evaluate(
 def _name(model: str) -> str:
     """A Hub id as it is; of a directory its name and the one above, which together tell students apart."""
     path = Path(model).expanduser()
-    return "/".join(path.resolve().parts[-2:]) if path.is_dir() else model
+    return "/".join(path.resolve().parts[-2:]) if model != STARTER and path.is_dir() else model
 
 
 def _script(choice: ScriptChoice, data: str, examples: Sequence[Example]) -> Version:

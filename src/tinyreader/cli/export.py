@@ -75,7 +75,7 @@ def export(
     allowed = allowed if tolerance is None else replace(allowed, f1=tolerance)
     allowed = allowed if least_equal is None else replace(allowed, equal_answers=least_equal)
     settings = ExportSettings(engine.value, precision.value, allowed, threads)
-    require_place(out, Path(model))
+    require_place(out, model_directory(model) if model == STARTER else Path(model))
     progress = Progress(quiet=quiet)
     report = exported(
         model_directory(model), out, settings,

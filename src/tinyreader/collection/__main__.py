@@ -23,8 +23,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Bring a folder's index up to date.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("index", type=Path)
-    parser.add_argument("--file-seconds", type=float, help="how long a file may take to be read")
+    parser.add_argument("--file-seconds", type=float, help="how long a file may take to be read, up to 3,600")
     args = parser.parse_args()
+    if args.file_seconds is not None and not 0 < args.file_seconds <= 3600:
+        parser.error(f"--file-seconds is {args.file_seconds:g}; give a number above 0, up to 3600")
     logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of every small flaw that it mends
     try:
         found = refresh(args.folder, args.index, Progress(), file_s=args.file_seconds)

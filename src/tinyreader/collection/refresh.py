@@ -7,12 +7,13 @@ Texts and index change together; a kill leaves what was there.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ from tinyreader.progress import Progress
 PLACES = "passages.npy"
 """Row of its document, begin and end of each passage, int64 [n, 3], in the order of the index."""
 
+_LATE = "late:"
+_RETRY_NS = 3_600_000_000_000  # a file that took too long is tried again after an hour: the machine may have been busy
 _UNSURE_NS = 2_000_000_000  # a file changed so shortly before it was read may change again and bear the same time
 
 
@@ -84,8 +87,7 @@ def _update(folder: Path, change: Change, found: Refreshed, progress: Progress, 
         try:
             about = path.stat()
             seen = time.time_ns()
-            is_old = before is not None and before.mtime_ns < before.seen_ns - _UNSURE_NS
-            if is_old and before is not None and (about.st_size, about.st_mtime_ns) == (before.size, before.mtime_ns):
+            if before is not None and _is_settled(before, about, seen, file_s):
                 continue
             with open_binary(path) as file:
                 raw = file.read()
@@ -98,11 +100,24 @@ def _update(folder: Path, change: Change, found: Refreshed, progress: Progress, 
         if before is not None and before.fingerprint == state.fingerprint:
             change.touch(name, state)
             continue
-        change.put(_entry(name, raw, state, suffix_of(path), problem, file_s))
+        entry = _entry(name, raw, state, suffix_of(path), problem, file_s)
+        if before is not None and before.fingerprint == entry.state.fingerprint:  # late again
+            change.touch(name, entry.state)
+            continue
+        change.put(entry)
         if before is None:
             found.added += 1
         else:
             found.changed += 1
+
+
+def _is_settled(before: FileState, about: os.stat_result, now_ns: int, file_s: float | None) -> bool:
+    """Whether nothing has to be read to know what became of a file: it is as it was, and not one to be tried once more."""
+    is_late = before.fingerprint.startswith(_LATE)
+    if is_late and (before.fingerprint != f"{_LATE}{file_s}" or now_ns - before.seen_ns > _RETRY_NS):
+        return False
+    is_old = before.mtime_ns < before.seen_ns - _UNSURE_NS
+    return is_old and (about.st_size, about.st_mtime_ns) == (before.size, before.mtime_ns)
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -125,8 +140,10 @@ def _entry(name: str, raw: bytes, state: FileState, suffix: str, problem: str, f
         with _within(file_s):
             document = document_of(raw, name, suffix)
         document.text.encode("utf-8")
-    except (DataError, MissingExtraError, UnicodeEncodeError, _TooLong) as error:
+    except (DataError, MissingExtraError, UnicodeEncodeError) as error:
         return Entry(state, Document(name, ""), str(error))
+    except _TooLong as error:  # no hash, by which it would count as known for good
+        return Entry(replace(state, fingerprint=f"{_LATE}{file_s}"), Document(name, ""), str(error))
     passages = list(passages_of(document))
     return Entry(
         state, document, None, tuple((p.start, p.end) for p in passages), tuple(words_of(p.text) for p in passages)
@@ -148,7 +165,7 @@ def _within(seconds: float | None) -> Iterator[None]:
         raise _TooLong(f"it takes longer than {seconds:g} s to read")
 
     before = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield
     finally:

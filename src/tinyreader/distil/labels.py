@@ -30,7 +30,7 @@ from tinyreader.distil.alignment import NOTHING, Said, carry, logarithms, most_c
 from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.network import Batch, Network
 from tinyreader.distil.pairs import PairStore
-from tinyreader.distil.said_before import KEYS, Read, SaidBefore, Speaker, finished_passes, write_keys
+from tinyreader.distil.said_before import KEYS, Read, SaidBefore, Speaker, Taken, finished_passes, write_keys
 from tinyreader.errors import RunError
 from tinyreader.files import alone, atomic_path, sweep, sync
 from tinyreader.runtimes import Runtime
@@ -41,6 +41,7 @@ Forward = Callable[[Batch], tuple[FloatArray, FloatArray]]
 """A teacher's forward pass: start and end logits [B, L] of a batch."""
 OnBatch = Callable[[int, int], None]
 OnKept = Callable[[int, float], None]
+OnTaken = Callable[[Taken], None]
 
 MAX_BATCH_TOKENS = 8192
 
@@ -97,15 +98,15 @@ class MeanLabels:
 def keep_labels(
     read: Read, store: FeatureStore, batches: list[Rows], folder: Path, *,
     identity: str, speaker: Speaker | None = None, on_batch: OnBatch | None = None, on_kept: OnKept | None = None,
-    on_taken: OnKept | None = None, on_wait: Callable[[], None] | None = None, on_found: Callable[[float], None] | None = None,
+    on_taken: OnTaken | None = None, on_wait: Callable[[], None] | None = None, on_found: Callable[[float], None] | None = None,
 ) -> TeacherLabels:  # fmt: skip
     """Keeps what `read` says of each row in `batches`, going on where an earlier pass with the same `identity` stopped.
 
     `read` gives start and end logits [n, 2] of each row's n tokens. `on_batch` is called with the number of windows done
     and of all windows; it may raise to stop the pass. `on_kept` is called each time that work is safe on disk, with the
     windows since the last time and the seconds they took: over all starts of a pass these add up to the pass. Windows that
-    another pass of the `speaker` beside `folder` has are taken from there; `on_taken` is then called with their number, and
-    the seconds they took when they were computed.
+    another pass of the `speaker` beside `folder` has are taken from there; `on_taken` is then called with each of those
+    passes.
 
     While another process is at work in the folder this one waits for it, and calls `on_wait` twice a second, which may raise.
     Where all is there, `on_found` is called with the seconds that it took once; then the folder may be one that others only
@@ -128,7 +129,8 @@ def keep_labels(
                 if not is_there():
                     _fill(work, read, store, batches, speaker, on_batch, on_kept, on_taken)
         if speaker is not None and not (folder / KEYS).exists():
-            with suppress(OSError):  # it may not be ours to write to
+            with suppress(OSError):  # the pass is whole all the same
+                work.sign(speaker.identity)
                 write_keys(folder, store, np.concatenate(batches), speaker)
         return TeacherLabels(folder, store)
     except OSError as error:
@@ -141,38 +143,41 @@ def keep_labels(
 
 def _fill(
     work: _Pass, read: Read, store: FeatureStore, batches: list[Rows], speaker: Speaker | None,
-    on_batch: OnBatch | None, on_kept: OnKept | None, on_taken: OnKept | None,
+    on_batch: OnBatch | None, on_kept: OnKept | None, on_taken: OnTaken | None,
 ) -> None:  # fmt: skip
     """Does what is left of a pass."""
     done, spent = work.progress()
     donors = work.donors() if done else [] if speaker is None else finished_passes(work.folder.parent, speaker)
-    before = None if speaker is None else SaidBefore((work.folder.parent / name for name in donors), speaker)
+    rows = np.concatenate(batches)
+    before = None if speaker is None else SaidBefore((work.folder.parent / name for name in donors), speaker, rows)
     ask = read if before is None else before.ahead_of(read)
     kept, since = done, time.perf_counter()
+    taken: list[Taken] = []  # for whole batches: what a batch that failed took is taken again
 
     def keep(file: BinaryIO) -> None:
-        nonlocal kept, since, spent
+        nonlocal kept, since, spent, taken
         now = time.perf_counter()
-        taken, taken_seconds = (0, 0.0) if before is None else before.counted()
-        spent += now - since + taken_seconds
+        spent += now - since + sum(each.seconds for each in taken)
         work.note(file, done, spent, donors, "" if speaker is None else speaker.identity)
         if on_kept is not None and done > kept:
-            on_kept(sum(len(b) for b in batches[kept:done]) - taken, now - since)
-        if on_taken is not None and taken:
-            on_taken(taken, taken_seconds)
-        kept, since = done, now
+            on_kept(sum(len(b) for b in batches[kept:done]) - sum(each.windows for each in taken), now - since)
+        if on_taken is not None:
+            for each in taken:
+                on_taken(each)
+        kept, since, taken = done, now, []
 
-    n_rows = sum(len(b) for b in batches)
     with work.open(fresh=done == 0) as file:
         seen = sum(len(b) for b in batches[:done])
         try:
             for number in range(done, len(batches)):
                 seen += _label(ask, store, batches[number], file)
                 done = number + 1
+                if before is not None:
+                    taken += before.counted()
                 if done % _SAVE_EVERY == 0:
                     keep(file)
                 if on_batch is not None:
-                    on_batch(seen, n_rows)
+                    on_batch(seen, len(rows))
         finally:
             keep(file)
 
@@ -275,6 +280,13 @@ class _Pass:
             return [str(name) for name in json.loads((self.folder / _STATE).read_text()).get("donors", [])]
         except (OSError, ValueError, AttributeError, TypeError):
             return []
+
+    def sign(self, speaker: str) -> None:
+        """Says on disk whose words these are, where an earlier version did not."""
+        state = json.loads((self.folder / _STATE).read_text())
+        if "speaker" not in state and os.access(self.folder, os.W_OK):
+            with atomic_path(self.folder / _STATE) as path:
+                path.write_text(json.dumps({**state, "speaker": speaker}))
 
     def open(self, *, fresh: bool) -> BinaryIO:
         """The file of logits, of its full size from the start; what is not written yet takes no room, and is zeros.

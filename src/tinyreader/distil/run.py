@@ -311,18 +311,15 @@ class _Run:
             measured = self._evaluate(network)
             scores = measured.scores
             self._keep_predictions(measured)
-        seconds = {
-            event: round(sum(x["seconds"] for x in self.log.read() if x["event"] == event), 3)
-            for event in ("teacher", "teacher_found", "teacher_taken")
-        }
+        own, others = _teacher_seconds(self.log.read())
         record = {
             "recipe": self.recipe.resolved(), "identity": asdict(self.identity), "environment": environment(self.device),
             "data": self._data_facts(),
             "student": {"parameters": sum(p.numel() for p in model.parameters())},
-            "stages": outcomes, "teacher_pass_seconds": seconds["teacher"], "scores": scores,
+            "stages": outcomes, "teacher_pass_seconds": own, "scores": scores,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }  # fmt: skip
-        if others := round(seconds["teacher_found"] + seconds["teacher_taken"], 3):  # spent on outputs that this one shares
+        if others:
             record["teacher_pass_seconds_of_others"] = others
         if self.accelerator.is_main_process:
             self._save(model, target, record)
@@ -365,6 +362,15 @@ class _Run:
         ):
             with atomic_path(self.out / name) as path:
                 path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def _teacher_seconds(lines: list[dict[str, Any]]) -> tuple[float, float]:
+    """The seconds of this run's passes of teachers, and those that others spent on outputs that it shares."""
+    of = {event: [x for x in lines if x["event"] == event] for event in ("teacher", "teacher_found", "teacher_taken")}
+    mine = {x["outputs"] for x in of["teacher"]}
+    shared = of["teacher_found"] + [x for x in of["teacher_taken"] if x["source"] not in mine]
+    own, others = (round(sum(x["seconds"] for x in some), 3) for some in (of["teacher"], shared))
+    return own, others
 
 
 def _read_object(path: Path) -> dict[str, Any]:

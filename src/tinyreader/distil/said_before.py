@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,21 +41,37 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Finished:
-    """A pass that is whole: its logits fp16 [tokens, 2], and the seconds that each of its windows took."""
+    """A pass that is whole: its name, its logits fp16 [tokens, 2], and the seconds that each of its windows took."""
 
+    name: str
     logits: npt.NDArray[np.float16]
     seconds: float
 
 
-class SaidBefore:
-    """Answers from finished passes where they have them; counts what it took, and what that cost when it was computed."""
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """So many windows from the pass of that name, and the seconds they took when they were computed."""
 
-    def __init__(self, folders: Iterable[Path], speaker: Speaker) -> None:
-        self.n_windows, self.seconds = 0, 0.0
-        self._speaker = speaker
-        self._places: dict[bytes, tuple[_Finished, int, int]] = {}
-        for folder in folders:
-            self._add(folder)
+    source: str
+    windows: int
+    seconds: float
+
+
+class SaidBefore:
+    """Answers from finished passes where they have them; remembers what it took."""
+
+    def __init__(self, folders: Iterable[Path], speaker: Speaker, rows: Rows) -> None:
+        """`rows` are all that may be asked for: of a pass only the places of these are kept in memory."""
+        self._places: dict[int, tuple[_Finished, int, int]] = {}
+        self._taken: list[_Finished] = []
+        there = list(folders)
+        if not there:
+            return
+        wanted: dict[bytes, list[int]] = {}
+        for row in rows.tolist():
+            wanted.setdefault(speaker.key(row), []).append(row)
+        for folder in there:
+            self._add(folder, wanted)
 
     def ahead_of(self, read: Read) -> Read:
         """A function like `read` that asks it only for the rows that nobody has been asked for."""
@@ -68,34 +86,42 @@ class SaidBefore:
 
         return either
 
-    def counted(self) -> tuple[int, float]:
-        """How many windows were taken since the last call, and the seconds they took when they were computed."""
-        counts = self.n_windows, self.seconds
-        self.n_windows, self.seconds = 0, 0.0
-        return counts
+    def counted(self) -> list[Taken]:
+        """What was taken since the last call, by source."""
+        taken, self._taken = self._taken, []
+        sources = {finished.name: finished for finished in taken}
+        counts = Counter(finished.name for finished in taken)
+        return [Taken(name, n, n * sources[name].seconds) for name, n in counts.items()]
 
     def _take(self, row: int) -> FloatArray | None:
-        place = self._places.get(self._speaker.key(row))
+        place = self._places.get(row)
         if place is None:
             return None
         finished, offset, length = place
-        self.n_windows += 1
-        self.seconds += finished.seconds
+        self._taken.append(finished)
         return finished.logits[offset : offset + length].astype(np.float32)
 
-    def _add(self, folder: Path) -> None:
+    def _add(self, folder: Path, wanted: dict[bytes, list[int]]) -> None:
         """Takes in the windows of a pass; nothing where its files have gone or are not of one piece."""
         try:
             state, entries = json.loads((folder / "labels.json").read_text()), np.load(folder / KEYS)
             logits = np.memmap(folder / "logits.bin", dtype=np.float16, mode="r").reshape(-1, 2)
             seconds = float(state.get("seconds", 0.0)) / max(1, len(entries))
             reach = int((entries["offset"] + entries["length"]).max(initial=0))
-        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            found = entries[np.isin(_heads(entries["key"].tobytes()), _heads(b"".join(wanted)))]
+        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError):
             return
-        if reach <= len(logits):
-            finished = _Finished(logits, seconds)
-            for key, offset, length in zip(entries["key"], entries["offset"].tolist(), entries["length"].tolist(), strict=True):
-                self._places[key.tobytes()] = (finished, offset, length)
+        if reach > len(logits):
+            return
+        finished = _Finished(folder.name, logits, seconds)
+        for entry in found:
+            for row in wanted.get(entry["key"].tobytes(), ()):
+                self._places[row] = (finished, int(entry["offset"]), int(entry["length"]))
+
+
+def _heads(keys: bytes) -> npt.NDArray[np.uint64]:
+    """The first eight bytes of each key."""
+    return np.frombuffer(keys, dtype="<u8").reshape(-1, _KEY_BYTES // 8)[:, 0]
 
 
 def finished_passes(parent: Path, speaker: Speaker) -> list[str]:
@@ -112,7 +138,9 @@ def finished_passes(parent: Path, speaker: Speaker) -> list[str]:
 
 
 def write_keys(folder: Path, store: FeatureStore, rows: Rows, speaker: Speaker) -> None:
-    """Lists the windows of a pass that is whole, for later passes."""
+    """Lists the windows of a pass that is whole, for later passes; nothing where we may not write."""
+    if not os.access(folder, os.W_OK):
+        return
     entries = np.zeros(len(rows), dtype=_ENTRY)
     entries["key"] = np.frombuffer(b"".join(speaker.key(row) for row in rows.tolist()), dtype=_ENTRY["key"])
     entries["offset"], entries["length"] = store.index["offset"][rows], store.index["length"][rows]
@@ -141,8 +169,9 @@ def paired_key(pairs: PairStore) -> Callable[[int], bytes]:
         for piece in pairs.pieces(row).tolist():
             record, places = pairs.windows.index[piece], pairs.teacher_places(piece)
             offset, length = int(record["offset"]), int(record["length"])
+            segments = int(record["segment"]), int(record["segment_stop"])
             parts += [
-                repr((places.first, places.stop, pairs.begin(piece))).encode(), places.line.astype("<i4").tobytes(),
+                repr((places.first, places.stop, pairs.begin(piece), *segments)).encode(), places.line.astype("<i4").tobytes(),
                 pairs.windows.ids[offset : offset + length].astype("<i4").tobytes(),
             ]  # fmt: skip
         return _hash(parts)

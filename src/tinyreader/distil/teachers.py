@@ -40,7 +40,7 @@ from tinyreader.distil.prepare import Scanned, teacher_windows
 from tinyreader.distil.projected import Crossing
 from tinyreader.distil.recipe import Recipe, StageSettings, TeacherSettings
 from tinyreader.distil.runlog import RunLog
-from tinyreader.distil.said_before import Speaker, own_key, paired_key
+from tinyreader.distil.said_before import Speaker, Taken, own_key, paired_key
 from tinyreader.errors import RunError, SettingsError
 from tinyreader.files import cache_directory
 from tinyreader.models import LoadedReader, load_reader, max_tokens, model_fingerprint
@@ -175,9 +175,10 @@ class Work:
         """So many windows more are safe on disk."""
         self.log.write("teacher", windows=n_windows, seconds=round(seconds, 3), outputs=name)
 
-    def take(self, name: str, n_windows: int, seconds: float) -> None:
-        """So many windows more were in other passes."""
-        self.log.write("teacher_taken", windows=n_windows, seconds=round(seconds, 3), outputs=name)
+    def take(self, name: str, taken: Taken) -> None:
+        """So many windows more were in another pass."""
+        seconds = round(taken.seconds, 3)
+        self.log.write("teacher_taken", windows=taken.windows, seconds=seconds, outputs=name, source=taken.source)
 
     def wait(self, teacher: Teacher) -> None:
         """Another run computes the same just now."""
@@ -258,7 +259,7 @@ class Teaching:
                 read, store, sorted_batches(rows, lengths, MAX_BATCH_TOKENS), outputs_folder(self.recipe, self.out) / name,
                 identity=identity, speaker=speaker, on_batch=lambda done, of: work.tell(teacher, done, of),
                 on_kept=lambda n, seconds: work.note(name, n, seconds),
-                on_taken=lambda n, seconds: work.take(name, n, seconds), on_wait=lambda: work.wait(teacher),
+                on_taken=lambda taken: work.take(name, taken), on_wait=lambda: work.wait(teacher),
                 on_found=lambda seconds: work.found(name, len(rows), seconds),
             )  # fmt: skip
 

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,13 +37,17 @@ from tinyreader.serve.frames import (
 )
 
 WARM_SHAPES = (
+    (1, 64), (1, 176), (1, 384),
     *((1, length) for length in range(32, 385, 32)),
     *((rows, area // rows // 16 * 16) for area in (512, 1024) for rows in (2, 3, 4, 6, 8, 12, 16)),
-)
+)  # fmt: skip
 """Windows and tokens of the calls made before the first question: engines make code for each shape that they meet, and by
 these a worker has nearly the memory that it will have."""
 
 LONGEST = 384
+WARM_S = 10.0
+"""A large model on a slow machine is not kept longer from its first question."""
+
 
 
 class Engine:
@@ -70,7 +75,10 @@ class Engine:
     def warm_up(self) -> None:
         """Computes windows of many shapes, so that the first questions do not wait for the engine to get ready."""
         most = min(LONGEST, getattr(self.single, "max_tokens", None) or LONGEST)
+        began = time.monotonic()
         for rows, length in dict.fromkeys((rows, min(length, most)) for rows, length in WARM_SHAPES):
+            if time.monotonic() - began > WARM_S:
+                return
             windows = [np.zeros(length, np.int32)] * rows
             for shares in (False, True) if self.double is not self.single else (False,):
                 self.logits(Call(0, windows, windows, length, shares))
