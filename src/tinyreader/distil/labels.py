@@ -30,7 +30,17 @@ from tinyreader.distil.alignment import NOTHING, Said, carry, logarithms, most_c
 from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.network import Batch, Network
 from tinyreader.distil.pairs import PairStore
-from tinyreader.distil.said_before import KEYS, Read, SaidBefore, Speaker, Taken, finished_passes, write_keys
+from tinyreader.distil.said_before import (
+    KEYS,
+    LOGITS,
+    STATE,
+    Read,
+    SaidBefore,
+    Speaker,
+    Taken,
+    finished_passes,
+    write_keys,
+)
 from tinyreader.errors import RunError
 from tinyreader.files import alone, atomic_path, sweep, sync
 from tinyreader.runtimes import Runtime
@@ -45,7 +55,7 @@ OnTaken = Callable[[Taken], None]
 
 MAX_BATCH_TOKENS = 8192
 
-_LOGITS, _STATE, _LOCK = "logits.bin", "labels.json", ".lock"
+_LOCK = ".lock"
 _SAVE_EVERY = 50  # batches between notes of progress
 
 
@@ -62,7 +72,7 @@ class TeacherLabels:
 
     def __init__(self, folder: Path, store: FeatureStore) -> None:
         self.store = store
-        self._logits = np.memmap(folder / _LOGITS, dtype=np.float16, mode="r", shape=(len(store.ids), 2))
+        self._logits = np.memmap(folder / LOGITS, dtype=np.float16, mode="r", shape=(len(store.ids), 2))
 
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Start and end logits fp32 [B, L] for the batch's rows; 0 on padding."""
@@ -125,7 +135,7 @@ def keep_labels(
             folder.mkdir(parents=True, exist_ok=True)
             with alone(folder / _LOCK, on_wait):
                 if sys.platform != "win32":  # there another may be at work all the same
-                    sweep(folder / _STATE)
+                    sweep(folder / STATE)
                 if not is_there():
                     _fill(work, read, store, batches, speaker, on_batch, on_kept, on_taken)
         if speaker is not None and not (folder / KEYS).exists():
@@ -268,8 +278,8 @@ class _Pass:
     def progress(self) -> tuple[int, float]:
         """How many batches an earlier pass of this identity has left whole on disk, and the seconds they took."""
         try:
-            state = json.loads((self.folder / _STATE).read_text())
-            whole = state["identity"] == self.identity and (self.folder / _LOGITS).stat().st_size == self.size
+            state = json.loads((self.folder / STATE).read_text())
+            whole = state["identity"] == self.identity and (self.folder / LOGITS).stat().st_size == self.size
             return (int(state["batches"]), float(state.get("seconds", 0.0))) if whole else (0, 0.0)
         except (OSError, ValueError, KeyError, TypeError):
             return 0, 0.0
@@ -277,15 +287,15 @@ class _Pass:
     def donors(self) -> list[str]:
         """The passes that this one takes windows from, as it noted when it began."""
         try:
-            return [str(name) for name in json.loads((self.folder / _STATE).read_text()).get("donors", [])]
+            return [str(name) for name in json.loads((self.folder / STATE).read_text()).get("donors", [])]
         except (OSError, ValueError, AttributeError, TypeError):
             return []
 
     def sign(self, speaker: str) -> None:
         """Says on disk whose words these are, where an earlier version did not."""
-        state = json.loads((self.folder / _STATE).read_text())
+        state = json.loads((self.folder / STATE).read_text())
         if "speaker" not in state and os.access(self.folder, os.W_OK):
-            with atomic_path(self.folder / _STATE) as path:
+            with atomic_path(self.folder / STATE) as path:
                 path.write_text(json.dumps({**state, "speaker": speaker}))
 
     def open(self, *, fresh: bool) -> BinaryIO:
@@ -297,11 +307,11 @@ class _Pass:
         self.folder.mkdir(parents=True, exist_ok=True)
         if fresh:
             (self.folder / KEYS).unlink(missing_ok=True)
-            (self.folder / _STATE).unlink(missing_ok=True)
+            (self.folder / STATE).unlink(missing_ok=True)
             sync(self.folder)
             if sys.platform != "win32":  # there a file that is open cannot go
-                (self.folder / _LOGITS).unlink(missing_ok=True)
-        file = (self.folder / _LOGITS).open("w+b" if fresh else "r+b")
+                (self.folder / LOGITS).unlink(missing_ok=True)
+        file = (self.folder / LOGITS).open("w+b" if fresh else "r+b")
         file.truncate(self.size)
         return file
 
@@ -309,7 +319,7 @@ class _Pass:
         """Says on disk that so many batches are done, after they are."""
         file.flush()
         os.fsync(file.fileno())
-        with atomic_path(self.folder / _STATE) as path:
+        with atomic_path(self.folder / STATE) as path:
             state = {"identity": self.identity, "batches": batches, "seconds": round(seconds, 3)}
             path.write_text(json.dumps({**state, "speaker": speaker, "donors": donors}))
 

@@ -26,7 +26,9 @@ FloatArray = npt.NDArray[np.float32]
 Read = Callable[[Rows], list[FloatArray]]
 """Start and end logits [n, 2] of each row's n tokens."""
 
-KEYS = "keys.npy"
+LOGITS, STATE, KEYS = "logits.bin", "labels.json", "keys.npy"
+"""The files of a pass: its logits fp16 [tokens, 2], how far it is and whose words they are, and the list of its windows."""
+
 _KEY_BYTES = 16
 _ENTRY = np.dtype([("key", f"V{_KEY_BYTES}"), ("offset", "<i8"), ("length", "<i4")])
 
@@ -104,8 +106,8 @@ class SaidBefore:
     def _add(self, folder: Path, wanted: dict[bytes, list[int]]) -> None:
         """Takes in the windows of a pass; nothing where its files have gone or are not of one piece."""
         try:
-            state, entries = json.loads((folder / "labels.json").read_text()), np.load(folder / KEYS)
-            logits = np.memmap(folder / "logits.bin", dtype=np.float16, mode="r").reshape(-1, 2)
+            state, entries = json.loads((folder / STATE).read_text()), np.load(folder / KEYS)
+            logits = np.memmap(folder / LOGITS, dtype=np.float16, mode="r").reshape(-1, 2)
             seconds = float(state.get("seconds", 0.0)) / max(1, len(entries))
             reach = int((entries["offset"] + entries["length"]).max(initial=0))
             found = entries[np.isin(_heads(entries["key"].tobytes()), _heads(b"".join(wanted)))]
@@ -129,7 +131,7 @@ def finished_passes(parent: Path, speaker: Speaker) -> list[str]:
     found = []
     for keys in sorted(parent.glob(f"*/{KEYS}")):
         try:
-            state = json.loads((keys.parent / "labels.json").read_text())
+            state = json.loads((keys.parent / STATE).read_text())
         except (OSError, ValueError):
             continue
         if isinstance(state, dict) and state.get("speaker") == speaker.identity:
