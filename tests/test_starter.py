@@ -11,7 +11,7 @@ import pytest
 
 from tinyreader import Reader
 from tinyreader.errors import ModelError
-from tinyreader.model_files import PACKED_FILE, STARTER, STARTER_DIRECTORY, model_directory
+from tinyreader.model_files import PACKED_FILE, STARTER, STARTER_DIRECTORY, model_directory, own_directory
 from tinyreader.reader.settings import read_settings
 from tinyreader.sample import minutes
 
@@ -84,3 +84,12 @@ def test_it_is_small_calibrated_and_says_where_it_comes_from() -> None:
     run = json.loads(files["run.json"].read_text("utf-8"))
     assert run["scores"]["best_f1"] > 0
     assert '"/' not in files["run.json"].read_text("utf-8"), "a path of the machine that made it"
+
+
+def test_it_is_nobodys_own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be written beside a model is not written into a folder that happens to bear its name."""
+    (tmp_path / STARTER).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert own_directory(STARTER) is None
+    assert own_directory("owner/name") is None
+    assert own_directory(f"./{STARTER}") == Path(STARTER)

@@ -77,6 +77,12 @@ def model_directory(name_or_dir: str | Path, revision: str | None = None, token:
     return _download(name, revision, token)
 
 
+def own_directory(name: str) -> Path | None:
+    """The user's own directory that the name of a model is the path of; None for a Hub id and the reader in the package."""
+    path = Path(name).expanduser()
+    return path if name != STARTER and path.is_dir() else None
+
+
 def _download(name: str, revision: str | None, token: str | None) -> Path:
     """The Hub's snapshot: its weights, a pickle where it has no others, an export's files where it has none at all."""
     wanted = {"revision": revision} if token is None else {"revision": revision, "token": token}

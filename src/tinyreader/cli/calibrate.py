@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tinyreader.errors import DataError, SettingsError
-from tinyreader.model_files import STARTER
+from tinyreader.model_files import own_directory
 
 if TYPE_CHECKING:
     from tinyreader.data import Example
@@ -72,12 +72,13 @@ def _targets(model: str, out: Path | None) -> list[Path]:
     """The directories that get a `reader.json`: the model's own, and `out`."""
     from tinyreader.report.output import require_writable
 
-    own = [Path(model).expanduser()] if model != STARTER and Path(model).expanduser().is_dir() else []
+    directory = own_directory(model)
+    own = [] if directory is None else [directory]
     if not own and out is None:
         raise SettingsError(f"{model} is no directory to store the settings in: give one with -o, beside a copy of the model")
     if out is not None and out.exists() and not out.is_dir():
         raise SettingsError(f"--out {out} is a file; give a directory, where reader.json goes")
-    for directory in own:
+    if directory is not None:
         require_writable(directory, f"{directory / 'reader.json'}")
     if out is not None:
         require_writable(out, f"--out {out}")

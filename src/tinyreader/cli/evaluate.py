@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tinyreader.errors import SettingsError
-from tinyreader.model_files import STARTER
+from tinyreader.model_files import own_directory
 
 if TYPE_CHECKING:
     from tinyreader.data import Example
@@ -111,8 +111,8 @@ def evaluate(
 
 def _name(model: str) -> str:
     """A Hub id as it is; of a directory its name and the one above, which together tell students apart."""
-    path = Path(model).expanduser()
-    return "/".join(path.resolve().parts[-2:]) if model != STARTER and path.is_dir() else model
+    directory = own_directory(model)
+    return model if directory is None else "/".join(directory.resolve().parts[-2:])
 
 
 def _script(choice: ScriptChoice, data: str, examples: Sequence[Example]) -> Version:

@@ -64,7 +64,7 @@ def export(
     """
     from tinyreader.export import ExportSettings, require_place, usual_tolerance
     from tinyreader.export import export as exported
-    from tinyreader.model_files import STARTER, model_directory
+    from tinyreader.model_files import STARTER, model_directory, own_directory
     from tinyreader.progress import Progress
 
     if calibrate is not None and precision is not ExportPrecision.int8:
@@ -81,7 +81,7 @@ def export(
         model_directory(model), out, settings,
         some_questions(calibrate or data, questions),
         calibrates=calibrate is not None,
-        keep_plan_beside_model=model != STARTER and Path(model).is_dir(),
+        keep_plan_beside_model=own_directory(model) is not None,
         tell=lambda text: progress.show(text, force=True),
     )  # fmt: skip
     _show(report)
