@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -133,6 +133,7 @@ def test_prediction_loss_is_the_divergence(lengths: list[int], temperature: floa
 
 
 @given(lengths_of_windows, seeds)
+@example(lengths=[2], seed=1866)
 @settings(deadline=None, max_examples=30)
 def test_label_loss_is_the_cross_entropy(lengths: list[int], seed: int) -> None:
     """The label loss is the negative log-probability of the labels over the allowed positions, averaged."""
@@ -141,7 +142,7 @@ def test_label_loss_is_the_cross_entropy(lengths: list[int], seed: int) -> None:
     labels = [[(seed + n) % n_tokens for n_tokens in lengths] for n in range(2)]
     start, end = (torch.tensor(x) for x in labels)
     assert float(label_loss(*logits, start, end, allowed)) == pytest.approx(
-        naive_labels(logits, labels, allowed), rel=1e-5
+        naive_labels(logits, labels, allowed), rel=1e-5, abs=1e-6  # fp32: a loss near 0 is a difference of large numbers
     )
 
 
