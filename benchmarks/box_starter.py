@@ -14,11 +14,10 @@ import argparse
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from command import require_files, tinyreader
 from tinyreader.model_files import STARTER_DIRECTORY
 
 TERMS = Path(__file__).parent / "recipes" / "starter-terms.md"
@@ -68,7 +67,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dev", type=Path, required=True)
     parser.add_argument("--everyday", type=Path, default=Path(__file__).parent / "everyday" / "everyday.json")
     parser.add_argument("--work", type=Path, default=Path("runs/box"))
-    return parser.parse_args()
+    options = parser.parse_args()
+    require_files(parser, options.student / "run.json", options.held_out, options.dev, options.everyday)
+    return options
 
 
 def without_folders(value: Any) -> Any:
@@ -78,14 +79,6 @@ def without_folders(value: Any) -> Any:
     if isinstance(value, list):
         return [without_folders(each) for each in value]
     return Path(value).name if isinstance(value, str) and value.startswith("/") else value
-
-
-def tinyreader(*words: Any, may_fail: bool = False) -> None:
-    """Runs the command; with `may_fail`, its exit code may say that the outcome is a failure."""
-    print("tinyreader", *words, flush=True)
-    done = subprocess.run([sys.executable, "-m", "tinyreader", *map(str, words)], check=False, stdout=subprocess.DEVNULL)
-    if done.returncode and not (may_fail and done.returncode == 1):
-        raise SystemExit(done.returncode)
 
 
 if __name__ == "__main__":

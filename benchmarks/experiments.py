@@ -15,18 +15,15 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import subprocess
-import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from command import require_files, tinyreader
 from real_students import interval
+from scored import Scored, differences, read_json, scored
 from tinyreader.data import Example, load_examples
-from tinyreader.metrics import paired_bootstrap, question_scores
 
 HERE = Path(__file__).parent
 BATCH = 32
@@ -81,7 +78,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dev", required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/starter"))
     parser.add_argument("--rate", type=float, default=1e-4, help="learning rate of rows that set none")
-    return parser.parse_args()
+    options = parser.parse_args()
+    require_files(parser, options.dev)
+    return options
 
 
 def read_row(name: str) -> Row:
@@ -159,12 +158,6 @@ def once(work: Path, made: Path, *arguments: str) -> None:
         )
 
 
-def tinyreader(*arguments: str) -> None:
-    """Run the command, which is printed first."""
-    print(shlex.join(["tinyreader", *arguments]), flush=True)
-    subprocess.run([sys.executable, "-m", "tinyreader", *arguments], check=True, stdout=subprocess.DEVNULL)
-
-
 def table(
     rows: list[Row], records: dict[str, dict[str, Any]], options: argparse.Namespace, held_out: list[Example]
 ) -> str:
@@ -177,44 +170,21 @@ def table(
         "| row | held-out F1 | dev EM | dev F1 (95 %) | answerable F1, no-answer off (95 %) | windows | minutes | teacher's |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    kept: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    kept: dict[str, Scored] = {}
     for row in rows:
         record, folder = records[row.name], options.work / row.name
         judged = options.work / f"{row.name}.judged.json"
-        chosen = best(*scores(held_out, judged, odds_file(judged)))
-        f1, odds, impossible = scores(dev, folder / "predictions.json", folder / "null_odds.json")
-        found = record["scores"]
-        at_best = np.where(odds > found["best_f1_thresh"], impossible, f1)
-        kept[row.name] = (at_best, f1[~impossible])
+        chosen = scored(held_out, *read_json(judged, odds_file(judged)))
+        kept[row.name] = mine = scored(dev, *read_json(folder / "predictions.json", folder / "null_odds.json"))
+        f1, answerable = mine.two_ways().values()
         minutes = sum(stage["seconds"] for stage in record["stages"]) / 60
         teachers = (record["teacher_pass_seconds"] + record.get("teacher_pass_seconds_of_others", 0.0)) / 60
         lines.append(
-            f"| {row.name} | {100 * chosen:.1f} | {found['best_exact']:.1f} | {found['best_f1']:.1f} {interval(at_best)} "
-            f"| {found['answered_f1']:.1f} {interval(f1[~impossible])} | {row.windows} "
+            f"| {row.name} | {100 * chosen.at_best(chosen.f1).mean():.1f} | {100 * mine.at_best(mine.exact).mean():.1f} "
+            f"| {100 * f1.mean():.1f} {interval(f1)} | {100 * answerable.mean():.1f} {interval(answerable)} | {row.windows} "
             f"| {minutes:.1f} | {teachers:.1f} |"
         )
-    first = rows[0].name
-    for row in rows[1:]:
-        for what, which in (("F1", 0), ("answerable F1", 1)):
-            gain = paired_bootstrap(kept[row.name][which], kept[first][which])
-            span = f"[{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"
-            lines.append(f"{row.name} - {first}, {what}: {100 * gain.mean:+.2f} {span}")
-    return "\n".join(["", *lines])
-
-
-def scores(examples: list[Example], predictions: Path, odds: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """F1 of each best answer (0 to 1), null odds, and whether there is no answer, each [n]."""
-    answers, null = (json.loads(path.read_text("utf-8")) for path in (predictions, odds))
-    f1 = np.array([question_scores(e, answers[e.id])[1] for e in examples])
-    return f1, np.array([null[e.id] for e in examples]), np.array([e.is_impossible for e in examples])
-
-
-def best(f1: np.ndarray, odds: np.ndarray, impossible: np.ndarray) -> float:
-    """The best F1 (0 to 1) of any threshold: the questions of the lowest odds are answered, the others left out."""
-    order = np.argsort(odds, kind="stable")
-    answered = np.concatenate([[0.0], np.cumsum(f1[order])])
-    left_out = np.concatenate([np.cumsum(impossible[order][::-1])[::-1], [0]])
-    return float(np.max(answered + left_out)) / len(f1)
+    return "\n".join(["", *lines, *differences(kept, rows[0].name)])
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from tiny_models import FAMILIES, write_reader
 from tinyreader.data import Answer, Example, fingerprint, load_examples, write_squad
 from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.recipe import Recipe, make_recipe
-from tinyreader.distil.run import _teacher_seconds, run_recipe
+from tinyreader.distil.record import teacher_seconds
+from tinyreader.distil.run import run_recipe
 from tinyreader.errors import DataError, ModelError, RunError, SettingsError, TinyreaderError
 from tinyreader.files import exclusive
 from tinyreader.models import load_reader
@@ -708,4 +709,4 @@ def test_seconds_of_teachers_are_told_apart() -> None:
         {"event": "teacher_found", "outputs": "c", "seconds": 4.0},
         {"event": "step"},
     ]
-    assert _teacher_seconds(lines) == (6.0, 6.0)
+    assert teacher_seconds(lines) == (6.0, 6.0)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,7 @@ from tinyreader.distil.said_before import (
     SaidBefore,
     Speaker,
     Taken,
+    by_source,
     finished_passes,
     write_keys,
 )
@@ -172,7 +173,7 @@ def _fill(
         if on_kept is not None and done > kept:
             on_kept(sum(len(b) for b in batches[kept:done]) - sum(each.windows for each in taken), now - since)
         if on_taken is not None:
-            for each in taken:
+            for each in by_source(taken):
                 on_taken(each)
         kept, since, taken = done, now, []
 
@@ -277,24 +278,21 @@ class _Pass:
 
     def progress(self) -> tuple[int, float]:
         """How many batches an earlier pass of this identity has left whole on disk, and the seconds they took."""
-        try:
-            state = json.loads((self.folder / STATE).read_text())
-            whole = state["identity"] == self.identity and (self.folder / LOGITS).stat().st_size == self.size
-            return (int(state["batches"]), float(state.get("seconds", 0.0))) if whole else (0, 0.0)
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0, 0.0
+        state = self._state()
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            if state["identity"] == self.identity and (self.folder / LOGITS).stat().st_size == self.size:
+                return int(state["batches"]), float(state.get("seconds", 0.0))
+        return 0, 0.0
 
     def donors(self) -> list[str]:
         """The passes that this one takes windows from, as it noted when it began."""
-        try:
-            return [str(name) for name in json.loads((self.folder / STATE).read_text()).get("donors", [])]
-        except (OSError, ValueError, AttributeError, TypeError):
-            return []
+        donors = self._state().get("donors", [])
+        return [str(name) for name in donors] if isinstance(donors, list) else []
 
     def sign(self, speaker: str) -> None:
         """Says on disk whose words these are, where an earlier version did not."""
-        state = json.loads((self.folder / STATE).read_text())
-        if "speaker" not in state and os.access(self.folder, os.W_OK):
+        state = self._state()
+        if state and "speaker" not in state and os.access(self.folder, os.W_OK):
             with atomic_path(self.folder / STATE) as path:
                 path.write_text(json.dumps({**state, "speaker": speaker}))
 
@@ -322,6 +320,14 @@ class _Pass:
         with atomic_path(self.folder / STATE) as path:
             state = {"identity": self.identity, "batches": batches, "seconds": round(seconds, 3)}
             path.write_text(json.dumps({**state, "speaker": speaker, "donors": donors}))
+
+    def _state(self) -> dict[str, Any]:
+        """The note of how far the pass is; empty where there is none, or a damaged one."""
+        try:
+            state = json.loads((self.folder / STATE).read_text())
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) else {}
 
 
 def _identity(identity: str, batches: list[npt.NDArray[np.int64]]) -> str:

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from accelerate import Accelerator
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from tinyreader.data import fingerprint
@@ -40,6 +39,7 @@ from tinyreader.distil.prepare import (
 )
 from tinyreader.distil.provenance import Identity, environment, note_run, require_same_run, require_trackers
 from tinyreader.distil.recipe import Recipe, StageSettings
+from tinyreader.distil.record import keep_predictions, read_object, save_student, teacher_seconds
 from tinyreader.distil.runlog import RunLog
 from tinyreader.distil.students import build_student
 from tinyreader.distil.teachers import (
@@ -53,7 +53,7 @@ from tinyreader.distil.teachers import (
 from tinyreader.errors import RunError, SettingsError
 from tinyreader.files import atomic_path, digest, exclusive
 from tinyreader.model_files import hash_of
-from tinyreader.models import load_reader, max_tokens, model_fingerprint, save_reader
+from tinyreader.models import load_reader, max_tokens, model_fingerprint
 from tinyreader.progress import Progress, StopSwitch, duration, stop_signals
 from tinyreader.windows import Windower
 
@@ -234,7 +234,7 @@ class _Run:
         folder.mkdir(parents=True, exist_ok=True)
         final, done = folder / "weights.safetensors", folder / "done.json"
         if done.exists():
-            outcome = _read_object(done)
+            outcome = read_object(done)
             if final.exists() and digest(final) == outcome.get("digest"):
                 self.progress.say(f"stage {stage.name!r} is done already ({outcome['steps']:,} steps)")
                 return final, outcome
@@ -310,8 +310,9 @@ class _Run:
             network = Network(copy.deepcopy(model), precision=self.identity.precision, device=self.device)
             measured = self._evaluate(network)
             scores = measured.scores
-            self._keep_predictions(measured)
-        own, others = _teacher_seconds(self.log.read())
+            if self.accelerator.is_main_process:
+                keep_predictions(measured, self.out)
+        own, others = teacher_seconds(self.log.read())
         record = {
             "recipe": self.recipe.resolved(), "identity": asdict(self.identity), "environment": environment(self.device),
             "data": self._data_facts(),
@@ -322,7 +323,7 @@ class _Run:
         if others:
             record["teacher_pass_seconds_of_others"] = others
         if self.accelerator.is_main_process:
-            self._save(model, target, record)
+            save_student(model, self.student.tokenizer, target, record)
             self.log.write("done", scores=scores)
         self.accelerator.wait_for_everyone()
         return RunResult(target, scores, record)
@@ -337,60 +338,6 @@ class _Run:
         rewritten = {name: facts | {"windows": windows[self.sources[name]]} for name, facts in self.rewritten.items()}
         dev = {"name": r.dev, "split": r.dev_split, "questions": len(self.dev), "fingerprint": fingerprint(self.dev)}
         return {"training": training, "rewritten": rewritten, "dev": dev if self.dev else None}
-
-    def _save(self, model: Any, target: Path, record: dict[str, Any]) -> None:
-        """Puts the student and its record into `target`; where it is there already, only what was measured is new.
-
-        What somebody laid beside the student since then, such as a card, stays.
-        """
-        earlier = _read_object(target / "run.json")
-        if earlier and _holds(target, model):
-            record |= {key: earlier[key] for key in ("environment", "finished") if key in earlier}
-            with atomic_path(target / "run.json") as path:
-                path.write_text(json.dumps(record, indent=2), encoding="utf-8")
-        else:
-            save_reader(model, self.student.tokenizer, target, extra={"run.json": json.dumps(record, indent=2)})
-
-    def _keep_predictions(self, measured: Evaluation) -> None:
-        """Leaves what the scores were computed from: `tinyreader score` on these files gives them again."""
-        if not self.accelerator.is_main_process:
-            return
-        found = measured.predictions
-        for name, content in (
-            ("predictions.json", {p.id: p.text for p in found}),
-            ("null_odds.json", {p.id: p.null_odds for p in found}),
-        ):
-            with atomic_path(self.out / name) as path:
-                path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-
-
-def _teacher_seconds(lines: list[dict[str, Any]]) -> tuple[float, float]:
-    """The seconds of this run's passes of teachers, and those that others spent on outputs that it shares."""
-    of = {event: [x for x in lines if x["event"] == event] for event in ("teacher", "teacher_found", "teacher_taken")}
-    mine = {x["outputs"] for x in of["teacher"]}
-    shared = of["teacher_found"] + [x for x in of["teacher_taken"] if x["source"] not in mine]
-    own, others = (round(sum(x["seconds"] for x in some), 3) for some in (of["teacher"], shared))
-    return own, others
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; an empty one where there is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _holds(directory: Path, model: Any) -> bool:
-    """Whether a reader's directory is whole and its weights are those of `model`."""
-    try:
-        saved = load_file(directory / "model.safetensors")
-    except (OSError, SafetensorError):
-        return False
-    own = model.state_dict()
-    same = saved.keys() == own.keys() and all(torch.equal(tensor, own[name]) for name, tensor in saved.items())
-    return same and all((directory / name).is_file() for name in ("config.json", "tokenizer.json", "tokenizer_config.json"))
 
 
 def _load_student(model: Any, weights: Path) -> None:

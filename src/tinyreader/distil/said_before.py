@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +58,15 @@ class Taken:
     seconds: float
 
 
+def by_source(parts: Iterable[Taken]) -> list[Taken]:
+    """The parts added up, one for each source."""
+    sums: dict[str, Taken] = {}
+    for part in parts:
+        so_far = sums.get(part.source, Taken(part.source, 0, 0.0))
+        sums[part.source] = Taken(part.source, so_far.windows + part.windows, so_far.seconds + part.seconds)
+    return list(sums.values())
+
+
 class SaidBefore:
     """Answers from finished passes where they have them; remembers what it took."""
 
@@ -91,9 +99,7 @@ class SaidBefore:
     def counted(self) -> list[Taken]:
         """What was taken since the last call, by source."""
         taken, self._taken = self._taken, []
-        sources = {finished.name: finished for finished in taken}
-        counts = Counter(finished.name for finished in taken)
-        return [Taken(name, n, n * sources[name].seconds) for name, n in counts.items()]
+        return by_source(Taken(finished.name, 1, finished.seconds) for finished in taken)
 
     def _take(self, row: int) -> FloatArray | None:
         place = self._places.get(row)
