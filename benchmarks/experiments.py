@@ -22,7 +22,7 @@ from typing import Any
 
 from command import require_files, tinyreader
 from real_students import interval
-from scored import Scored, differences, read_json, scored
+from scored import Scored, differences, minutes, read_json, scored
 from tinyreader.data import Example, load_examples
 
 HERE = Path(__file__).parent
@@ -177,12 +177,11 @@ def table(
         chosen = scored(held_out, *read_json(judged, odds_file(judged)))
         kept[row.name] = mine = scored(dev, *read_json(folder / "predictions.json", folder / "null_odds.json"))
         f1, answerable = mine.two_ways().values()
-        minutes = sum(stage["seconds"] for stage in record["stages"]) / 60
-        teachers = (record["teacher_pass_seconds"] + record.get("teacher_pass_seconds_of_others", 0.0)) / 60
+        training, teachers = minutes(record)
         lines.append(
             f"| {row.name} | {100 * chosen.at_best(chosen.f1).mean():.1f} | {100 * mine.at_best(mine.exact).mean():.1f} "
             f"| {100 * f1.mean():.1f} {interval(f1)} | {100 * answerable.mean():.1f} {interval(answerable)} | {row.windows} "
-            f"| {minutes:.1f} | {teachers:.1f} |"
+            f"| {training:.1f} | {teachers:.1f} |"
         )
     return "\n".join(["", *lines, *differences(kept, rows[0].name)])
 

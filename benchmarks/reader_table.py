@@ -25,7 +25,7 @@ from safetensors.numpy import load_file
 
 from command import require_files
 from real_students import interval
-from scored import Scored, differences, read_json, scored
+from scored import Scored, differences, minutes, read_json, scored
 from tinyreader import Reader
 from tinyreader.data import Example, load_examples
 from tinyreader.model_files import model_directory
@@ -155,9 +155,8 @@ def effort(record: dict[str, Any]) -> str:
     if "stages" not in record:
         return "| | "
     windows = sum(stage["windows"] for stage in record["stages"])
-    minutes = sum(stage["seconds"] for stage in record["stages"]) / 60
-    teachers = (record["teacher_pass_seconds"] + record.get("teacher_pass_seconds_of_others", 0.0)) / 60
-    return f"{windows:,} | {minutes:.1f} | {teachers:.1f}"
+    training, teachers = minutes(record)
+    return f"{windows:,} | {training:.1f} | {teachers:.1f}"
 
 
 if __name__ == "__main__":

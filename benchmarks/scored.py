@@ -57,6 +57,12 @@ def read_json(*paths: Path) -> list[dict[str, Any]]:
     return [dict(json.loads(path.read_text("utf-8"))) for path in paths]
 
 
+def minutes(record: Mapping[str, Any]) -> tuple[float, float]:
+    """What a run took to train, and its teachers for all windows that they read for it, whoever asked them."""
+    teachers = record["teacher_pass_seconds"] + record.get("teacher_pass_seconds_of_others", 0.0)
+    return sum(stage["seconds"] for stage in record["stages"]) / 60, teachers / 60
+
+
 def differences(kept: Mapping[str, Scored], base: str) -> Iterator[str]:
     """A line for each other reader and each of the two ways: how much more it scores than the base, with its interval."""
     for name, mine in kept.items():
