@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tinyreader.data.hub import looks_like_hub_id
+
 
 def tinyreader(*words: Any, may_fail: bool = False) -> None:
     """Runs the command; with `may_fail`, its exit code may say that the outcome is a failure."""
@@ -19,7 +21,7 @@ def tinyreader(*words: Any, may_fail: bool = False) -> None:
 
 
 def require_files(parser: Any, *paths: str | Path | None) -> None:
-    """Ends the script with one line where a file or directory that it was given is not there."""
+    """Ends the script with one line where a file that it was given is not there; data sets of the Hub are not looked for."""
     for path in paths:
-        if path is not None and not Path(path).exists():
+        if path is not None and not Path(path).exists() and not looks_like_hub_id(str(path)):
             parser.error(f"{path} does not exist")

@@ -4,69 +4,77 @@
         teacher=DIR six-labels six-prediction starter int8=starter@int8
 
 A word is a row that experiments.py has finished in WORK, a reader (directory or Hub id), or NAME=READER; @int8, @bf16 or @fp32
-sets the precision of its arithmetic. The first is the one that others are compared with, in general their teacher. F1 is at the
-best threshold for each reader on this data, which is no threshold anybody knows beforehand but the same favour to all;
+behind it sets the precision of its arithmetic. The first is the one that others are compared with, in general their teacher.
+Rows are scored by the predictions that their runs left; other readers, and rows with a precision, read the data once, and what
+they said is kept in WORK/read. F1 is at the best threshold for each reader on this data, which nobody knows beforehand;
 "answerable" is that of answerable questions with no-answer off. Time is that of the same questions in bulk, as a user reads
-them, in rounds that take turns, as a share of the first reader's: the median of the rounds. Below the table stand differences
-to the second reader.
+them, in rounds that take turns, as a share of the first reader's: the median of the rounds. The teacher's minutes are those of
+its passes over all windows of a row's data; what an intermediate stage asks it is among the minutes of training. Below the
+table stand differences to the second reader.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import math
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from safetensors.numpy import load_file
-
 from command import require_files
 from real_students import interval
 from scored import Scored, differences, minutes, read_json, scored
 from tinyreader import Reader
-from tinyreader.data import Example, load_examples
-from tinyreader.model_files import model_directory
+from tinyreader.data import Example, fingerprint, load_examples
+from tinyreader.errors import TinyreaderError
+from tinyreader.files import atomic_path
+from tinyreader.model_files import STARTER, model_directory
 from tinyreader.report.reading import read_examples
 
 WARM_UP = 64
+WORD = re.compile(r"(?:(?P<name>[^=/]+)=)?(?P<model>.+?)(?:@(?P<precision>int8|bf16|fp32))?")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A reader of the table: the name it has there, where it is, its arithmetic, and the row that made it, if one did."""
+    """A reader of the table: the name it has there, its directory, its arithmetic, and the row that made it, if one did."""
 
     name: str
-    model: str
+    directory: Path
     precision: str
     row: Path | None
 
     @property
     def record(self) -> dict[str, Any]:
         """The record of the run that made it; empty where there is none."""
-        path = model_directory(self.model) / "run.json"
+        path = self.directory / "run.json"
         return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
 
     @property
-    def weights(self) -> list[Path]:
-        """The files of its weights."""
-        return sorted(model_directory(self.model).glob("*.safetensors"))
+    def size(self) -> str:
+        """Megabytes of its weights; empty where they are in other files than safetensors."""
+        n = sum(path.stat().st_size for path in weights(self.directory))
+        return f"{n / 1e6:.1f}" if n else ""
 
     def open(self) -> Reader:
         """The reader, ready to read."""
-        return Reader.from_pretrained(self.model, precision=self.precision)  # type: ignore[arg-type]
+        return Reader.from_pretrained(self.directory, precision=self.precision)  # type: ignore[arg-type]
 
 
 def main() -> None:
     options = arguments()
-    dev = load_examples(options.dev)
-    subjects = [subject(word, options.work) for word in options.readers]
-    kept = {each.name: read_or_found(each, dev) for each in subjects}
+    dev, subjects = load_examples(options.dev), options.subjects
+    facts = {each.name: (parameters(each), each.size) for each in subjects}
+    kept = {each.name: read_or_found(each, dev, options.work / "read") for each in subjects}
     shares = time_shares(subjects, dev, options.questions, options.rounds) if options.rounds else {}
     students = {each.name: kept[each.name] for each in subjects[1:]}
-    print("\n".join([*table(subjects, kept, shares), "", *differences(students, subjects[min(1, len(subjects) - 1)].name)]))
+    baseline = subjects[min(1, len(subjects) - 1)].name
+    print("\n".join([*table(subjects, facts, kept, shares), "", *differences(students, baseline)]))
 
 
 def arguments() -> argparse.Namespace:
@@ -77,27 +85,50 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--questions", type=int, default=400, help="so many questions of the data are timed")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of timing; 0 for none")
     options = parser.parse_args()
-    require_files(parser, options.dev, options.work)
+    require_files(parser, options.dev)
+    if options.questions < 1 or options.rounds < 0:
+        parser.error("--questions is 1 or more, --rounds 0 or more")
+    try:
+        options.subjects = [subject(word, options.work) for word in options.readers]
+    except TinyreaderError as error:
+        parser.error(f"{error} (rows that are finished lie in --work, which is {options.work})")
+    names = [each.name for each in options.subjects]
+    if len(set(names)) < len(names):
+        parser.error(f"two readers have one name: {', '.join(names)}; give each its own, as NAME=READER")
     return options
 
 
 def subject(word: str, work: Path) -> Subject:
-    """The reader that a word of the command line names."""
-    name, _, model = word.rpartition("=")
-    model, _, precision = model.partition("@")
-    row = work / model
-    made_here = (row / "student" / "run.json").exists()
-    return Subject(name or word, str(row / "student") if made_here else model, precision or "auto", row if made_here else None)
+    """The reader that a word of the command line names; raises `ModelError` where there is none."""
+    if Path(word).is_dir():
+        return Subject(word, Path(word), "auto", None)
+    parts = WORD.fullmatch(word)
+    name, model, precision = parts.group("name", "model", "precision") if parts else (None, word, None)
+    row = work / model if model != STARTER and (work / model / "student" / "run.json").exists() else None
+    return Subject(name or word, row / "student" if row else model_directory(model), precision or "auto", row)
 
 
-def read_or_found(each: Subject, dev: list[Example]) -> Scored:
-    """What the reader scores: by the predictions that its run left for this data, else by reading all of it now."""
-    if each.row is not None:
+def read_or_found(each: Subject, dev: list[Example], folder: Path) -> Scored:
+    """What the reader scores: by predictions of its run for this data, or of an earlier call in `folder`; else by reading."""
+    if each.row is not None and each.precision == "auto":
         answers, odds = read_json(each.row / "predictions.json", each.row / "null_odds.json")
         if answers.keys() == {example.id for example in dev}:
             return scored(dev, answers, odds)
-    found = read_examples(each.open(), dev)
-    return scored(dev, {read.id: read.text for read in found}, {read.id: read.null_odds for read in found})
+    path = folder / f"{key_of(each, dev)}.json"
+    if not path.exists():
+        found = read_examples(each.open(), dev)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as partial:
+            partial.write_text(json.dumps({read.id: [read.text, read.null_odds] for read in found}), "utf-8")
+    said = read_json(path)[0]
+    return scored(dev, {name: text for name, (text, _) in said.items()}, {name: odds for name, (_, odds) in said.items()})
+
+
+def key_of(each: Subject, dev: list[Example]) -> str:
+    """What fixes a reader's answers: its files, the precision that is picked here, the data."""
+    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(each.directory.iterdir())]
+    parts = [str(each.directory.resolve()), files, each.open().precision, fingerprint(dev)]
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 
 def time_shares(subjects: list[Subject], dev: list[Example], n: int, rounds: int) -> dict[str, tuple[float, float]]:
@@ -120,8 +151,10 @@ def time_shares(subjects: list[Subject], dev: list[Example], n: int, rounds: int
     }
 
 
-def table(subjects: list[Subject], kept: dict[str, Scored], shares: dict[str, tuple[float, float]]) -> list[str]:
-    """The lines of a Markdown table."""
+def table(
+    subjects: list[Subject], facts: dict[str, tuple[str, str]], kept: dict[str, Scored], shares: dict[str, tuple[float, float]]
+) -> list[str]:
+    """The lines of a Markdown table; `facts` are parameters and size."""
     whole, found = (values.mean() for values in kept[subjects[0].name].two_ways().values())
     lines = [
         "| reader | parameters | weights, MB | questions/s | time, share | EM | F1 (95 %) | kept "
@@ -132,26 +165,38 @@ def table(subjects: list[Subject], kept: dict[str, Scored], shares: dict[str, tu
         mine, record = kept[each.name], each.record
         f1, answerable = mine.two_ways().values()
         speed = shares.get(each.name)
-        size = sum(path.stat().st_size for path in each.weights) / 1e6
         timed = "| " if speed is None else f"{speed[0]:.0f} | {speed[1]:.3f}"
         lines.append(
-            f"| {each.name} | {parameters(each)} | {size:.1f} | {timed} "
+            f"| {each.name} | {' | '.join(facts[each.name])} | {timed} "
             f"| {100 * mine.at_best(mine.exact).mean():.1f} | {100 * f1.mean():.1f} {interval(f1)} | {f1.mean() / whole:.1%} "
             f"| {100 * answerable.mean():.1f} {interval(answerable)} | {answerable.mean() / found:.1%} | {effort(record)} |"
         )
     return lines
 
 
+def weights(directory: Path) -> list[Path]:
+    """The files of a reader's weights that are safetensors."""
+    return sorted(directory.glob("*.safetensors"))
+
+
 def parameters(each: Subject) -> str:
-    """Millions of parameters, as the run counted them; where no run did, of all that is in the files of weights."""
+    """Millions of parameters, as the run counted them, else of the files of weights; empty where these cannot be counted."""
     n = each.record.get("student", {}).get("parameters")
     if n is None:
-        n = sum(tensor.size for path in each.weights for tensor in load_file(path).values())
-    return f"{n / 1e6:.1f} M"
+        shapes = {name: shape for path in weights(each.directory) for name, shape in shapes_in(path).items()}
+        n = sum(math.prod(shape) for name, shape in shapes.items() if not name.endswith(".scale"))
+    return f"{n / 1e6:.1f} M" if n else ""
+
+
+def shapes_in(path: Path) -> dict[str, list[int]]:
+    """The shape of each tensor of a safetensors file, whose header is JSON behind its length in eight bytes."""
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
 
 
 def effort(record: dict[str, Any]) -> str:
-    """Windows seen in all, minutes of training, and minutes that teachers took for them, whoever asked them."""
+    """Windows seen in all, minutes of training, and minutes of the teachers' passes over the data, whoever asked for them."""
     if "stages" not in record:
         return "| | "
     windows = sum(stage["windows"] for stage in record["stages"])

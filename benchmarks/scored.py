@@ -46,9 +46,13 @@ class Scored:
 
 
 def scored(examples: Sequence[Example], answers: Mapping[str, str], odds: Mapping[str, float]) -> Scored:
-    """The scores of best answers, given or not, and their null odds, by question id."""
+    """The scores of best answers, given or not, and their null odds, by question id.
+
+    As in the official script, any answer is wrong where there is none, also one that normalises to nothing.
+    """
     both = np.array([question_scores(example, answers[example.id]) for example in examples], dtype=float).reshape(-1, 2)
     impossible = np.array([example.is_impossible for example in examples], dtype=bool)
+    both[impossible & np.array([answers[example.id] != "" for example in examples], dtype=bool)] = 0.0
     return Scored(both[:, 0], both[:, 1], np.array([odds[example.id] for example in examples]), impossible)
 
 
@@ -58,7 +62,7 @@ def read_json(*paths: Path) -> list[dict[str, Any]]:
 
 
 def minutes(record: Mapping[str, Any]) -> tuple[float, float]:
-    """What a run took to train, and its teachers for all windows that they read for it, whoever asked them."""
+    """What a run took to train, and its teachers for their passes over its data, whoever asked for them."""
     teachers = record["teacher_pass_seconds"] + record.get("teacher_pass_seconds_of_others", 0.0)
     return sum(stage["seconds"] for stage in record["stages"]) / 60, teachers / 60
 

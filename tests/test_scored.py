@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from scored import Scored, differences, scored  # a module of a folder that is no package
 from tinyreader.data import Answer, Example
+from tinyreader.metrics import score_v2
 
 questions = st.lists(st.tuples(st.floats(0, 1), st.integers(-50, 50), st.booleans()), min_size=1, max_size=30)
 
@@ -25,6 +26,23 @@ def test_no_threshold_gives_more(drawn: list[tuple[float, int, bool]]) -> None:
     mine = Scored(f1, f1, odds, impossible)
     of_all = [np.where(odds <= threshold, f1, impossible).mean() for threshold in [-1e9, *odds]]
     assert mine.at_best(f1).mean() == pytest.approx(max(of_all))
+
+
+words = st.sampled_from(["1931", "The bridge", "bridge", "opened in", ".", "the", ""])
+
+
+@given(st.lists(st.tuples(words, st.integers(-5, 5), st.booleans()), min_size=1, max_size=12))
+def test_the_best_is_that_of_the_official_script(drawn: list[tuple[str, int, bool]]) -> None:
+    context = "The bridge was opened in 1931."
+    examples = [
+        Example(str(n), "When?", context, () if impossible else (Answer("1931", 25),))
+        for n, (_, _, impossible) in enumerate(drawn)
+    ]
+    answers = {str(n): answer for n, (answer, _, _) in enumerate(drawn)}
+    odds = {str(n): odd + n / 100 for n, (_, odd, _) in enumerate(drawn)}
+    official, mine = score_v2(examples, answers, odds, 0.0), scored(examples, answers, odds)
+    assert 100 * mine.at_best(mine.f1).mean() == pytest.approx(official["best_f1"])
+    assert 100 * mine.at_best(mine.exact).mean() == pytest.approx(official["best_exact"])
 
 
 def test_scores_and_differences() -> None:
