@@ -36,6 +36,7 @@ class Converter:
         while not self._places.acquire(timeout=_LOOK_S):
             ticket.check()
         try:
+            ticket.check()  # the place may have come after the end
             answer = self._answer(raw, name, ticket)
         finally:
             self._places.release()
