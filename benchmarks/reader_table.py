@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import re
 import time
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from tinyreader.data import Example, fingerprint, load_examples
 from tinyreader.errors import TinyreaderError
 from tinyreader.files import atomic_path
 from tinyreader.model_files import STARTER, model_directory
+from tinyreader.report.machine import parameters
 from tinyreader.report.reading import read_examples
 
 WARM_UP = 64
@@ -56,9 +56,15 @@ class Subject:
         return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
 
     @property
+    def parameters(self) -> str:
+        """Millions of parameters; empty where its weights are in other files than safetensors."""
+        n = parameters(self.directory)
+        return f"{n / 1e6:.1f} M" if n else ""
+
+    @property
     def size(self) -> str:
         """Megabytes of its weights; empty where they are in other files than safetensors."""
-        n = sum(path.stat().st_size for path in weights(self.directory))
+        n = sum(path.stat().st_size for path in self.directory.glob("*.safetensors"))
         return f"{n / 1e6:.1f}" if n else ""
 
     def open(self) -> Reader:
@@ -69,7 +75,7 @@ class Subject:
 def main() -> None:
     options = arguments()
     dev, subjects = load_examples(options.dev), options.subjects
-    facts = {each.name: (parameters(each), each.size) for each in subjects}
+    facts = {each.name: (each.parameters, each.size) for each in subjects}
     kept = {each.name: read_or_found(each, dev, options.work / "read") for each in subjects}
     shares = time_shares(subjects, dev, options.questions, options.rounds) if options.rounds else {}
     students = {each.name: kept[each.name] for each in subjects[1:]}
@@ -114,9 +120,10 @@ def read_or_found(each: Subject, dev: list[Example], folder: Path) -> Scored:
         answers, odds = read_json(each.row / "predictions.json", each.row / "null_odds.json")
         if answers.keys() == {example.id for example in dev}:
             return scored(dev, answers, odds)
-    path = folder / f"{key_of(each, dev)}.json"
+    reader = each.open()
+    path = folder / f"{key_of(each, reader.precision, dev)}.json"
     if not path.exists():
-        found = read_examples(each.open(), dev)
+        found = read_examples(reader, dev)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as partial:
             partial.write_text(json.dumps({read.id: [read.text, read.null_odds] for read in found}), "utf-8")
@@ -124,10 +131,10 @@ def read_or_found(each: Subject, dev: list[Example], folder: Path) -> Scored:
     return scored(dev, {name: text for name, (text, _) in said.items()}, {name: odds for name, (_, odds) in said.items()})
 
 
-def key_of(each: Subject, dev: list[Example]) -> str:
-    """What fixes a reader's answers: its files, the precision that is picked here, the data."""
+def key_of(each: Subject, precision: str, dev: list[Example]) -> str:
+    """What fixes a reader's answers: its files, the precision that was picked here, the data."""
     files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(each.directory.iterdir())]
-    parts = [str(each.directory.resolve()), files, each.open().precision, fingerprint(dev)]
+    parts = [str(each.directory.resolve()), files, precision, fingerprint(dev)]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 
@@ -172,27 +179,6 @@ def table(
             f"| {100 * answerable.mean():.1f} {interval(answerable)} | {answerable.mean() / found:.1%} | {effort(record)} |"
         )
     return lines
-
-
-def weights(directory: Path) -> list[Path]:
-    """The files of a reader's weights that are safetensors."""
-    return sorted(directory.glob("*.safetensors"))
-
-
-def parameters(each: Subject) -> str:
-    """Millions of parameters, as the run counted them, else of the files of weights; empty where these cannot be counted."""
-    n = each.record.get("student", {}).get("parameters")
-    if n is None:
-        shapes = {name: shape for path in weights(each.directory) for name, shape in shapes_in(path).items()}
-        n = sum(math.prod(shape) for name, shape in shapes.items() if not name.endswith(".scale"))
-    return f"{n / 1e6:.1f} M" if n else ""
-
-
-def shapes_in(path: Path) -> dict[str, list[int]]:
-    """The shape of each tensor of a safetensors file, whose header is JSON behind its length in eight bytes."""
-    with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
 
 
 def effort(record: dict[str, Any]) -> str:

@@ -69,8 +69,9 @@ def minutes(record: Mapping[str, Any]) -> tuple[float, float]:
 
 def differences(kept: Mapping[str, Scored], base: str) -> Iterator[str]:
     """A line for each other reader and each of the two ways: how much more it scores than the base, with its interval."""
+    theirs = kept[base].two_ways()
     for name, mine in kept.items():
         if name != base:
             for what, values in mine.two_ways().items():
-                gain = paired_bootstrap(values, kept[base].two_ways()[what])
+                gain = paired_bootstrap(values, theirs[what])
                 yield f"{name} - {base}, {what}: {100 * gain.mean:+.2f} [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"

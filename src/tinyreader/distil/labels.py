@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,7 @@ from tinyreader.distil.said_before import (
     write_keys,
 )
 from tinyreader.errors import RunError
-from tinyreader.files import alone, atomic_path, sweep, sync
+from tinyreader.files import alone, atomic_path, read_object, sweep, sync
 from tinyreader.runtimes import Runtime
 
 Rows = npt.NDArray[np.int64]
@@ -278,7 +278,7 @@ class _Pass:
 
     def progress(self) -> tuple[int, float]:
         """How many batches an earlier pass of this identity has left whole on disk, and the seconds they took."""
-        state = self._state()
+        state = read_object(self.folder / STATE)
         with suppress(OSError, ValueError, KeyError, TypeError):
             if state["identity"] == self.identity and (self.folder / LOGITS).stat().st_size == self.size:
                 return int(state["batches"]), float(state.get("seconds", 0.0))
@@ -286,12 +286,12 @@ class _Pass:
 
     def donors(self) -> list[str]:
         """The passes that this one takes windows from, as it noted when it began."""
-        donors = self._state().get("donors", [])
+        donors = read_object(self.folder / STATE).get("donors", [])
         return [str(name) for name in donors] if isinstance(donors, list) else []
 
     def sign(self, speaker: str) -> None:
         """Says on disk whose words these are, where an earlier version did not."""
-        state = self._state()
+        state = read_object(self.folder / STATE)
         if state and "speaker" not in state and os.access(self.folder, os.W_OK):
             with atomic_path(self.folder / STATE) as path:
                 path.write_text(json.dumps({**state, "speaker": speaker}))
@@ -320,14 +320,6 @@ class _Pass:
         with atomic_path(self.folder / STATE) as path:
             state = {"identity": self.identity, "batches": batches, "seconds": round(seconds, 3)}
             path.write_text(json.dumps({**state, "speaker": speaker, "donors": donors}))
-
-    def _state(self) -> dict[str, Any]:
-        """The note of how far the pass is; empty where there is none, or a damaged one."""
-        try:
-            state = json.loads((self.folder / STATE).read_text())
-        except (OSError, ValueError):
-            return {}
-        return state if isinstance(state, dict) else {}
 
 
 def _identity(identity: str, batches: list[npt.NDArray[np.int64]]) -> str:

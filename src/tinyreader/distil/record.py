@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from tinyreader.distil.evaluate import Evaluation
-from tinyreader.files import atomic_path
+from tinyreader.files import atomic_path, read_object
 from tinyreader.models import save_reader
 
 _RECORD = "run.json"
@@ -49,15 +49,6 @@ def keep_predictions(measured: Evaluation, out: Path) -> None:
     ):
         with atomic_path(out / name) as path:
             path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; an empty one where there is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _holds(directory: Path, model: Any) -> bool:

@@ -39,7 +39,7 @@ from tinyreader.distil.prepare import (
 )
 from tinyreader.distil.provenance import Identity, environment, note_run, require_same_run, require_trackers
 from tinyreader.distil.recipe import Recipe, StageSettings
-from tinyreader.distil.record import keep_predictions, read_object, save_student, teacher_seconds
+from tinyreader.distil.record import keep_predictions, save_student, teacher_seconds
 from tinyreader.distil.runlog import RunLog
 from tinyreader.distil.students import build_student
 from tinyreader.distil.teachers import (
@@ -51,7 +51,7 @@ from tinyreader.distil.teachers import (
     load_teachers,
 )
 from tinyreader.errors import RunError, SettingsError
-from tinyreader.files import atomic_path, digest, exclusive
+from tinyreader.files import atomic_path, digest, exclusive, read_object
 from tinyreader.model_files import hash_of
 from tinyreader.models import load_reader, max_tokens, model_fingerprint
 from tinyreader.progress import Progress, StopSwitch, duration, stop_signals

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.pairs import PairStore
-from tinyreader.files import atomic_path
+from tinyreader.files import atomic_path, read_object
 
 Rows = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
@@ -134,15 +134,8 @@ def _heads(keys: bytes) -> npt.NDArray[np.uint64]:
 
 def finished_passes(parent: Path, speaker: Speaker) -> list[str]:
     """The names of the folders in `parent` that hold finished passes of that speaker."""
-    found = []
-    for keys in sorted(parent.glob(f"*/{KEYS}")):
-        try:
-            state = json.loads((keys.parent / STATE).read_text())
-        except (OSError, ValueError):
-            continue
-        if isinstance(state, dict) and state.get("speaker") == speaker.identity:
-            found.append(keys.parent.name)
-    return found
+    folders = [keys.parent for keys in sorted(parent.glob(f"*/{KEYS}"))]
+    return [folder.name for folder in folders if read_object(folder / STATE).get("speaker") == speaker.identity]
 
 
 def write_keys(folder: Path, store: FeatureStore, rows: Rows, speaker: Speaker) -> None:
