@@ -15,9 +15,9 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 from command import require_files, tinyreader
+from keep_logs import without_folders
 from tinyreader.model_files import STARTER_DIRECTORY
 
 TERMS = Path(__file__).parent / "recipes" / "starter-terms.md"
@@ -70,15 +70,6 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     require_files(parser, options.student / "run.json", options.held_out, options.dev, options.everyday)
     return options
-
-
-def without_folders(value: Any) -> Any:
-    """The record with names of files in place of paths on this machine."""
-    if isinstance(value, dict):
-        return {without_folders(key): without_folders(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [without_folders(each) for each in value]
-    return Path(value).name if isinstance(value, str) and value.startswith("/") else value
 
 
 if __name__ == "__main__":

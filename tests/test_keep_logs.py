@@ -1,0 +1,71 @@
+"""The logs of experiments that are committed: short, whole at the ends of stages, and without this machine's paths."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import keep_logs
+
+
+def step(number: int, of: int, stage: str = "prediction") -> dict[str, object]:
+    return {"event": "step", "stage": stage, "step": number, "of": of, "loss": 1.23456789, "time": 1795672164.802}
+
+
+def test_of_many_steps_few_are_kept_and_each_stages_last_and_all_other_notes() -> None:
+    notes = [step(n, 10_000, "intermediate") for n in range(10, 10_001, 10)]
+    notes += [{"event": "stage"}, *(step(n, 503) for n in [*range(10, 501, 10), 503]), {"event": "done"}]
+    kept = list(keep_logs.thinned(notes))
+    steps = [note for note in kept if note["event"] == "step"]
+    assert 190 <= len(steps) <= 230
+    assert steps[-1]["step"] == 503
+    assert any(note["step"] == note["of"] for note in steps if note["stage"] == "intermediate")
+    assert [note["event"] for note in kept if note["event"] != "step"] == ["stage", "done"]
+
+
+def test_few_steps_are_all_kept() -> None:
+    notes = [step(n, 300) for n in range(10, 301, 10)]
+    assert list(keep_logs.thinned(notes)) == notes
+
+
+def test_names_stand_in_place_of_paths_and_times_stay_whole() -> None:
+    note = {"data": {"/home/me/all.json": "4e52"}, "read": ["/home/me/dev.json", "a/b"], "time": 1795672164.8, "f1": 61.96023}
+    kept = {"data": {"all.json": "4e52"}, "read": ["dev.json", "a/b"], "time": 1795672164.8, "f1": 61.9602}
+    assert keep_logs.short(keep_logs.without_folders(note)) == kept
+
+
+def test_a_row_is_written_with_its_record_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = tmp_path / "work" / "mine"
+    (row / "student").mkdir(parents=True)
+    (row / "student" / "run.json").write_text(json.dumps({"recipe": {"data": {"train": "/secret/train.json"}}}), "utf-8")
+    (row / "log.jsonl").write_text("".join(json.dumps(step(n, 20)) + "\n" for n in (10, 20)), "utf-8")
+    options = ["mine", "--work", str(tmp_path / "work"), "--logs", str(tmp_path / "logs")]
+    monkeypatch.setattr(sys, "argv", ["keep_logs.py", *options])
+    keep_logs.main()
+    lines = (tmp_path / "logs" / "mine.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(lines[0]) == {"recipe": {"data": {"train": "train.json"}}}
+    assert [json.loads(line)["step"] for line in lines[1:]] == [10, 20]
+
+
+def test_a_row_that_is_not_finished_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["keep_logs.py", "mine", "--work", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        keep_logs.main()
+    assert ended.value.code == 2
+    assert "run.json does not exist" in capsys.readouterr().err
+
+
+def test_no_log_that_is_committed_names_a_place_on_a_machine() -> None:
+    logs = sorted(keep_logs.LOGS.glob("*.jsonl"))
+    assert logs
+    for log in logs:
+        for line in log.read_text("utf-8").splitlines():
+            json.loads(line)
+            assert ': "/' not in line
+            assert '{"/' not in line
