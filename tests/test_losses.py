@@ -17,6 +17,7 @@ from tinyreader.distil.losses import (
     hidden_loss,
     label_loss,
     prediction_loss,
+    relation_loss,
     squared_differences,
 )
 
@@ -62,6 +63,20 @@ def naive_attention(student: Tensor, teacher: Tensor, lengths: list[int]) -> flo
         for b, n in enumerate(lengths)
         for i, j in product(range(n), repeat=2)
     )
+
+
+def naive_relations(student: Tensor, teacher: Tensor, lengths: list[int], heads: int) -> float:
+    """MiniLMv2's divergence token by token and head by head, in float64."""
+    total = 0.0
+    for b, n in enumerate(lengths):
+        for head, i in product(range(heads), range(n)):
+            rows = []
+            for vectors in (teacher, student):
+                width = vectors.shape[-1] // heads
+                own = vectors[b, :n, head * width : (head + 1) * width].double()
+                rows.append(softmax([float(own[i] @ own[j]) / math.sqrt(width) for j in range(n)]))
+            total += math.fsum(p * math.log(p / q) for p, q in zip(*rows, strict=True))
+    return total / heads
 
 
 def softmax(logits: list[float], temperature: float = 1.0) -> list[float]:
@@ -119,6 +134,19 @@ def test_attention_loss_is_equation_7(lengths: list[int], heads: int, seed: int)
     student, teacher = draws(seed, *shape), draws(seed + 1, *shape)
     loss = attention_loss(student, teacher, mask_of(lengths))
     assert float(loss) == pytest.approx(naive_attention(student, teacher, lengths), rel=1e-5)
+
+
+@given(lengths_of_windows, st.integers(1, 3), st.integers(1, 3), seeds)
+@settings(deadline=None, max_examples=30)
+def test_relation_loss_is_the_divergence_of_relations(lengths: list[int], heads: int, width: int, seed: int) -> None:
+    """The relation loss is the sum over real tokens of the mean over heads of the divergence, whatever the two widths."""
+    student = draws(seed, len(lengths), max(lengths), 2 * heads)
+    teacher = draws(seed + 1, len(lengths), max(lengths), width * heads)
+    loss = relation_loss(student, teacher, mask_of(lengths), heads)
+    assert float(loss) == pytest.approx(naive_relations(student, teacher, lengths, heads), rel=1e-4, abs=1e-6)
+    assert float(relation_loss(student, student, mask_of(lengths), heads)) == 0.0
+    strange = student.masked_fill(mask_of(lengths)[:, :, None] == 0, 1e6)
+    assert float(relation_loss(strange, teacher, mask_of(lengths), heads)) == pytest.approx(float(loss), rel=1e-5, abs=1e-7)
 
 
 @given(lengths_of_windows, temperatures, seeds)
@@ -246,6 +274,19 @@ def test_extreme_logits_stay_finite() -> None:
         found = gradient(lambda x, t=temperature: prediction_loss(x, x, teacher, teacher, allowed, t), student)  # type: ignore[misc]
         assert loss.isfinite()
         assert found.isfinite().all()
+
+
+def test_relations_teach_the_student_only() -> None:
+    """No gradient flows to the teacher's queries, keys and values, and steps along the student's bring the two nearer."""
+    student, teacher = draws(1, 2, 5, 6).requires_grad_(), draws(2, 2, 5, 12).requires_grad_()
+    mask = mask_of([5, 3])
+    loss = relation_loss(student, teacher, mask, 3)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert teacher.grad is None
+    assert student.grad is not None
+    assert not student.grad[1, 3:].any()
+    nearer = student.detach() - 0.1 * student.grad
+    assert relation_loss(nearer, teacher, mask, 3) < loss.detach()
 
 
 def test_teacher_gets_no_gradient() -> None:

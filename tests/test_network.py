@@ -18,6 +18,10 @@ from tinyreader.models import encoder_layers, qa_head
 
 OBSERVABLE = ["bert", "roberta", "electra", "distilbert", "modernbert"]
 CLOSED = ["mpnet", "deberta-v2"]
+VECTOR_PARTS = {
+    "q": ("query", "q", "q_lin", "query_proj"), "k": ("key", "k", "k_lin", "key_proj"),
+    "v": ("value", "v", "v_lin", "value_proj"),
+}  # fmt: skip
 N_LAYERS = 3
 BATCHES = {"even": [14, 14], "padded": [20, 7, 13]}
 
@@ -120,6 +124,27 @@ def test_padding_changes_nothing(family: str) -> None:
         on = batch([9, 30], pad_id=pad)
         on.input_ids[0, 9:] = 17
         torch.testing.assert_close(net.forward(on).start_logits[:1, :9], alone, atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "modernbert"])
+@torch.no_grad()
+def test_queries_keys_and_values_are_those_of_the_layer(family: str) -> None:
+    """In this order, made of what the layer takes in, also where attention itself cannot be observed."""
+    reader = model(family, n_layers=N_LAYERS)
+    net, on = network(reader), batch([9, 14], pad_id=pad_id(reader))
+    out = net.forward(on, hidden=[1], vectors=[2])
+    assert sorted(out.vectors) == [2]
+    parts = dict(net.layers[1].named_modules())
+    for found, ending in zip(out.vectors[2], ("q", "k", "v"), strict=True):
+        (made_by,) = (part for name, part in parts.items() if name.split(".")[-1] in VECTOR_PARTS[ending])
+        torch.testing.assert_close(found, made_by(out.hidden[1]), atol=2e-6, rtol=1e-5)
+    assert not net.forward(on).vectors
+
+
+def test_queries_that_share_a_part_with_keys_are_refused() -> None:
+    """ModernBERT makes all three in one; nothing else is given out in their place."""
+    with pytest.raises(ModelError, match="queries, keys and values of a modernbert model cannot be observed"):
+        network(model("modernbert")).forward(batch([8]), vectors=[1])
 
 
 @pytest.mark.parametrize("family", CLOSED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +15,9 @@ from tiny_batches import batch, label_windows, model, network, store
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.labels import TeacherLabels
-from tinyreader.distil.losses import label_loss, prediction_loss
+from tinyreader.distil.losses import label_loss, prediction_loss, relation_loss
 from tinyreader.distil.network import Batch, Network
-from tinyreader.distil.objectives import Intermediate, Labels, Objective, Prediction, Totals
+from tinyreader.distil.objectives import Intermediate, Labels, Objective, Prediction, Relations, Totals
 from tinyreader.errors import SettingsError
 
 LENGTHS = [13, 6, 9]
@@ -150,6 +151,7 @@ def test_parts_of_a_step_add_up(teacher: Network, windows: FeatureStore, labels:
     parts = [select(on, slice(n, n + 1), LENGTHS[n]) for n in range(3)]
     objectives: list[Objective] = [
         Intermediate(student, teacher, [2, 4]),
+        Intermediate(student, teacher, [2, 4], relations=Relations(layer=3, heads=2)),
         Prediction(student, labels, temperature=2.0, weight=0.3),
         Labels(student),
     ]
@@ -221,6 +223,53 @@ def test_attention_that_cannot_be_compared_is_refused(teacher: Network) -> None:
         Intermediate(student_of(teacher), closed, [2, 4])
     few_heads = student_of(teacher, num_attention_heads=2)
     assert "hidden.2" in values(Intermediate(few_heads, teacher, [2, 4], attention="none"), batch(LENGTHS))
+
+
+def test_relations_are_those_of_the_last_layer_with_the_one_named(teacher: Network) -> None:
+    """One term for queries, keys and values each, for any widths and numbers of heads, without projections."""
+    student, on = student_of(teacher, hidden_size=24, num_attention_heads=2), batch(LENGTHS)
+    alone: dict[str, Any] = {"hidden_weight": 0.0, "embedding_weight": 0.0, "attention": "none"}
+    objective = Intermediate(student, teacher, [2, 4], relations=Relations(3, heads=8, weight=0.5), **alone)
+    terms = objective.terms(on, totals_of(on))
+    assert {name: term.weight for name, term in terms.items()} == dict.fromkeys(
+        ("relation.query", "relation.key", "relation.value"), 0.5
+    )
+    assert objective.learned() == {}
+    with torch.no_grad():
+        ours, theirs = student.forward(on, vectors=[2]).vectors[2], teacher.forward(on, vectors=[3]).vectors[3]
+    for term, one, other in zip(terms.values(), ours, theirs, strict=True):
+        expected = relation_loss(one, other, on.mask, 8) / sum(LENGTHS)
+        assert float(term.value.detach()) == pytest.approx(float(expected), rel=1e-6)
+    slopes = gradients(objective, student, on)
+    assert all(slopes[f"bert.encoder.layer.1.attention.self.{part}.weight"].any() for part in ("query", "key", "value"))
+
+
+def test_a_copy_of_the_teacher_has_no_relations_to_learn() -> None:
+    """Every term is exactly 0, with padding and without, beside hidden states too."""
+    reader = model("mpnet", n_layers=2)
+    student = network(copy.deepcopy(reader), "fp32", StepRandom(), dropout=0.0)
+    objective = Intermediate(student, network(reader), [1, 2], attention="none", relations=Relations(2, heads=4))
+    for lengths in (LENGTHS, [8, 8]):
+        found = values(objective, batch(lengths, pad_id=1))
+        assert len(found) == 6
+        assert set(found.values()) == {0.0}
+
+
+def test_relations_that_cannot_be_compared_are_refused(teacher: Network) -> None:
+    """Heads that do not divide a width, a layer that is not there, and models without parts for each, name the way out."""
+    student = student_of(teacher)
+    for relations, said in (
+        (Relations(4, heads=5), "relation_heads = 5 cannot share the teacher's width of 32 evenly"),
+        (Relations(5, heads=4), "relation_layer = 5, but the teacher has layers 1 to 4"),
+    ):
+        with pytest.raises(SettingsError, match=said):
+            Intermediate(student, teacher, [2, 4], relations=relations)
+    narrow = student_of(teacher, hidden_size=24)
+    with pytest.raises(SettingsError, match="relation_heads = 16 cannot share the student's width of 24"):
+        Intermediate(narrow, teacher, [2, 4], attention="none", relations=Relations(4, heads=16))
+    fused = network(model("modernbert", n_layers=4))
+    with pytest.raises(SettingsError, match=r"the teacher, a modernbert model.*Take relation_weight out"):
+        Intermediate(student, fused, [2, 4], relations=Relations(4, heads=4))
 
 
 def test_prediction_terms_mix_teacher_and_labels(teacher: Network, windows: FeatureStore, labels: TeacherLabels) -> None:

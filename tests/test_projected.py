@@ -12,7 +12,7 @@ from tinyreader.distil.alignment import overlaps
 from tinyreader.distil.attention import AttentionKind
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.network import Network
-from tinyreader.distil.objectives import Intermediate, Totals
+from tinyreader.distil.objectives import Intermediate, Relations, Totals
 from tinyreader.distil.pairs import PairStore
 from tinyreader.distil.projected import Crossing
 
@@ -91,17 +91,28 @@ def test_special_tokens_meet_special_tokens(pairs: PairStore, teacher: Network) 
     torch.testing.assert_close(hidden[2][0, len(student) - 1], states[len(own) - 1], rtol=1e-4, atol=1e-5)
 
 
+def test_queries_keys_and_values_are_brought_over_as_states_are(pairs: PairStore, teacher: Network) -> None:
+    """Each is the mean of those of the teacher's tokens on the same characters: a linear map of states that were."""
+    batch = pairs.student.batch(torch.arange(len(pairs.student)).numpy(), 0)
+    out, mask = Crossing(pairs, 1).teach(teacher, batch, {2}, set(), "none", {3})
+    own = teacher.layers[2].attention.self
+    real = mask.bool()
+    for found, part in zip(out.vectors[3], (own.query, own.key, own.value), strict=True):
+        torch.testing.assert_close(found[real], part(out.hidden[2])[real], rtol=1e-4, atol=1e-5)
+
+
 def test_an_intermediate_stage_learns_across_tokenizers(pairs: PairStore, teacher: Network) -> None:
     """Terms fall under a few steps of descent, and those of windows one by one add up to those of the batch."""
     student = network(model("bert", n_layers=2, seed=3, **SIZES), "fp32", StepRandom(), dropout=0.0)
-    objective = Intermediate(student, teacher, [2, 4], crossing=Crossing(pairs, 1))
+    objective = Intermediate(student, teacher, [2, 4], relations=Relations(3, heads=2), crossing=Crossing(pairs, 1))
     rows = torch.arange(len(pairs.student)).numpy()
     totals = Totals.of(pairs.student.lengths.tolist())
     optimiser = torch.optim.Adam(student.model.parameters(), lr=1e-2)
     losses = []
     for _ in range(3):
         terms = objective.terms(pairs.student.batch(rows, 0), totals)
-        assert list(terms) == ["hidden.1", "hidden.2", "embedding", "attention.1", "attention.2"]
+        relations = ["relation.query", "relation.key", "relation.value"]
+        assert list(terms) == ["hidden.1", "hidden.2", "embedding", "attention.1", "attention.2", *relations]
         loss = torch.stack([term.value for term in terms.values()]).sum()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

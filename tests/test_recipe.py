@@ -177,6 +177,8 @@ def test_wrong_values_are_named_with_what_is_allowed(content: dict[str, Any], sa
         (stage(temperature=2.0), "temperature = 2.0 would have no effect in a stage of kind 'intermediate'"),
         (stage(embeds_dropout=0.1), "embeds_dropout = 0.1 would have no effect in a stage of kind 'intermediate'"),
         (stage(attention="none", attention_weight=2.0), "attention_weight = 2.0 would have no effect with attention"),
+        (stage(relation_heads=4), "relation_heads = 4 would have no effect with relation_weight = 0"),
+        (stage(kind="prediction", relation_weight=1.0), "relation_weight = 1.0 would have no effect"),
         (stage(kind="prediction", hidden_weight=2.0), "hidden_weight = 2.0 would have no effect"),
         (stage(kind="labels", layer_map=[1, 2]), "layer_map = (1, 2) would have no effect"),
         (stage(kind="labels", distillation_weight=0.5), "distillation_weight = 0.5 would have no effect"),
@@ -216,7 +218,7 @@ def test_settings_without_effect_are_refused(content: dict[str, Any], said: str)
         (stage(layer_map=[1, 2, 3]), "stages.hidden.layer_map has 3 entries, but student.shape = '2l-32d' has 2 layers"),
         (
             stage(embedding_weight=0.0, hidden_weight=0.0, attention="none"),
-            "embedding_weight, hidden_weight and attention_weight are all 0",
+            "embedding_weight, hidden_weight, attention_weight and relation_weight are all 0",
         ),
         (small(stages=small()["stages"] * 2), "more than one stage is called 'answers'"),
         (small(data={"train": "x", "max_seq_len": 64, "doc_stride": 64}), "doc_stride (64) must be smaller"),
@@ -314,6 +316,16 @@ def test_turning_a_stage_into_labels_names_what_must_go() -> None:
     assert "distillation_weight = 0.5" in said
     overrides = ["stages.0.kind=labels", "stages.0.temperature=", "stages.0.distillation_weight="]
     assert make_recipe(content, overrides=overrides).stages[0].kind == "labels"
+
+
+def test_stages_without_relations_are_what_they_were_before_there_were_any() -> None:
+    """Relations enter a recipe's record and fingerprint only where they are learned: earlier runs go on."""
+    (before,) = (s for s in make_recipe(stage()).resolved()["stages"] if s["kind"] == "intermediate")
+    assert not [key for key in before if "relation" in key]
+    assert make_recipe(stage(relation_weight=0.0)).fingerprint() == make_recipe(stage()).fingerprint()
+    with_them = make_recipe(stage(relation_weight=2.0, relation_heads=4, relation_layer=3))
+    assert with_them.fingerprint() != make_recipe(stage()).fingerprint()
+    assert make_recipe(with_them.resolved()) == with_them
 
 
 def test_fingerprint_covers_what_determines_the_weights() -> None:

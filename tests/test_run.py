@@ -64,6 +64,7 @@ batch_size = 4
 micro_batch_size = 2
 learning_rate = 1e-3
 dropout = 0.1
+relation_weight = 0.5
 
 [[stages]]
 name = "answers"
@@ -206,7 +207,7 @@ def test_the_record_says_what_was_done(whole: Path) -> None:
     assert best[0] is None  # no choice by scores where the answer head is not trained
     assert best[1] in (5, 10, n_steps[1])  # the last step is measured too
     assert set(log(whole, "step")[0]["terms"]) == {
-        "hidden.1", "hidden.2", "embedding", "attention.1", "attention.2"
+        "hidden.1", "hidden.2", "embedding", "attention.1", "attention.2", "relation.query", "relation.key", "relation.value"
     }  # fmt: skip
     assert set(log(whole, "step")[-1]["terms"]) == {"prediction", "labels"}
 
@@ -470,14 +471,16 @@ def test_narrow_students_of_other_families_go_through(here: Path, tmp_path: Path
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_teaches(here: Path, tmp_path: Path, family: str) -> None:
-    """A teacher of each family gives a student of half its layers through both stages; attention is compared where it shows."""
+    """A teacher of each family gives a student of half its layers through both stages; what shows inside is compared."""
     teacher = write_reader(tmp_path / "teacher", family, n_layers=4)
     attention = ["stages.inside.attention=none"] if family in ("mpnet", "deberta-v2") else []
-    result = run(tmp_path / "out", *SHORT, f"teacher.model={teacher}", *attention)
+    relations = ["stages.inside.relation_weight=0"] if family == "modernbert" else []
+    result = run(tmp_path / "out", *SHORT, f"teacher.model={teacher}", *attention, *relations)
     assert AutoModelForQuestionAnswering.from_pretrained(result.student).config.model_type == family
     terms = log(tmp_path / "out", "step")[0]["terms"]
     assert {"embedding", "hidden.1", "hidden.2"} <= terms.keys()
     assert ({"attention.1", "attention.2"} <= terms.keys()) == (not attention)
+    assert ("relation.value" in terms) == (not relations)
 
 
 def test_a_damaged_stage_is_not_built_upon(here: Path, tmp_path: Path) -> None:

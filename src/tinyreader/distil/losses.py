@@ -1,8 +1,8 @@
 """The losses of distillation, each a sum and a count, so that parts of a batch add up to exactly the whole.
 
 A term's value is sum / count with the count taken over the whole optimiser step; a step computed in one piece or in eight
-gives the same gradient. Padding never enters: hidden states count over real tokens, attention over pairs of real tokens,
-span distributions over the null position and the context tokens.
+gives the same gradient. Padding never enters: hidden states and relations count over real tokens, attention over pairs of
+real tokens, span distributions over the null position and the context tokens.
 """
 
 from __future__ import annotations
@@ -62,6 +62,27 @@ def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Ten
         real = mask.to(student.dtype)
         pair_mask = real[:, None, :, None] * real[:, None, None, :]
     return squared_differences(student, teacher, pair_mask) / student.shape[1]
+
+
+def relation_loss(student: Tensor, teacher: Tensor, mask: Tensor | None, heads: int) -> Tensor:
+    """Sum over real tokens of the mean over `heads` relation heads of KL(R_teacher ‖ R_student).
+
+    R is the softmax over real tokens of x·xᵀ/√d, x a head's share, d wide, of queries, keys or values [B, L, width]; the
+    widths of student and teacher may differ. MiniLMv2, arXiv 2012.15828, section 3; divide by the number of real tokens.
+    """
+    with torch.no_grad():
+        log_p = _log_relations(teacher, mask, heads)
+    log_q = _log_relations(student, mask, heads)
+    distance = (log_p.exp() * (log_p - log_q)).sum((1, 3))
+    total: Tensor = (distance if mask is None else distance * mask).sum() / heads
+    return total
+
+
+def _log_relations(vectors: Tensor, mask: Tensor | None, heads: int) -> Tensor:
+    """The logarithms fp32 [B, heads, L, L] of how vectors [B, L, width] relate, each token to the real ones."""
+    split = vectors.float().view(*vectors.shape[:2], heads, -1).transpose(1, 2)
+    scores = split @ split.transpose(-1, -2) * split.shape[-1] ** -0.5
+    return scores.log_softmax(-1) if mask is None else _log_softmax(scores, mask.bool()[:, None, None, :])
 
 
 def prediction_loss(

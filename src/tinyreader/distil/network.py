@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tinyreader.distil.attention import AttentionKind, recording, use_our_attention
 from tinyreader.distil.dropout import Dropout, StepRandom, replace_dropout
 from tinyreader.errors import ModelError
-from tinyreader.models import encoder_layers, qa_head, takes_segments
+from tinyreader.models import attention_vectors, encoder_layers, qa_head, takes_segments
 from tinyreader.models.precision import Precision as Precision
 from tinyreader.models.precision import best_precision as best_precision
 from tinyreader.models.precision import round_to_bf16
@@ -48,17 +48,23 @@ class Batch:
         return replace(self, **moved)
 
 
+Vectors = tuple[Tensor, Tensor, Tensor]
+"""Queries, keys and values, each [B, L, width]."""
+
+
 @dataclass(slots=True)
 class Outputs:
-    """What a forward pass gave: logits fp32 [B, L], hidden states [B, L, width] and attention [B, heads, L, L] by layer.
+    """What a forward pass gave: logits fp32 [B, L], and by layer what was asked for.
 
-    Layer 0 is the embedding output (what the first layer takes in); layer m is the output of the m-th layer.
+    That is hidden states [B, L, width], attention [B, heads, L, L], and queries, keys and values. Layer 0 is the embedding
+    output (what the first layer takes in); layer m is the output of the m-th layer.
     """
 
     start_logits: Tensor
     end_logits: Tensor
     hidden: dict[int, Tensor] = field(default_factory=dict)
     attention: dict[int, Tensor] = field(default_factory=dict)
+    vectors: dict[int, Vectors] = field(default_factory=dict)
 
 
 class Network:
@@ -97,9 +103,10 @@ class Network:
         return int(self.config.num_attention_heads)
 
     def forward(
-        self, batch: Batch, *, hidden: Iterable[int] = (), attention: Iterable[int] = (), kind: AttentionKind = "none"
-    ) -> Outputs:
-        """The logits, and hidden states and attention of the layers asked for."""
+        self, batch: Batch, *, hidden: Iterable[int] = (), attention: Iterable[int] = (), kind: AttentionKind = "none",
+        vectors: Iterable[int] = (),
+    ) -> Outputs:  # fmt: skip
+        """The logits, and hidden states, attention, and queries, keys and values of the layers asked for."""
         wanted = frozenset(attention) if kind != "none" else frozenset()
         if wanted and not self.shows_attention:
             raise ModelError(
@@ -107,11 +114,16 @@ class Network:
                 'Transformers\' attention interface). Set attention = "none" in this stage.'
             )
         kept: dict[int, Tensor] = {}
-        with self._observing(frozenset(hidden), kept), recording(kind, wanted) if wanted else nullcontext() as recorder:
+        made: dict[int, dict[int, Tensor]] = {number: {} for number in vectors}
+        with (
+            self._observing(frozenset(hidden), kept, made),
+            recording(kind, wanted) if wanted else nullcontext() as recorder,
+        ):
             out = self.model(**self._inputs(batch))
         return Outputs(
-            out.start_logits.float(), out.end_logits.float(), kept, recorder.kept if recorder is not None else {}
-        )
+            out.start_logits.float(), out.end_logits.float(), kept, recorder.kept if recorder is not None else {},
+            {number: (each[0], each[1], each[2]) for number, each in made.items()},
+        )  # fmt: skip
 
     def told_attention(self, batch: Batch) -> tuple[Tensor, ...]:
         """Attention probabilities [B, heads, L, L] of each layer as the model's own code gives them out, after any dropout;
@@ -138,13 +150,20 @@ class Network:
         head.register_forward_pre_hook(lambda _, args: (args[0].float(), *args[1:]))
 
     @contextmanager
-    def _observing(self, wanted: frozenset[int], kept: dict[int, Tensor]) -> Iterator[None]:
+    def _observing(
+        self, wanted: frozenset[int], kept: dict[int, Tensor], made: dict[int, dict[int, Tensor]]
+    ) -> Iterator[None]:
         handles = []
         for number, layer in enumerate(self.layers, start=1):
             if number in wanted:
                 handles.append(layer.register_forward_hook(_keeper(kept, number)))
         if 0 in wanted:
             handles.append(self.layers[0].register_forward_pre_hook(_first_keeper(kept)))
+        for number, each in made.items():
+            makers = attention_vectors(self.layers[number - 1])
+            if makers is None:
+                raise ModelError(f"queries, keys and values of a {self.config.model_type} model cannot be observed")
+            handles += [maker.register_forward_hook(_keeper(each, place)) for place, maker in enumerate(makers)]
         try:
             yield
         finally:
@@ -154,7 +173,8 @@ class Network:
 
 def _keeper(kept: dict[int, Tensor], number: int) -> Any:
     def keep(_: nn.Module, __: Any, output: Any) -> None:
-        kept[number] = output[0] if isinstance(output, tuple) else output
+        # the first call counts: DeBERTa sends its table of relative positions through the same parts after the tokens
+        kept.setdefault(number, output[0] if isinstance(output, tuple) else output)
 
     return keep
 

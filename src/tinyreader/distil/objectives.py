@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from tinyreader.distil.attention import AttentionKind, can_show_attention
 from tinyreader.distil.labels import SpanLabels
-from tinyreader.distil.losses import attention_loss, hidden_loss, label_loss, prediction_loss
-from tinyreader.distil.network import Batch, Network, Outputs
+from tinyreader.distil.losses import attention_loss, hidden_loss, label_loss, prediction_loss, relation_loss
+from tinyreader.distil.network import Batch, Network, Outputs, Vectors
 from tinyreader.distil.projected import Crossing
 from tinyreader.errors import SettingsError
+from tinyreader.models import attention_vectors, encoder_layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,15 @@ class Term:
 
     value: Tensor
     weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Relations:
+    """Which relations are learned: of the teacher's layer (from 1), over so many heads, each kind with this weight."""
+
+    layer: int
+    heads: int
+    weight: float = 1.0
 
 
 class Objective(Protocol):
@@ -94,17 +104,18 @@ class Prediction:
 
 
 class Intermediate:
-    """The teacher's embeddings, hidden states and attention, layer by layer (TinyBERT, arXiv 1909.10351).
+    """The teacher's embeddings, hidden states and attention, layer by layer (TinyBERT, arXiv 1909.10351), and relations.
 
     Student layer m learns from teacher layer `layer_map[m - 1]`. Where widths differ each layer, and the embedding, has a
-    learned projection of the student's states (equation 8), trained and saved with the run. With a `crossing` the teacher
-    has another tokenizer, reads windows of its own, and what it computed is brought to the student's tokens.
+    learned projection of the student's states (equation 8), trained and saved with the run. `relations` are those of the
+    student's last layer with one of the teacher's (MiniLMv2, arXiv 2012.15828); they need no projections. With a `crossing`
+    the teacher has another tokenizer, reads windows of its own, and what it computed is brought to the student's tokens.
     """
 
     def __init__(
         self, student: Network, teacher: Network, layer_map: Sequence[int], *, attention: AttentionKind = "scores",
-        embedding_weight: float = 1.0, hidden_weight: float = 1.0, attention_weight: float = 1.0, seed: int = 0,
-        crossing: Crossing | None = None,
+        embedding_weight: float = 1.0, hidden_weight: float = 1.0, attention_weight: float = 1.0,
+        relations: Relations | None = None, seed: int = 0, crossing: Crossing | None = None,
     ) -> None:  # fmt: skip
         self.student, self.teacher, self.crossing = student, teacher, crossing
         self.map = dict(enumerate(layer_map, start=1))
@@ -112,6 +123,9 @@ class Intermediate:
         self.weights = {"hidden": hidden_weight, "attention": attention_weight, "embedding": embedding_weight}
         if self.attention != "none":
             check_attention(student.model, teacher.model, self.attention)
+        self.relations = relations
+        if relations is not None:
+            check_relations(student.model, teacher.model, relations)
         self.projections = self._make_projections(seed)
 
     def learned(self) -> dict[str, nn.Parameter]:
@@ -122,8 +136,9 @@ class Intermediate:
         if self.weights["embedding"] > 0:
             states[0] = 0
         pairs = self.map if self.attention != "none" else {}
-        taught, mask = self._teach(batch, set(states.values()), set(pairs.values()))
-        out = self.student.forward(batch, hidden=states, attention=pairs, kind=self.attention)
+        related = {} if self.relations is None else {self.student.n_layers: self.relations.layer}
+        taught, mask = self._teach(batch, set(states.values()), set(pairs.values()), set(related.values()))
+        out = self.student.forward(batch, hidden=states, attention=pairs, kind=self.attention, vectors=related)
         terms = {}
         for m, g in states.items():
             kind = "hidden" if m else "embedding"
@@ -132,15 +147,27 @@ class Intermediate:
         for m, g in pairs.items():
             loss = attention_loss(out.attention[m], taught.attention[g], mask)
             terms[f"attention.{m}"] = Term(loss / totals.pairs, self.weights["attention"])
+        for m, g in related.items():
+            terms |= self._relation_terms(out.vectors[m], taught.vectors[g], mask, totals)
         return terms
 
+    def _relation_terms(self, ours: Vectors, theirs: Vectors, mask: Tensor | None, totals: Totals) -> dict[str, Term]:
+        assert self.relations is not None
+        heads, weight = self.relations.heads, self.relations.weight
+        return {
+            f"relation.{name}": Term(relation_loss(one, other, mask, heads) / totals.tokens, weight)
+            for name, one, other in zip(("query", "key", "value"), ours, theirs, strict=True)
+        }
+
     @torch.no_grad()
-    def _teach(self, batch: Batch, hidden: set[int], attention: set[int]) -> tuple[Outputs, Tensor | None]:
+    def _teach(
+        self, batch: Batch, hidden: set[int], attention: set[int], vectors: set[int]
+    ) -> tuple[Outputs, Tensor | None]:
         """What the teacher computed, on the student's tokens, and the mask [B, L] of those to compare; None for all."""
         if self.crossing is None:
-            taught = self.teacher.forward(batch, hidden=hidden, attention=attention, kind=self.attention)
+            taught = self.teacher.forward(batch, hidden=hidden, attention=attention, kind=self.attention, vectors=vectors)
             return taught, batch.mask if batch.padded else None
-        return self.crossing.teach(self.teacher, batch, hidden, attention, self.attention)
+        return self.crossing.teach(self.teacher, batch, hidden, attention, self.attention, vectors)
 
     def _project(self, layer: int, states: Tensor) -> Tensor:
         name = str(layer)
@@ -150,7 +177,7 @@ class Intermediate:
         return projected
 
     def _make_projections(self, seed: int) -> nn.ModuleDict:
-        if self.student.width == self.teacher.width:
+        if self.student.width == self.teacher.width or not (self.weights["hidden"] or self.weights["embedding"]):
             return nn.ModuleDict()
         generator = torch.Generator().manual_seed(seed)
         projections = {}
@@ -160,6 +187,24 @@ class Intermediate:
                 linear.weight.normal_(0.0, self.student.width**-0.5, generator=generator)
             projections[str(layer)] = linear
         return nn.ModuleDict(projections).to(next(self.student.model.parameters()).device)
+
+
+def check_relations(student: Any, teacher: Any, relations: Relations) -> None:
+    """Raises `SettingsError` where the relations of one model cannot be compared with those of the other."""
+    n_layers = len(encoder_layers(teacher))
+    if relations.layer > n_layers:
+        raise SettingsError(f"relation_layer = {relations.layer}, but the teacher has layers 1 to {n_layers}")
+    for who, model in (("teacher", teacher), ("student", student)):
+        if attention_vectors(encoder_layers(model)[-1]) is None:
+            raise SettingsError(
+                f"relation_weight: the {who}, a {model.config.model_type} model, has no part of its own for each of queries, "
+                "keys and values, so their relations cannot be compared. Take relation_weight out of this stage."
+            )
+        if model.config.hidden_size % relations.heads:
+            raise SettingsError(
+                f"relation_heads = {relations.heads} cannot share the {who}'s width of {model.config.hidden_size} evenly: "
+                "choose a number that divides the widths of both"
+            )
 
 
 def check_attention(student: Any, teacher: Any, kind: AttentionKind) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,10 +17,10 @@ from tinyreader.distil.pairs import PairStore
 class Crossing:
     """Runs a teacher on its own windows for a batch of the student's; each of these must be read in one piece.
 
-    A student token's state is the mean of the states of the teacher's tokens, by the characters that they share; special
-    tokens meet special tokens. Scores of attention are averaged so on both sides. Probabilities of attention are averaged
-    over who attends, and shared out by characters among those attended to, so that they still sum to 1. A token on whose
-    characters the teacher has none is not compared.
+    A student token's state is the mean of the states of the teacher's tokens, by the characters that they share, and so are
+    its query, key and value; special tokens meet special tokens. Scores of attention are averaged so on both sides.
+    Probabilities of attention are averaged over who attends, and shared out by characters among those attended to, so that
+    they still sum to 1. A token on whose characters the teacher has none is not compared.
     """
 
     def __init__(self, pairs: PairStore, pad_id: int) -> None:
@@ -26,9 +28,10 @@ class Crossing:
 
     @torch.no_grad()
     def teach(
-        self, teacher: Network, batch: Batch, hidden: set[int], attention: set[int], kind: AttentionKind
-    ) -> tuple[Outputs, Tensor]:
-        """The teacher's states and attention on the student's tokens, fp32, and the mask [B, L] of those to compare.
+        self, teacher: Network, batch: Batch, hidden: set[int], attention: set[int], kind: AttentionKind,
+        vectors: Iterable[int] = (),
+    ) -> tuple[Outputs, Tensor]:  # fmt: skip
+        """What was asked of the teacher, on the student's tokens, fp32, and the mask [B, L] of those to compare.
 
         The logits are left as they are, on the teacher's own tokens.
         """
@@ -36,7 +39,7 @@ class Crossing:
         rows = batch.rows.cpu().tolist()
         pieces = [int(self.pairs.pieces(row)[0]) for row in rows]
         own = self.pairs.windows.batch(np.array(pieces, dtype=np.int64), self.pad_id).to(device)
-        taught = teacher.forward(own, hidden=hidden, attention=attention, kind=kind)
+        taught = teacher.forward(own, hidden=hidden, attention=attention, kind=kind, vectors=vectors)
         shared = self._shared(rows, pieces, (*batch.input_ids.shape, own.input_ids.shape[1])).to(device)
         weights = _shares(shared, 2)
         mask = (shared.sum(2) > 0).to(batch.mask.dtype)
@@ -48,7 +51,11 @@ class Crossing:
         }
         if kind == "probabilities":  # what went to characters that the student drops
             seen = {layer: found / found.sum(-1, keepdim=True).clamp_min(1e-9) for layer, found in seen.items()}
-        return Outputs(taught.start_logits, taught.end_logits, states, seen), mask
+        made = {
+            layer: (weights @ query.float(), weights @ key.float(), weights @ value.float())
+            for layer, (query, key, value) in taught.vectors.items()
+        }
+        return Outputs(taught.start_logits, taught.end_logits, states, seen, made), mask
 
     def _shared(self, rows: list[int], pieces: list[int], shape: tuple[int, ...]) -> Tensor:
         """Characters that student and teacher tokens share, fp32 [B, L, L of the teacher]; 0 on padding."""

@@ -29,7 +29,15 @@ from tinyreader.distil.features import FeatureStore, choose_rows, read_counts, v
 from tinyreader.distil.layer_maps import resolve_layer_map
 from tinyreader.distil.loop import StageJob, StageTrainer, n_steps
 from tinyreader.distil.network import Network, Precision, best_precision
-from tinyreader.distil.objectives import Intermediate, Labels, Objective, Prediction, check_attention
+from tinyreader.distil.objectives import (
+    Intermediate,
+    Labels,
+    Objective,
+    Prediction,
+    Relations,
+    check_attention,
+    check_relations,
+)
 from tinyreader.distil.prepare import (
     Source,
     development_examples,
@@ -216,6 +224,8 @@ class _Run:
         self._layer_map(stage)
         if stage.attention != "none" and stage.attention_weight > 0:
             check_attention(self.student.model, self.teacher.model, stage.attention)
+        if (relations := self._relations(stage)) is not None:
+            check_relations(self.student.model, self.teacher.model, relations)
 
     def _precision(self) -> Precision:
         wanted = self.recipe.training.precision
@@ -225,6 +235,13 @@ class _Run:
         assert self.teacher is not None  # the recipe's own check
         n_student, n_teacher = self.student.config.num_hidden_layers, self.teacher.config.num_hidden_layers
         return resolve_layer_map(stage.layer_map, n_student, n_teacher)
+
+    def _relations(self, stage: StageSettings) -> Relations | None:
+        assert self.teacher is not None  # the recipe's own check
+        config = self.teacher.config
+        layer = stage.relation_layer or config.num_hidden_layers
+        heads = stage.relation_heads or config.num_attention_heads
+        return Relations(layer, heads, stage.relation_weight) if stage.relation_weight else None
 
     def _stage(
         self, number: int, stage: StageSettings, weights: Path | None
@@ -288,8 +305,8 @@ class _Run:
         return Intermediate(
             student, self.teaching.network(), self._layer_map(stage), attention=stage.attention,
             embedding_weight=stage.embedding_weight, hidden_weight=stage.hidden_weight,
-            attention_weight=stage.attention_weight, seed=self.recipe.training.seed + number,
-            crossing=self.teaching.crossing(store),
+            attention_weight=stage.attention_weight, relations=self._relations(stage),
+            seed=self.recipe.training.seed + number, crossing=self.teaching.crossing(store),
         )  # fmt: skip
 
     def _evaluate(self, network: Network) -> Evaluation:

@@ -254,7 +254,10 @@ class TrainingSettings(Settings):
     )
 
 
-TRANSFER = {"layer_map", "attention", "embedding_weight", "hidden_weight", "attention_weight"}
+RELATIONS = {"relation_heads", "relation_layer"}
+TRANSFER = {
+    "layer_map", "attention", "embedding_weight", "hidden_weight", "attention_weight", "relation_weight", *RELATIONS,
+}  # fmt: skip
 SOFTENING = {"temperature", "distillation_weight"}
 IDLE = {
     "intermediate": SOFTENING | {"embeds_dropout"},  # the question-answering head is not trained in such a stage
@@ -287,6 +290,9 @@ class StageSettings(Settings):
     embedding_weight: Weight = 1.0
     hidden_weight: Weight = 1.0
     attention_weight: Weight = 1.0
+    relation_weight: Weight = Field(default=0.0, description="of each of the relations of queries, keys and values")
+    relation_heads: Positive | None = Field(default=None, description="none: as many as the teacher has attention heads")
+    relation_layer: Positive | None = Field(default=None, description="teacher layer, from 1, that has them; none: the last")
     temperature: float = Field(default=1.0, gt=0)
     distillation_weight: float = Field(default=1.0, ge=0, le=1, description="w in w·distillation + (1-w)·labels")
     data: str | None = Field(default=None, min_length=1, description="the stage's own data; none: data.train")
@@ -299,6 +305,8 @@ class StageSettings(Settings):
         idle = dict.fromkeys(sorted(IDLE[self.kind]), f"in a stage of kind {self.kind!r}")
         if self.kind == "intermediate" and self.attention == "none":
             idle["attention_weight"] = "with attention = 'none'"
+        if self.kind == "intermediate" and not self.relation_weight:
+            idle |= {"relation_weight": ""} | dict.fromkeys(sorted(RELATIONS), "with relation_weight = 0")
         if self.max_steps is not None:
             idle["epochs"] = ""  # max_steps is set on top of recipes that have epochs
         if self.data is None:
@@ -312,6 +320,9 @@ class StageSettings(Settings):
                 f"batch_size ({self.batch_size}) must be a multiple of micro_batch_size ({self.micro_batch_size})"
             )
         attention = 0.0 if self.attention == "none" else self.attention_weight
-        if self.kind == "intermediate" and not (self.embedding_weight or self.hidden_weight or attention):
-            raise ValueError("embedding_weight, hidden_weight and attention_weight are all 0: nothing would be learned")
+        weights = (self.embedding_weight, self.hidden_weight, attention, self.relation_weight)
+        if self.kind == "intermediate" and not any(weights):
+            raise ValueError(
+                "embedding_weight, hidden_weight, attention_weight and relation_weight are all 0: nothing would be learned"
+            )
         return self

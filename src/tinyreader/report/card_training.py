@@ -15,10 +15,12 @@ _STAGE_ROWS = {
     "embeds_dropout": "embeds dropout", "temperature": "temperature", "distillation_weight": "weight of distillation",
     "layer_map": "layer map", "attention": "attention compared as", "embedding_weight": "weight of the embedding term",
     "hidden_weight": "weight of the hidden-state term", "attention_weight": "weight of the attention term",
+    "relation_weight": "weight of each relation term", "relation_heads": "relation heads",
+    "relation_layer": "teacher layer with the relations",
     "max_windows": "windows trained on",
 }  # fmt: skip
 _KINDS = {
-    "intermediate": "the teacher's hidden states and attention", "prediction": "the teacher's answers",
+    "intermediate": "what the teacher computes inside", "prediction": "the teacher's answers",
     "labels": "labels alone",
 }  # fmt: skip
 _PROPOSERS = {"masked_lm": "the masked language model", "vectors": "the word vectors", "synonyms": "the synonyms in"}
