@@ -178,6 +178,10 @@ def test_wrong_values_are_named_with_what_is_allowed(content: dict[str, Any], sa
         (stage(embeds_dropout=0.1), "embeds_dropout = 0.1 would have no effect in a stage of kind 'intermediate'"),
         (stage(attention="none", attention_weight=2.0), "attention_weight = 2.0 would have no effect with attention"),
         (stage(relation_heads=4), "relation_heads = 4 would have no effect with relation_weight = 0"),
+        (
+            stage(relation_weight=1.0, hidden_weight=0.0, attention="none", layer_map=[1, 2]),
+            "layer_map = (1, 2) would have no effect without hidden states and attention",
+        ),
         (stage(kind="prediction", relation_weight=1.0), "relation_weight = 1.0 would have no effect"),
         (stage(kind="prediction", hidden_weight=2.0), "hidden_weight = 2.0 would have no effect"),
         (stage(kind="labels", layer_map=[1, 2]), "layer_map = (1, 2) would have no effect"),

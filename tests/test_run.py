@@ -469,6 +469,19 @@ def test_narrow_students_of_other_families_go_through(here: Path, tmp_path: Path
     assert AutoModelForQuestionAnswering.from_pretrained(closed.student).config.model_type == "mpnet"
 
 
+def test_relations_alone_ask_for_no_layer_map(here: Path, tmp_path: Path) -> None:
+    """A student narrower and deeper than its teacher, with other heads, learns relations without projections."""
+    alone = ["stages.inside.hidden_weight=0", "stages.inside.embedding_weight=0", "stages.inside.attention=none"]
+    deep = ["student.init=random", "student.shape=5l-16d-2h", "stages.inside.relation_heads=8"]
+    result = run(tmp_path / "out", *SHORT, *alone, *deep)
+    assert AutoModelForQuestionAnswering.from_pretrained(result.student).config.num_hidden_layers == 5
+    assert set(log(tmp_path / "out", "step")[0]["terms"]) == {"relation.query", "relation.key", "relation.value"}
+    weights = load_file(tmp_path / "out" / "stages" / "1-inside" / "weights.safetensors")
+    assert all(name.startswith("student.") for name in weights)
+    with pytest.raises(SettingsError, match="relation_heads = 3 cannot share the teacher's width of 32 evenly"):
+        run(tmp_path / "odd", *SHORT, *alone, "stages.inside.relation_heads=3")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_teaches(here: Path, tmp_path: Path, family: str) -> None:
     """A teacher of each family gives a student of half its layers through both stages; what shows inside is compared."""

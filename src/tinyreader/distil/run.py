@@ -233,6 +233,8 @@ class _Run:
 
     def _layer_map(self, stage: StageSettings) -> tuple[int, ...]:
         assert self.teacher is not None  # the recipe's own check
+        if "layer_map" in stage.idle_fields():
+            return ()
         n_student, n_teacher = self.student.config.num_hidden_layers, self.teacher.config.num_hidden_layers
         return resolve_layer_map(stage.layer_map, n_student, n_teacher)
 

@@ -307,11 +307,17 @@ class StageSettings(Settings):
             idle["attention_weight"] = "with attention = 'none'"
         if self.kind == "intermediate" and not self.relation_weight:
             idle |= {"relation_weight": ""} | dict.fromkeys(sorted(RELATIONS), "with relation_weight = 0")
+        if self.kind == "intermediate" and self.relation_weight and not self.maps_layers():
+            idle["layer_map"] = "without hidden states and attention"
         if self.max_steps is not None:
             idle["epochs"] = ""  # max_steps is set on top of recipes that have epochs
         if self.data is None:
             idle["data_split"] = "without the stage's own data"
         return idle
+
+    def maps_layers(self) -> bool:
+        """Whether an intermediate stage compares layer with layer; relations and embeddings need no layer map."""
+        return self.hidden_weight > 0 or (self.attention != "none" and self.attention_weight > 0)
 
     @model_validator(mode="after")
     def _consistent(self) -> StageSettings:
