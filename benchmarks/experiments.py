@@ -28,6 +28,9 @@ from tinyreader.data import Example, load_examples
 HERE = Path(__file__).parent
 BATCH = 32
 HELD_OUT, SEED = 9000, 11
+JUDGE = "judge.json"
+"""The questions that choose between rows, in the directory of the work."""
+
 PARTS = {
     "plain": [],
     "mixed": ["--unanswerable", "0.333"],
@@ -99,7 +102,7 @@ def prepare(options: argparse.Namespace) -> list[Example]:
     for name, how in PARTS.items():
         part = work / f"{name}.json"
         once(work, part, "data", "sample", str(split / "train.json"), "-o", str(part), *how, "--seed", "1")
-    judge = work / "judge.json"
+    judge = work / JUDGE
     once(work, judge, "data", "sample", str(held_out), "-o", str(judge), "--unanswerable", "0.5", "--seed", "1")
     return load_examples(judge)
 
@@ -133,7 +136,7 @@ def run_row(row: Row, options: argparse.Namespace) -> dict[str, Any]:
     if not record.exists():
         odds.unlink(missing_ok=True)  # of an earlier student in that place
     once(options.work, record, *command, *(part for one in [*settings, *row.set] for part in ("--set", one)))
-    once(options.work, odds, "predict", str(out / "student"), str(options.work / "judge.json"), "-o", str(judged),
+    once(options.work, odds, "predict", str(out / "student"), str(options.work / JUDGE), "-o", str(judged),
          "--null-odds", str(odds), "--null-threshold", "off")  # fmt: skip
     return dict(json.loads(record.read_text("utf-8")))
 

@@ -2,8 +2,9 @@
 
     python benchmarks/keep_logs.py labels-1e-4 prediction-150k --work runs/starter
 
-A row's file has JSON lines: its record (settings, data, versions, timings, scores), then what its run noted on the way. Of the
-notes on steps about 200 are kept, evenly spaced; names of files stand in place of paths.
+A row's file has JSON lines: its record (settings, data, versions, timings, scores), what its run noted on the way, and its F1
+on the questions that choose between rows. Of the notes on steps at most about 200 are kept, evenly spaced; names of files stand
+in place of absolute paths.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from command import require_files
+from experiments import JUDGE, odds_file
+from scored import read_json, scored
+from tinyreader.data import load_examples
+from tinyreader.distil.runlog import RunLog
 
 LOGS = Path(__file__).parent / "logs"
 STEPS_KEPT = 200
@@ -25,10 +30,9 @@ def main() -> None:
     options.logs.mkdir(exist_ok=True)
     for row in options.rows:
         record = json.loads((options.work / row / "student" / "run.json").read_text("utf-8"))
-        with (options.work / row / "log.jsonl").open(encoding="utf-8") as lines:
-            notes = [json.loads(line) for line in lines]
+        notes = [record, *thinned(RunLog(options.work / row / "log.jsonl").read()), chosen_by(row, options.work)]
         kept = options.logs / f"{row}.jsonl"
-        told = [json.dumps(short(without_folders(note)), ensure_ascii=False) for note in [record, *thinned(notes)]]
+        told = [json.dumps(short(without_folders(note)), ensure_ascii=False) for note in notes]
         kept.write_text("\n".join(told) + "\n", "utf-8")
         print(kept, kept.stat().st_size)
 
@@ -40,13 +44,22 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--logs", type=Path, default=LOGS)
     options = parser.parse_args()
     for row in options.rows:
-        require_files(parser, options.work / row / "student" / "run.json", options.work / row / "log.jsonl")
+        judged = options.work / f"{row}.judged.json"
+        require_files(parser, *(options.work / row / name for name in ("student/run.json", "log.jsonl")), odds_file(judged))
+    require_files(parser, options.work / JUDGE)
     return options
 
 
+def chosen_by(row: str, work: Path) -> dict[str, Any]:
+    """A note of the row's F1 on the questions kept aside, at the best threshold there."""
+    judged = work / f"{row}.judged.json"
+    scores = scored(load_examples(work / JUDGE), *read_json(judged, odds_file(judged)))
+    return {"event": "held_out", "questions": len(scores.f1), "best_f1": 100 * float(scores.at_best(scores.f1).mean())}
+
+
 def thinned(notes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """All notes but those on steps, of which about `STEPS_KEPT` stay, each stage's last among them."""
-    every = max(1, sum(note["event"] == "step" for note in notes) // STEPS_KEPT)
+    """All notes but those on steps, of which at most about `STEPS_KEPT` stay, each stage's last among them."""
+    every = max(1, -(-sum(note["event"] == "step" for note in notes) // STEPS_KEPT))
     seen = 0
     for note in notes:
         if note["event"] == "step":
@@ -57,9 +70,13 @@ def thinned(notes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def without_folders(value: Any) -> Any:
-    """The same with names of files in place of paths on this machine, in keys too."""
+    """The same with names of files in place of absolute paths, in keys too; of two keys of one name both are kept."""
     if isinstance(value, dict):
-        return {without_folders(key): without_folders(each) for key, each in value.items()}
+        kept: dict[str, Any] = {}
+        for key, each in value.items():
+            name = without_folders(key)
+            kept[name if name not in kept else f"{name} ({len(kept)})"] = without_folders(each)
+        return kept
     if isinstance(value, list):
         return [without_folders(each) for each in value]
     return Path(value).name if isinstance(value, str) and value.startswith("/") else value

@@ -285,6 +285,14 @@ def test_relations_teach_the_student_only() -> None:
     assert teacher.grad is None
     assert student.grad is not None
     assert not student.grad[1, 3:].any()
+    double = student.detach().double().requires_grad_()
+    plain = torch.zeros(())
+    for b, n in enumerate((5, 3)):
+        split = [x[b, :n].view(n, 3, -1).transpose(0, 1) for x in (double, teacher.detach().double())]
+        q, p = ((x @ x.transpose(1, 2) / x.shape[-1] ** 0.5).softmax(-1) for x in split)
+        plain = plain + (p * (p / q).log()).sum() / 3
+    (expected,) = torch.autograd.grad(plain, double)
+    torch.testing.assert_close(student.grad.double(), expected, rtol=1e-4, atol=1e-6)
     nearer = student.detach() - 0.1 * student.grad
     assert relation_loss(nearer, teacher, mask, 3) < loss.detach()
 

@@ -268,7 +268,7 @@ def test_relations_that_cannot_be_compared_are_refused(teacher: Network) -> None
     with pytest.raises(SettingsError, match="relation_heads = 16 cannot share the student's width of 24"):
         Intermediate(narrow, teacher, [2, 4], attention="none", relations=Relations(4, heads=16))
     fused = network(model("modernbert", n_layers=4))
-    with pytest.raises(SettingsError, match=r"the teacher, a modernbert model.*Take relation_weight out"):
+    with pytest.raises(SettingsError, match=r"in the teacher, a modernbert model.*Take relation_weight out"):
         Intermediate(student, fused, [2, 4], relations=Relations(4, heads=4))
 
 

@@ -476,6 +476,8 @@ def test_relations_alone_ask_for_no_layer_map(here: Path, tmp_path: Path) -> Non
     result = run(tmp_path / "out", *SHORT, *alone, *deep)
     assert AutoModelForQuestionAnswering.from_pretrained(result.student).config.num_hidden_layers == 5
     assert set(log(tmp_path / "out", "step")[0]["terms"]) == {"relation.query", "relation.key", "relation.value"}
+    inside = result.record["stages"][0]
+    assert (inside["relation_layer"], inside["relation_heads"]) == (4, 8)
     weights = load_file(tmp_path / "out" / "stages" / "1-inside" / "weights.safetensors")
     assert all(name.startswith("student.") for name in weights)
     with pytest.raises(SettingsError, match="relation_heads = 3 cannot share the teacher's width of 32 evenly"):

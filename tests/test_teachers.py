@@ -129,7 +129,7 @@ def test_windows_that_do_not_line_up_are_refused_before_work(here: Path, tmp_pat
     longer = [*SHORT, *ROBERTA, "data.max_seq_len=62", "data.train=wide.json"]
     text = "x " * 40 + "abcdefghijklmnopqrstuvw " * 8
     write_squad([Example("w", "who built it ?", text)], here / "wide.json")
-    with pytest.raises(SettingsError, match=r"stage 'inside' compares hidden states, but 1 of its 1 windows have more tokens"):
+    with pytest.raises(SettingsError, match=r"stage 'inside' compares .* but 1 of its 1 windows have more tokens"):
         run(tmp_path / "out", *longer)
     assert not (tmp_path / "out" / "identity.json").exists()
     content = recipe(*longer).resolved()

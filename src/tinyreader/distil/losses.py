@@ -70,19 +70,37 @@ def relation_loss(student: Tensor, teacher: Tensor, mask: Tensor | None, heads: 
     R is the softmax over real tokens of x·xᵀ/√d, x a head's share, d wide, of queries, keys or values [B, L, width]; the
     widths of student and teacher may differ. MiniLMv2, arXiv 2012.15828, section 3; divide by the number of real tokens.
     """
-    with torch.no_grad():
-        log_p = _log_relations(teacher, mask, heads)
-    log_q = _log_relations(student, mask, heads)
-    distance = (log_p.exp() * (log_p - log_q)).sum((1, 3))
-    total: Tensor = (distance if mask is None else distance * mask).sum() / heads
-    return total
+    both = _related(student, mask, heads), _related(teacher.detach(), mask, heads)
+    total: Tensor = _Divergence.apply(*both, mask)  # type: ignore[no-untyped-call]
+    return total / heads
 
 
-def _log_relations(vectors: Tensor, mask: Tensor | None, heads: int) -> Tensor:
-    """The logarithms fp32 [B, heads, L, L] of how vectors [B, L, width] relate, each token to the real ones."""
+class _Divergence(torch.autograd.Function):
+    """Sum over real rows of KL(softmax(teacher) ‖ softmax(student)), fp32 scores [B, heads, L, L]; saves only the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
+        log_q, log_p = student.log_softmax(-1), teacher.log_softmax(-1)
+        distance = (log_p.exp() * (log_p - log_q)).sum(-1)
+        slope = log_q.exp_().sub_(log_p.exp_())
+        if mask is not None:
+            distance, slope = distance * mask[:, None], slope.mul_(mask[:, None, :, None])
+        ctx.save_for_backward(slope)
+        total: Tensor = distance.sum()
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        gradient: Tensor = slope * grads[0]
+        return gradient, None, None
+
+
+def _related(vectors: Tensor, mask: Tensor | None, heads: int) -> Tensor:
+    """How vectors [B, L, width] relate before softmax, fp32 [B, heads, L, L]; large and negative towards padding."""
     split = vectors.float().view(*vectors.shape[:2], heads, -1).transpose(1, 2)
-    scores = split @ split.transpose(-1, -2) * split.shape[-1] ** -0.5
-    return scores.log_softmax(-1) if mask is None else _log_softmax(scores, mask.bool()[:, None, None, :])
+    scores: Tensor = split @ split.transpose(-1, -2) * split.shape[-1] ** -0.5
+    return scores if mask is None else scores.masked_fill(mask[:, None, None, :] == 0, -1e9)
 
 
 def prediction_loss(

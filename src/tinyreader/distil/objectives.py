@@ -195,15 +195,16 @@ def check_relations(student: Any, teacher: Any, relations: Relations) -> None:
     if relations.layer > n_layers:
         raise SettingsError(f"relation_layer = {relations.layer}, but the teacher has layers 1 to {n_layers}")
     for who, model in (("teacher", teacher), ("student", student)):
-        if attention_vectors(encoder_layers(model)[-1]) is None:
+        makers = attention_vectors(encoder_layers(model)[-1])
+        if makers is None:
             raise SettingsError(
-                f"relation_weight: the {who}, a {model.config.model_type} model, has no part of its own for each of queries, "
-                "keys and values, so their relations cannot be compared. Take relation_weight out of this stage."
+                f"relation_weight: in the {who}, a {model.config.model_type} model, no part of its own was found for each of "
+                "queries, keys and values, so their relations cannot be compared. Take relation_weight out of this stage."
             )
-        if model.config.hidden_size % relations.heads:
+        if uneven := [maker.out_features for maker in makers if maker.out_features % relations.heads]:
             raise SettingsError(
-                f"relation_heads = {relations.heads} cannot share the {who}'s width of {model.config.hidden_size} evenly: "
-                "choose a number that divides the widths of both"
+                f"relation_heads = {relations.heads} cannot share the {who}'s width of {uneven[0]} evenly: choose a number "
+                "that divides the widths of both"
             )
 
 

@@ -261,6 +261,8 @@ class _Run:
             raise RunError(f"{damaged} is missing or damaged. Delete {folder} to have stage {stage.name!r} done again.")
         trainer = self._trainer(number, stage, weights, folder)
         outcome = {"name": stage.name, "kind": stage.kind, **trainer.run()}
+        if stage.kind == "intermediate" and (relations := self._relations(stage)) is not None:
+            outcome |= {"relation_layer": relations.layer, "relation_heads": relations.heads}
         if self.accelerator.is_main_process:
             save_tensors(trainer.weights(), final)
         self.accelerator.wait_for_everyone()

@@ -291,7 +291,9 @@ class StageSettings(Settings):
     hidden_weight: Weight = 1.0
     attention_weight: Weight = 1.0
     relation_weight: Weight = Field(default=0.0, description="of each of the relations of queries, keys and values")
-    relation_heads: Positive | None = Field(default=None, description="none: as many as the teacher has attention heads")
+    relation_heads: Positive | None = Field(
+        default=None, description="none: as the teacher's attention; memory grows with them"
+    )
     relation_layer: Positive | None = Field(default=None, description="teacher layer, from 1, that has them; none: the last")
     temperature: float = Field(default=1.0, gt=0)
     distillation_weight: float = Field(default=1.0, ge=0, le=1, description="w in w·distillation + (1-w)·labels")

@@ -128,9 +128,9 @@ def check_alignable(pairs: PairStore, rows: Rows, teacher: Teacher, stage: str) 
     """Raises `SettingsError` where the teacher cannot read a window in one piece: its states then do not line up."""
     if n := int(np.count_nonzero(pairs.n_pieces(rows) > 1)):
         raise SettingsError(
-            f"stage {stage!r} compares hidden states, but {n:,} of its {len(rows):,} windows have more tokens for the "
-            f"{describe(teacher)} than it takes at once ({teacher.max_tokens}). Lower data.max_seq_len, or take the stage "
-            "out: prediction stages may read a window in pieces."
+            f"stage {stage!r} compares what the teacher computes inside, but {n:,} of its {len(rows):,} windows have more "
+            f"tokens for the {describe(teacher)} than it takes at once ({teacher.max_tokens}). Lower data.max_seq_len, or "
+            "take the stage out: prediction stages may read a window in pieces."
         )
 
 

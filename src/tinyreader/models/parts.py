@@ -20,21 +20,18 @@ def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
     )
 
 
-_QUERIES, _KEYS, _VALUES = (
-    frozenset(pattern.format(letter=name[0], name=name) for pattern in ("{name}", "{letter}", "{letter}_lin", "{name}_proj"))
-    for name in ("query", "key", "value")
+_VECTORS = tuple(
+    frozenset((name, name[0], f"{name}_proj", f"{name[0]}_proj", f"{name[0]}_lin")) for name in ("query", "key", "value")
 )
 
 
 def attention_vectors(layer: nn.Module) -> tuple[nn.Linear, nn.Linear, nn.Linear] | None:
-    """What makes the queries, the keys and the values of an encoder layer; None where it has not one part for each."""
-    found: dict[str, nn.Linear] = {
-        name.split(".")[-1]: part for name, part in layer.named_modules() if isinstance(part, nn.Linear)
-    }
-    parts = [[part for name, part in found.items() if name in names] for names in (_QUERIES, _KEYS, _VALUES)]
-    if any(len(each) != 1 for each in parts):
+    """What makes the queries, the keys and the values of an encoder layer; None where one part for each was not found."""
+    linear = [(name.split(".")[-1], part) for name, part in layer.named_modules() if isinstance(part, nn.Linear)]
+    queries, keys, values = ([part for name, part in linear if name in names] for names in _VECTORS)
+    if not len(queries) == len(keys) == len(values) == 1:
         return None
-    return parts[0][0], parts[1][0], parts[2][0]
+    return queries[0], keys[0], values[0]
 
 
 def qa_head(model: PreTrainedModel) -> nn.Linear:

@@ -23,6 +23,9 @@ _KINDS = {
     "intermediate": "what the teacher computes inside", "prediction": "the teacher's answers",
     "labels": "labels alone",
 }  # fmt: skip
+_DECIDED_BY_TEACHER = ("relation_heads", "relation_layer")
+"""What a run notes of its stages, for settings that may leave it to the teacher."""
+
 _PROPOSERS = {"masked_lm": "the masked language model", "vectors": "the word vectors", "synonyms": "the synonyms in"}
 
 
@@ -35,10 +38,11 @@ def training(facts: CardFacts) -> str:
     data = recipe.get("data") or {}
     rows = [["largest window, tokens", *[code_or(data.get("max_seq_len"))] * len(stages)],
             ["overlap of windows, tokens", *[code_or(data.get("doc_stride"))] * len(stages)]]  # fmt: skip
-    for key, label in _STAGE_ROWS.items():
-        if any(stage.get(key) is not None for stage in stages):
-            rows.append([label, *[_setting(key, stage.get(key)) for stage in stages]])
     done = {outcome.get("name"): outcome for outcome in facts.run.get("stages") or ()}
+    for key, label in _STAGE_ROWS.items():
+        of = [done.get(stage.get("name"), {}) if key in _DECIDED_BY_TEACHER else stage for stage in stages]
+        if any(each.get(key) is not None for each in of):
+            rows.append([label, *[_setting(key, each.get(key)) for each in of]])
     rows.append(["steps done", *[count(done.get(stage.get("name"), {}).get("steps")) for stage in stages]])
     heads = ["", *[f"stage {n}: {stage.get('name')}" for n, stage in enumerate(stages, 1)]]
     return f"## Hyper-parameters\n\n{table(heads, rows)}\n{_distillation(recipe, stages)}"
