@@ -130,7 +130,7 @@ def run_row(row: Row, options: argparse.Namespace) -> dict[str, Any]:
         settings += [f"teacher.model={options.teacher}", f"training.teacher_outputs={options.work / 'teacher-outputs'}"]
     else:
         settings.append("training.teacher_engine=torch")
-    record, judged = out / "student" / "run.json", options.work / f"{row.name}.judged.json"
+    record, judged = out / "student" / "run.json", judged_file(options.work, row.name)
     odds = odds_file(judged)  # written after the answers, so it says that both are whole
     command = ["distil", str(HERE / "recipes" / "starter.toml"), "-o", str(out)]
     if not record.exists():
@@ -139,6 +139,18 @@ def run_row(row: Row, options: argparse.Namespace) -> dict[str, Any]:
     once(options.work, odds, "predict", str(out / "student"), str(options.work / JUDGE), "-o", str(judged),
          "--null-odds", str(odds), "--null-threshold", "off")  # fmt: skip
     return dict(json.loads(record.read_text("utf-8")))
+
+
+def judged_file(work: Path, row: str) -> Path:
+    """Where the row's answers to the questions are that choose between rows."""
+    return work / f"{row}.judged.json"
+
+
+def held_out_f1(work: Path, row: str, questions: list[Example]) -> float:
+    """The row's F1 on those questions at the best threshold there, in percent."""
+    judged = judged_file(work, row)
+    chosen = scored(questions, *read_json(judged, odds_file(judged)))
+    return 100 * float(chosen.at_best(chosen.f1).mean())
 
 
 def odds_file(predictions: Path) -> Path:
@@ -176,13 +188,11 @@ def table(
     kept: dict[str, Scored] = {}
     for row in rows:
         record, folder = records[row.name], options.work / row.name
-        judged = options.work / f"{row.name}.judged.json"
-        chosen = scored(held_out, *read_json(judged, odds_file(judged)))
         kept[row.name] = mine = scored(dev, *read_json(folder / "predictions.json", folder / "null_odds.json"))
         f1, answerable = mine.two_ways().values()
         training, teachers = minutes(record)
         lines.append(
-            f"| {row.name} | {100 * chosen.at_best(chosen.f1).mean():.1f} | {100 * mine.at_best(mine.exact).mean():.1f} "
+            f"| {row.name} | {held_out_f1(options.work, row.name, held_out):.1f} | {100 * mine.at_best(mine.exact).mean():.1f} "
             f"| {100 * f1.mean():.1f} {interval(f1)} | {100 * answerable.mean():.1f} {interval(answerable)} | {row.windows} "
             f"| {training:.1f} | {teachers:.1f} |"
         )

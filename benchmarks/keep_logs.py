@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from command import require_files
-from experiments import JUDGE, odds_file
-from scored import read_json, scored
+from experiments import JUDGE, held_out_f1, judged_file, odds_file
 from tinyreader.data import load_examples
 from tinyreader.distil.runlog import RunLog
 
@@ -28,9 +27,11 @@ STEPS_KEPT = 200
 def main() -> None:
     options = arguments()
     options.logs.mkdir(exist_ok=True)
+    questions = load_examples(options.work / JUDGE)
     for row in options.rows:
         record = json.loads((options.work / row / "student" / "run.json").read_text("utf-8"))
-        notes = [record, *thinned(RunLog(options.work / row / "log.jsonl").read()), chosen_by(row, options.work)]
+        chosen = {"event": "held_out", "questions": len(questions), "best_f1": held_out_f1(options.work, row, questions)}
+        notes = [record, *thinned(RunLog(options.work / row / "log.jsonl").read()), chosen]
         kept = options.logs / f"{row}.jsonl"
         told = [json.dumps(short(without_folders(note)), ensure_ascii=False) for note in notes]
         kept.write_text("\n".join(told) + "\n", "utf-8")
@@ -44,17 +45,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--logs", type=Path, default=LOGS)
     options = parser.parse_args()
     for row in options.rows:
-        judged = options.work / f"{row}.judged.json"
+        judged = judged_file(options.work, row)
         require_files(parser, *(options.work / row / name for name in ("student/run.json", "log.jsonl")), odds_file(judged))
     require_files(parser, options.work / JUDGE)
     return options
-
-
-def chosen_by(row: str, work: Path) -> dict[str, Any]:
-    """A note of the row's F1 on the questions kept aside, at the best threshold there."""
-    judged = work / f"{row}.judged.json"
-    scores = scored(load_examples(work / JUDGE), *read_json(judged, odds_file(judged)))
-    return {"event": "held_out", "questions": len(scores.f1), "best_f1": 100 * float(scores.at_best(scores.f1).mean())}
 
 
 def thinned(notes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

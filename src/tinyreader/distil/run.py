@@ -222,7 +222,7 @@ class _Run:
     def _check_comparison(self, stage: StageSettings) -> None:
         assert self.teacher is not None  # the recipe's own check
         self._layer_map(stage)
-        if stage.attention != "none" and stage.attention_weight > 0:
+        if stage.compares_attention():
             check_attention(self.student.model, self.teacher.model, stage.attention)
         if (relations := self._relations(stage)) is not None:
             check_relations(self.student.model, self.teacher.model, relations)
@@ -239,11 +239,12 @@ class _Run:
         return resolve_layer_map(stage.layer_map, n_student, n_teacher)
 
     def _relations(self, stage: StageSettings) -> Relations | None:
+        if not stage.relation_weight:
+            return None
         assert self.teacher is not None  # the recipe's own check
         config = self.teacher.config
         layer = stage.relation_layer or config.num_hidden_layers
-        heads = stage.relation_heads or config.num_attention_heads
-        return Relations(layer, heads, stage.relation_weight) if stage.relation_weight else None
+        return Relations(layer, stage.relation_heads or config.num_attention_heads, stage.relation_weight)
 
     def _stage(
         self, number: int, stage: StageSettings, weights: Path | None
@@ -261,7 +262,7 @@ class _Run:
             raise RunError(f"{damaged} is missing or damaged. Delete {folder} to have stage {stage.name!r} done again.")
         trainer = self._trainer(number, stage, weights, folder)
         outcome = {"name": stage.name, "kind": stage.kind, **trainer.run()}
-        if stage.kind == "intermediate" and (relations := self._relations(stage)) is not None:
+        if (relations := self._relations(stage)) is not None:
             outcome |= {"relation_layer": relations.layer, "relation_heads": relations.heads}
         if self.accelerator.is_main_process:
             save_tensors(trainer.weights(), final)

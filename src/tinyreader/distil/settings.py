@@ -309,17 +309,17 @@ class StageSettings(Settings):
             idle["attention_weight"] = "with attention = 'none'"
         if self.kind == "intermediate" and not self.relation_weight:
             idle |= {"relation_weight": ""} | dict.fromkeys(sorted(RELATIONS), "with relation_weight = 0")
-        if self.kind == "intermediate" and self.relation_weight and not self.maps_layers():
-            idle["layer_map"] = "without hidden states and attention"
+        elif self.kind == "intermediate" and not (self.hidden_weight or self.compares_attention()):
+            idle["layer_map"] = "without hidden states and attention"  # relations and embeddings need none
         if self.max_steps is not None:
             idle["epochs"] = ""  # max_steps is set on top of recipes that have epochs
         if self.data is None:
             idle["data_split"] = "without the stage's own data"
         return idle
 
-    def maps_layers(self) -> bool:
-        """Whether an intermediate stage compares layer with layer; relations and embeddings need no layer map."""
-        return self.hidden_weight > 0 or (self.attention != "none" and self.attention_weight > 0)
+    def compares_attention(self) -> bool:
+        """Whether an intermediate stage learns from the teacher's attention."""
+        return self.attention != "none" and self.attention_weight > 0
 
     @model_validator(mode="after")
     def _consistent(self) -> StageSettings:
@@ -327,9 +327,8 @@ class StageSettings(Settings):
             raise ValueError(
                 f"batch_size ({self.batch_size}) must be a multiple of micro_batch_size ({self.micro_batch_size})"
             )
-        attention = 0.0 if self.attention == "none" else self.attention_weight
-        weights = (self.embedding_weight, self.hidden_weight, attention, self.relation_weight)
-        if self.kind == "intermediate" and not any(weights):
+        learned = (self.embedding_weight, self.hidden_weight, self.compares_attention(), self.relation_weight)
+        if self.kind == "intermediate" and not any(learned):
             raise ValueError(
                 "embedding_weight, hidden_weight, attention_weight and relation_weight are all 0: nothing would be learned"
             )
