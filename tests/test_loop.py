@@ -22,7 +22,7 @@ from tinyreader.distil.evaluate import NetworkRuntime
 from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.loop import StageJob, StageTrainer, n_steps
 from tinyreader.distil.network import Batch, Network, Precision
-from tinyreader.distil.objectives import Intermediate, Labels, Objective, Prediction, Term, Totals
+from tinyreader.distil.objectives import Compared, Intermediate, Labels, Objective, Prediction, Term, Totals
 from tinyreader.distil.recipe import StageSettings, TrainingSettings
 from tinyreader.distil.runlog import RunLog
 from tinyreader.errors import Interrupted, RunError
@@ -80,7 +80,7 @@ class Bench:
             labels = label_windows(self.teacher, self.store, rows, self.folder / "labels")
             return Prediction(student, labels, temperature=2.0, weight=0.5)
         layer_map = [4 * m // self.n_layers for m in range(1, self.n_layers + 1)]
-        return Intermediate(student, self.teacher, layer_map)
+        return Intermediate(student, self.teacher, Compared(layer_map))
 
     def log(self, name: str = "run", event: str = "step") -> list[dict[str, Any]]:
         """The lines of one kind, every line of the file being strict JSON."""

@@ -17,7 +17,7 @@ from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.labels import TeacherLabels
 from tinyreader.distil.losses import label_loss, prediction_loss, relation_loss
 from tinyreader.distil.network import Batch, Network
-from tinyreader.distil.objectives import Intermediate, Labels, Objective, Prediction, Relations, Totals
+from tinyreader.distil.objectives import Compared, Intermediate, Labels, Objective, Prediction, Relations, Totals
 from tinyreader.errors import SettingsError
 
 LENGTHS = [13, 6, 9]
@@ -86,7 +86,7 @@ def test_totals_count_what_is_real() -> None:
 def test_intermediate_terms_are_means_over_what_is_real(teacher: Network, kind: str) -> None:
     """Each term is the mean over the step's real tokens or pairs, between student layer m and teacher layer g(m)."""
     student, on = student_of(teacher), batch(LENGTHS)
-    objective = Intermediate(student, teacher, [1, 4], attention=kind)  # type: ignore[arg-type]
+    objective = Intermediate(student, teacher, Compared([1, 4], attention=kind))  # type: ignore[arg-type]
     found = values(objective, on)
     assert list(found) == ["hidden.1", "hidden.2", "embedding", "attention.1", "attention.2"]
     with torch.no_grad():
@@ -108,7 +108,7 @@ def test_a_copy_of_the_teacher_has_nothing_to_learn(precision: str) -> None:
     reader = model("bert", n_layers=2)
     teacher = network(copy.deepcopy(reader), precision)  # type: ignore[arg-type]
     student = network(reader, precision, StepRandom(), dropout=0.0)  # type: ignore[arg-type]
-    objective = Intermediate(student, teacher, [1, 2])
+    objective = Intermediate(student, teacher, Compared([1, 2]))
     for lengths in (LENGTHS, [8, 8]):
         assert set(values(objective, batch(lengths)).values()) == {0.0}
         assert not any(g.any() for g in gradients(objective, student, batch(lengths)).values())
@@ -117,9 +117,7 @@ def test_a_copy_of_the_teacher_has_nothing_to_learn(precision: str) -> None:
 def test_weights_and_choices_decide_the_terms(teacher: Network) -> None:
     """A term has the weight of its kind; a kind with weight 0, and attention "none", is not computed at all."""
     student, on = student_of(teacher), batch(LENGTHS)
-    objective = Intermediate(
-        student, teacher, [2, 4], embedding_weight=0.5, hidden_weight=2.0, attention_weight=3.0
-    )
+    objective = Intermediate(student, teacher, Compared([2, 4], embedding_weight=0.5, hidden_weight=2.0, attention_weight=3.0))
     weights = {name: term.weight for name, term in objective.terms(on, totals_of(on)).items()}
     assert weights == {"embedding": 0.5, "hidden.1": 2.0, "hidden.2": 2.0, "attention.1": 3.0, "attention.2": 3.0}
     for options, expected in (
@@ -127,14 +125,14 @@ def test_weights_and_choices_decide_the_terms(teacher: Network) -> None:
         ({"hidden_weight": 0.0, "attention_weight": 0.0}, ["embedding"]),
         ({"hidden_weight": 0.0, "embedding_weight": 0.0}, ["attention.1", "attention.2"]),
     ):
-        assert list(values(Intermediate(student, teacher, [2, 4], **options), on)) == expected  # type: ignore[arg-type]
+        assert list(values(Intermediate(student, teacher, Compared([2, 4], **options)), on)) == expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["scores", "probabilities"])
 def test_intermediate_padding_changes_nothing(teacher: Network, kind: str) -> None:
     """More padding, and other ids at the padding, leave every term and every gradient what they were."""
     student, on = student_of(teacher), batch(LENGTHS)
-    objective = Intermediate(student, teacher, [2, 4], attention=kind)  # type: ignore[arg-type]
+    objective = Intermediate(student, teacher, Compared([2, 4], attention=kind))  # type: ignore[arg-type]
     expected, slopes = values(objective, on), gradients(objective, student, on)
     wider = select(on, slice(None), 40)
     strange = replace(wider, input_ids=wider.input_ids.masked_fill(wider.mask == 0, 17))
@@ -150,8 +148,8 @@ def test_parts_of_a_step_add_up(teacher: Network, windows: FeatureStore, labels:
     on = windows.batch(torch.arange(3).numpy(), 0)
     parts = [select(on, slice(n, n + 1), LENGTHS[n]) for n in range(3)]
     objectives: list[Objective] = [
-        Intermediate(student, teacher, [2, 4]),
-        Intermediate(student, teacher, [2, 4], relations=Relations(layer=3, heads=2)),
+        Intermediate(student, teacher, Compared([2, 4])),
+        Intermediate(student, teacher, Compared([2, 4], relations=Relations(layer=3, heads=2))),
         Prediction(student, labels, temperature=2.0, weight=0.3),
         Labels(student),
     ]
@@ -167,7 +165,7 @@ def test_parts_of_a_step_add_up(teacher: Network, windows: FeatureStore, labels:
 def test_only_the_student_learns(teacher: Network) -> None:
     """No gradient reaches the teacher; under the intermediate loss none reaches the student's answer head."""
     student = student_of(teacher)
-    found = gradients(Intermediate(student, teacher, [2, 4]), student, batch(LENGTHS))
+    found = gradients(Intermediate(student, teacher, Compared([2, 4])), student, batch(LENGTHS))
     assert all(p.grad is None for p in teacher.model.parameters())
     assert {n for n, _ in student.model.named_parameters()} - found.keys() == {"qa_outputs.weight", "qa_outputs.bias"}
 
@@ -175,7 +173,7 @@ def test_only_the_student_learns(teacher: Network) -> None:
 def test_narrow_students_get_learned_projections(teacher: Network) -> None:
     """Where widths differ each layer and the embedding has a projection, which is compared, trained, named and seeded."""
     student, on = student_of(teacher, hidden_size=16, num_attention_heads=4), batch(LENGTHS)
-    objective = Intermediate(student, teacher, [2, 4], seed=5)
+    objective = Intermediate(student, teacher, Compared([2, 4]), seed=5)
     learned = objective.learned()
     assert {n: tuple(p.shape) for n, p in learned.items()} == {f"projection.{m}.weight": (32, 16) for m in (0, 1, 2)}
     found = values(objective, on)
@@ -186,17 +184,17 @@ def test_narrow_students_get_learned_projections(teacher: Network) -> None:
     assert found["hidden.2"] == pytest.approx(float(expected), rel=1e-5)
     gradients(objective, student, on)
     assert all(p.grad is not None and p.grad.any() for p in learned.values())
-    again = Intermediate(student, teacher, [2, 4], seed=5).learned()
-    other = Intermediate(student, teacher, [2, 4], seed=6).learned()
+    again = Intermediate(student, teacher, Compared([2, 4]), seed=5).learned()
+    other = Intermediate(student, teacher, Compared([2, 4]), seed=6).learned()
     assert all(torch.equal(again[n], p) and not torch.equal(other[n], p) for n, p in learned.items())
-    assert Intermediate(student_of(teacher), teacher, [2, 4]).learned() == {}
+    assert Intermediate(student_of(teacher), teacher, Compared([2, 4])).learned() == {}
 
 
 def test_drawing_projections_leaves_other_random_numbers_alone(teacher: Network) -> None:
     """Torch's global generator stands where it stood, so that a projection does not change what is drawn elsewhere."""
     student = student_of(teacher, hidden_size=16)
     before = torch.get_rng_state()
-    Intermediate(student, teacher, [2, 4], seed=5)
+    Intermediate(student, teacher, Compared([2, 4]), seed=5)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -205,10 +203,10 @@ def test_bf16_students_are_compared_with_bf16_teachers(teacher: Network) -> None
     on = batch(LENGTHS)
     wide = network(copy.deepcopy(teacher.model), "bf16")
     for changes in ({}, {"hidden_size": 16}):
-        exact = values(Intermediate(student_of(teacher, **changes), teacher, [2, 4]), on)
+        exact = values(Intermediate(student_of(teacher, **changes), teacher, Compared([2, 4])), on)
         reader = model("bert", n_layers=2, seed=3, **changes)
         student = network(reader, "bf16", StepRandom(), dropout=0.0)
-        objective = Intermediate(student, wide, [2, 4])
+        objective = Intermediate(student, wide, Compared([2, 4]))
         assert all(t.value.dtype == torch.float32 for t in objective.terms(on, totals_of(on)).values())
         assert values(objective, on) == pytest.approx(exact, rel=0.03)
         assert all(g.isfinite().all() for g in gradients(objective, student, on).values())
@@ -217,19 +215,19 @@ def test_bf16_students_are_compared_with_bf16_teachers(teacher: Network) -> None
 def test_attention_that_cannot_be_compared_is_refused(teacher: Network) -> None:
     """Unequal numbers of heads, and models that hide their attention, are errors that name the way out."""
     with pytest.raises(SettingsError, match=r"teacher has 4 heads and the student 2.*-4h"):
-        Intermediate(student_of(teacher, num_attention_heads=2), teacher, [2, 4])
+        Intermediate(student_of(teacher, num_attention_heads=2), teacher, Compared([2, 4]))
     closed = network(model("mpnet", n_layers=4))
     with pytest.raises(SettingsError, match=r'attention of the teacher, a mpnet model.*attention = "none"'):
-        Intermediate(student_of(teacher), closed, [2, 4])
+        Intermediate(student_of(teacher), closed, Compared([2, 4]))
     few_heads = student_of(teacher, num_attention_heads=2)
-    assert "hidden.2" in values(Intermediate(few_heads, teacher, [2, 4], attention="none"), batch(LENGTHS))
+    assert "hidden.2" in values(Intermediate(few_heads, teacher, Compared([2, 4], attention="none")), batch(LENGTHS))
 
 
 def test_relations_are_those_of_the_last_layer_with_the_one_named(teacher: Network) -> None:
     """One term for queries, keys and values each, for any widths and numbers of heads, without projections."""
     student, on = student_of(teacher, hidden_size=24, num_attention_heads=2), batch(LENGTHS)
     alone: dict[str, Any] = {"hidden_weight": 0.0, "embedding_weight": 0.0, "attention": "none"}
-    objective = Intermediate(student, teacher, [2, 4], relations=Relations(3, heads=8, weight=0.5), **alone)
+    objective = Intermediate(student, teacher, Compared([2, 4], relations=Relations(3, heads=8, weight=0.5), **alone))
     terms = objective.terms(on, totals_of(on))
     assert {name: term.weight for name, term in terms.items()} == dict.fromkeys(
         ("relation.query", "relation.key", "relation.value"), 0.5
@@ -248,7 +246,7 @@ def test_a_copy_of_the_teacher_has_no_relations_to_learn() -> None:
     """Every term is exactly 0, with padding and without, beside hidden states too."""
     reader = model("mpnet", n_layers=2)
     student = network(copy.deepcopy(reader), "fp32", StepRandom(), dropout=0.0)
-    objective = Intermediate(student, network(reader), [1, 2], attention="none", relations=Relations(2, heads=4))
+    objective = Intermediate(student, network(reader), Compared([1, 2], attention="none", relations=Relations(2, heads=4)))
     for lengths in (LENGTHS, [8, 8]):
         found = values(objective, batch(lengths, pad_id=1))
         assert len(found) == 6
@@ -263,13 +261,13 @@ def test_relations_that_cannot_be_compared_are_refused(teacher: Network) -> None
         (Relations(5, heads=4), "relation_layer = 5, but the teacher has layers 1 to 4"),
     ):
         with pytest.raises(SettingsError, match=said):
-            Intermediate(student, teacher, [2, 4], relations=relations)
+            Intermediate(student, teacher, Compared([2, 4], relations=relations))
     narrow = student_of(teacher, hidden_size=24)
     with pytest.raises(SettingsError, match="relation_heads = 16 cannot share the student's width of 24"):
-        Intermediate(narrow, teacher, [2, 4], attention="none", relations=Relations(4, heads=16))
+        Intermediate(narrow, teacher, Compared([2, 4], attention="none", relations=Relations(4, heads=16)))
     fused = network(model("modernbert", n_layers=4))
     with pytest.raises(SettingsError, match=r"in the teacher, a modernbert model.*Take relation_weight out"):
-        Intermediate(student, fused, [2, 4], relations=Relations(4, heads=4))
+        Intermediate(student, fused, Compared([2, 4], relations=Relations(4, heads=4)))
 
 
 def test_prediction_terms_mix_teacher_and_labels(teacher: Network, windows: FeatureStore, labels: TeacherLabels) -> None:

@@ -12,7 +12,7 @@ from tinyreader.distil.alignment import overlaps
 from tinyreader.distil.attention import AttentionKind
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.network import Network
-from tinyreader.distil.objectives import Intermediate, Relations, Totals
+from tinyreader.distil.objectives import Compared, Intermediate, Relations, Totals
 from tinyreader.distil.pairs import PairStore
 from tinyreader.distil.projected import Crossing
 
@@ -104,7 +104,8 @@ def test_queries_keys_and_values_are_brought_over_as_states_are(pairs: PairStore
 def test_an_intermediate_stage_learns_across_tokenizers(pairs: PairStore, teacher: Network) -> None:
     """Terms fall under a few steps of descent, and those of windows one by one add up to those of the batch."""
     student = network(model("bert", n_layers=2, seed=3, **SIZES), "fp32", StepRandom(), dropout=0.0)
-    objective = Intermediate(student, teacher, [2, 4], relations=Relations(3, heads=2), crossing=Crossing(pairs, 1))
+    compared = Compared([2, 4], relations=Relations(3, heads=2))
+    objective = Intermediate(student, teacher, compared, crossing=Crossing(pairs, 1))
     rows = torch.arange(len(pairs.student)).numpy()
     totals = Totals.of(pairs.student.lengths.tolist())
     optimiser = torch.optim.Adam(student.model.parameters(), lr=1e-2)

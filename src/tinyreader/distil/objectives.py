@@ -53,6 +53,26 @@ class Relations:
     weight: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What of the layers is compared, each kind of term with its weight; what has weight 0 is not computed at all.
+
+    `layer_map[m - 1]` is the teacher's layer that student layer m learns from; both count from 1.
+    """
+
+    layer_map: Sequence[int]
+    embedding_weight: float = 1.0
+    hidden_weight: float = 1.0
+    attention_weight: float = 1.0
+    attention: AttentionKind = "scores"
+    relations: Relations | None = None
+
+    @property
+    def attention_kind(self) -> AttentionKind:
+        """The kind of attention that is compared: "none" where its weight is 0, whatever kind is named."""
+        return self.attention if self.attention_weight > 0 else "none"
+
+
 class Objective(Protocol):
     """Something a student can be trained to minimise."""
 
@@ -106,26 +126,26 @@ class Prediction:
 class Intermediate:
     """The teacher's embeddings, hidden states and attention, layer by layer (TinyBERT, arXiv 1909.10351), and relations.
 
-    Student layer m learns from teacher layer `layer_map[m - 1]`. Where widths differ each layer, and the embedding, has a
-    learned projection of the student's states (equation 8), trained and saved with the run. `relations` are those of the
-    student's last layer with one of the teacher's (MiniLMv2, arXiv 2012.15828); they need no projections. With a `crossing`
-    the teacher has another tokenizer, reads windows of its own, and what it computed is brought to the student's tokens.
+    `compared` names the layers, the kinds of terms and their weights. Where widths differ each layer, and the embedding,
+    has a learned projection of the student's states (equation 8), trained and saved with the run. Relations are those of
+    the student's last layer with one of the teacher's (MiniLMv2, arXiv 2012.15828); they need no projections. With a
+    `crossing` the teacher has another tokenizer, reads windows of its own, and what it computed is brought to the
+    student's tokens.
     """
 
     def __init__(
-        self, student: Network, teacher: Network, layer_map: Sequence[int], *, attention: AttentionKind = "scores",
-        embedding_weight: float = 1.0, hidden_weight: float = 1.0, attention_weight: float = 1.0,
-        relations: Relations | None = None, seed: int = 0, crossing: Crossing | None = None,
-    ) -> None:  # fmt: skip
+        self, student: Network, teacher: Network, compared: Compared, *, seed: int = 0, crossing: Crossing | None = None
+    ) -> None:
         self.student, self.teacher, self.crossing = student, teacher, crossing
-        self.map = dict(enumerate(layer_map, start=1))
-        self.attention: AttentionKind = attention if attention_weight > 0 else "none"
-        self.weights = {"hidden": hidden_weight, "attention": attention_weight, "embedding": embedding_weight}
+        self.map = dict(enumerate(compared.layer_map, start=1))
+        self.attention, self.relations = compared.attention_kind, compared.relations
+        self.weights = {
+            "hidden": compared.hidden_weight, "attention": compared.attention_weight, "embedding": compared.embedding_weight
+        }  # fmt: skip
         if self.attention != "none":
             check_attention(student.model, teacher.model, self.attention)
-        self.relations = relations
-        if relations is not None:
-            check_relations(student.model, teacher.model, relations)
+        if self.relations is not None:
+            check_relations(student.model, teacher.model, self.relations)
         self.projections = self._make_projections(seed)
 
     def learned(self) -> dict[str, nn.Parameter]:

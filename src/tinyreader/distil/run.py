@@ -30,6 +30,7 @@ from tinyreader.distil.layer_maps import resolve_layer_map
 from tinyreader.distil.loop import StageJob, StageTrainer, n_steps
 from tinyreader.distil.network import Network, Precision, best_precision
 from tinyreader.distil.objectives import (
+    Compared,
     Intermediate,
     Labels,
     Objective,
@@ -307,10 +308,12 @@ class _Run:
             needed = visited_rows(rows, store.lengths, stage.batch_size, n_steps(stage, len(rows)), key)
             labels = self.teaching.labels(store, needed)
             return Prediction(student, labels, temperature=stage.temperature, weight=stage.distillation_weight)
+        compared = Compared(
+            self._layer_map(stage), stage.embedding_weight, stage.hidden_weight, stage.attention_weight,
+            attention=stage.attention, relations=self._relations(stage),
+        )  # fmt: skip
         return Intermediate(
-            student, self.teaching.network(), self._layer_map(stage), attention=stage.attention,
-            embedding_weight=stage.embedding_weight, hidden_weight=stage.hidden_weight,
-            attention_weight=stage.attention_weight, relations=self._relations(stage),
+            student, self.teaching.network(), compared,
             seed=self.recipe.training.seed + number, crossing=self.teaching.crossing(store),
         )  # fmt: skip
 
