@@ -117,7 +117,8 @@ def run_row(row: Row, options: argparse.Namespace) -> dict[str, Any]:
         settings += ["student.init=teacher", f"student.shape={row.shape}"]
     if row.copies:
         given = {"times": row.copies, "masked_lm": options.masked_lm, "vectors": options.vectors}
-        settings += [f"stages.intermediate.augment.{name}={value}" for name, value in given.items() if value is not None]
+        first = next(stage for stage in STAGES if row.stages.get(stage))
+        settings += [f"stages.{first}.augment.{name}={value}" for name, value in given.items() if value is not None]
     steps = -(-row.windows // row.batch)
     for stage in STAGES:
         share = row.stages.get(stage, 0.0)
