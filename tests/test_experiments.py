@@ -78,3 +78,18 @@ def test_what_another_command_made_is_not_taken(tmp_path: Path, run_commands: li
     (tmp_path / "commands" / "try-student-run.json").unlink()
     experiments.run_row(ROW, options(tmp_path, rate=5e-4))
     assert len(run_commands) == n
+
+
+@pytest.mark.parametrize(
+    ("stages", "rewritten"), [({"prediction": 1.0}, "prediction"), ({"intermediate": 0.3, "prediction": 0.7}, "intermediate")]
+)
+def test_copies_are_of_the_first_stages_data(
+    tmp_path: Path, run_commands: list[str], stages: dict[str, float], rewritten: str
+) -> None:
+    """The stage that comes first has its data rewritten, by those who are named; no other has."""
+    row = experiments.Row("try", 64, "mixed", stages, [], copies=4)
+    experiments.run_row(row, options(tmp_path, masked_lm="m", vectors=None))
+    command = (tmp_path / "commands" / "try-student-run.json").read_text()
+    assert {part for part in command.split() if ".augment." in part} == {
+        f"stages.{rewritten}.augment.times=4", f"stages.{rewritten}.augment.masked_lm=m"
+    }  # fmt: skip

@@ -7,7 +7,7 @@ step is computed in add up to the step's loss.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol
 
 import torch
@@ -55,12 +55,14 @@ class Relations:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What of the layers is compared, each kind of term with its weight; what has weight 0 is not computed at all.
+    """What of the layers is compared: embeddings, hidden states and attention with their weights, 0 for not computed at all.
 
-    `layer_map[m - 1]` is the teacher's layer that student layer m learns from; both count from 1.
+    `layer_map[m - 1]` is the teacher's layer that student layer m learns from; both count from 1. `relations` have a weight
+    of their own; with None there are none.
     """
 
     layer_map: Sequence[int]
+    _: KW_ONLY
     embedding_weight: float = 1.0
     hidden_weight: float = 1.0
     attention_weight: float = 1.0

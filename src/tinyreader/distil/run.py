@@ -309,8 +309,8 @@ class _Run:
             labels = self.teaching.labels(store, needed)
             return Prediction(student, labels, temperature=stage.temperature, weight=stage.distillation_weight)
         compared = Compared(
-            self._layer_map(stage), stage.embedding_weight, stage.hidden_weight, stage.attention_weight,
-            attention=stage.attention, relations=self._relations(stage),
+            self._layer_map(stage), embedding_weight=stage.embedding_weight, hidden_weight=stage.hidden_weight,
+            attention_weight=stage.attention_weight, attention=stage.attention, relations=self._relations(stage),
         )  # fmt: skip
         return Intermediate(
             student, self.teaching.network(), compared,
