@@ -179,7 +179,7 @@ def table(
 ) -> str:
     """A Markdown table: held-out F1, and on the development data EM, F1 and that of answerable questions; differences.
 
-    The teacher's minutes are those of its pass over all windows of the row's data, whoever made it.
+    The teacher's minutes are those of the pass that made what the run reads of it, whichever run made it.
     """
     dev = load_examples(options.dev)
     lines = [

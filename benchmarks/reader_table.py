@@ -9,7 +9,7 @@ Rows are scored by the predictions that their runs left; other readers, and rows
 they said is kept in WORK/read. F1 is at the best threshold for each reader on this data, which nobody knows beforehand;
 "answerable" is that of answerable questions with no-answer off. Time is that of the same questions in bulk, as a user reads
 them, in rounds that take turns, as a share of the first reader's: the median of the rounds. The teacher's minutes are those of
-its passes over all windows of a row's data; what an intermediate stage asks it is among the minutes of training. Below the
+the passes that made what a row reads of it; what an intermediate stage asks it is among the minutes of training. Below the
 table stand differences to the second reader.
 """
 
