@@ -34,6 +34,7 @@ test: setup ## the test suite
 	$(BIN)/python -m pytest
 
 lint: setup ## style and types
+	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check
 	$(BIN)/mypy
 

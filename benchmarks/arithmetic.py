@@ -1,7 +1,7 @@
 """How much arithmetic distillation needs: floating-point operations in matrix products, real tokens only.
 
-A product of [m, k] by [k, n] counts 2mkn. Left out, being small beside: embeddings, norms, softmax, losses, the
-answer head.
+A product of [m, k] by [k, n] counts 2mkn. Left out, being small beside: embeddings, norms, softmax, losses,
+the answer head.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from workload import Shape
 def forward(shape: Shape, lengths: Iterable[int]) -> float:
     """Operations of one pass of the encoder over windows of these lengths.
 
-    Per layer and token: four [width, width] products (query, key, value, output) and two [width, intermediate] ones;
-    per layer and window of n tokens: scores and weighted values, 2 · n² · width each.
+    Per layer and token: four [width, width] products (query, key, value, output) and two [width,
+    intermediate] ones; per layer and window of n tokens: scores and weighted values, 2 · n² · width each.
     """
     per_token = 2 * (4 * shape.width**2 + 2 * shape.width * shape.intermediate)
     return float(shape.layers * sum(n * per_token + 4 * n**2 * shape.width for n in lengths))
@@ -34,7 +34,9 @@ def projections(student: Shape, teacher: Shape, lengths: Iterable[int]) -> float
 
 
 def by_phase(student: Shape, teacher: Shape, lengths: tuple[int, ...]) -> dict[str, float]:
-    """Operations per feature of each phase: `intermediate` runs both models, `teacher` and `prediction` one each."""
+    """Operations per feature of each phase: `intermediate` runs both models, `teacher` and `prediction` one
+    each.
+    """
     return {
         "intermediate": (
             forward(teacher, lengths) + training(student, lengths) + projections(student, teacher, lengths)

@@ -1,9 +1,11 @@
-"""How like the candidates of the fast way (many words masked at once) are those of one mask a word, on real text.
+"""How like the candidates of the fast way (many words masked at once) are those of one mask a word, on real
+text.
 
     python benchmarks/augment_agreement.py --masked-lm DIR [--data squad2-train.json] [--paragraphs 200]
 
-For each share of masked tokens: how many of the k best candidates are the same on average, how often the best one is, and
-where the fast way's best stands among those of one mask a word. The last line is the result as JSON.
+For each share of masked tokens: how many of the k best candidates are the same on average, how often the best
+one is, and where the fast way's best stands among those of one mask a word. The last line is the result as
+JSON.
 """
 
 from __future__ import annotations
@@ -34,11 +36,13 @@ Candidates = Sequence[Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How the fast way's candidates compare with those of one mask a word, over all words that both propose for.
+    """How the fast way's candidates compare with those of one mask a word, over all words that both propose
+    for.
 
-    `in_common` is the mean share of the k best that is the same, `same_best` the share of words with the same best,
-    `best_within_k` the share whose fast best is among the exact k; `mean_rank` is where the fast best stands in the exact
-    order (1 is first), those beyond the depth that was looked at counted as next after it.
+    `in_common` is the mean share of the k best that is the same, `same_best` the share of words with the same
+    best, `best_within_k` the share whose fast best is among the exact k; `mean_rank` is where the fast best
+    stands in the exact order (1 is first), those beyond the depth that was looked at counted as next after
+    it.
     """
 
     masked_share: float
@@ -52,7 +56,9 @@ class Agreement:
 
 
 def compare(fast: Candidates, exact: Candidates, k: int) -> tuple[list[float], list[int]]:
-    """For each word with candidates: the share of the exact k best among the fast k, and the fast best's exact rank."""
+    """For each word with candidates: the share of the exact k best among the fast k, and the fast best's
+    exact rank.
+    """
     shares, ranks = [], []
     for quick, slow in zip(fast, exact, strict=True):
         if quick and slow:
@@ -79,8 +85,12 @@ def sample_passages(data: Path, n: int, seed: int) -> list[Passage]:
 
 def main() -> None:
     """Compare the ways and print the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--masked-lm", required=True, help="a trained masked language model: directory or Hub id")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--masked-lm", required=True, help="a trained masked language model: directory or Hub id"
+    )
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
     parser.add_argument("--paragraphs", type=int, default=200)
     parser.add_argument("--candidates", type=int, default=15)
@@ -95,9 +105,13 @@ def main() -> None:
     exact = propose(single, passages, "one mask a word")
     found = []
     print(f"{len(passages)} paragraphs, the {k} best candidates, {single.precision}")
-    print(f"{'masked':>8}{'in common':>11}{'same best':>11}{'best in k':>11}{'mean rank':>11}{'sequences':>11}")
+    print(
+        f"{'masked':>8}{'in common':>11}{'same best':>11}{'best in k':>11}{'mean rank':>11}{'sequences':>11}"
+    )
     for share in args.shares:
-        many = MaskedLM.from_pretrained(args.masked_lm, masked_share=share, n_proposals=k, precision=args.precision)
+        many = MaskedLM.from_pretrained(
+            args.masked_lm, masked_share=share, n_proposals=k, precision=args.precision
+        )
         shares, ranks = compare(propose(many, passages, f"{share:.0%} masked"), exact, k)
         row = Agreement(
             masked_share=share,

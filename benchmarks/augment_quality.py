@@ -1,10 +1,12 @@
-"""What rewriting does to real text: answers kept, words replaced, and what a trained reader still finds in the copies.
+"""What rewriting does to real text: answers kept, words replaced, and what a trained reader still finds in
+the copies.
 
     python benchmarks/augment_quality.py --masked-lm DIR --vectors FILE --reader DIR [--paragraphs 200]
 
-A seeded sample of paragraphs is rewritten twenty times. Every answer of every copy is looked up at its offset. A reader that
-was trained on plain text answers the answerable questions on the originals and on some of their copies, with no-answer off:
-where rewriting destroys meaning, its F1 falls. --sentences prints rewritten sentences to look at; the last line is JSON.
+A seeded sample of paragraphs is rewritten twenty times. Every answer of every copy is looked up at its
+offset. A reader that was trained on plain text answers the answerable questions on the originals and on some
+of their copies, with no-answer off: where rewriting destroys meaning, its F1 falls. --sentences prints
+rewritten sentences to look at; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -36,14 +38,18 @@ MAX_SEQ_LEN = 320
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
     parser.add_argument("--masked-lm", required=True)
     parser.add_argument("--vectors")
     parser.add_argument("--synonyms")
     parser.add_argument("--reader", help="a trained reader; without it the reader's share is not measured")
     parser.add_argument("--paragraphs", type=int, default=200)
-    parser.add_argument("--copies-read", type=int, default=1, help="copies of each paragraph that the reader answers on")
+    parser.add_argument(
+        "--copies-read", type=int, default=1, help="copies of each paragraph that the reader answers on"
+    )
     parser.add_argument("--sentences", type=int, default=0, help="print so many rewritten sentences")
     parser.add_argument("--exact", action="store_true")
     usual = AugmentOptions()
@@ -57,12 +63,16 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def intact(copies: Sequence[Example], originals: dict[str, Example]) -> tuple[int, int]:
-    """How many answers of the copies stand at their offsets as the original's text, and how many there are."""
+    """How many answers of the copies stand at their offsets as the original's text, and how many there
+    are.
+    """
     good = total = 0
     for copy in copies:
         original = originals[copy.id.partition("#aug")[0]]
         pairs = zip(
-            (*copy.answers, *copy.plausible_answers), (*original.answers, *original.plausible_answers), strict=True
+            (*copy.answers, *copy.plausible_answers),
+            (*original.answers, *original.plausible_answers),
+            strict=True,
         )
         for now, before in pairs:
             total += 1
@@ -112,11 +122,18 @@ def main() -> int:
         read = [e for e in copies if not e.is_impossible and f"#aug{e.id.rpartition('#aug')[2]}" in numbers]
         before = reader_f1(args.reader, [e for e in plain if not e.is_impossible])
         after = reader_f1(args.reader, read)
-        facts |= {"reader_f1": round(before, 2), "reader_f1_on_copies": round(after, 2),
-                  "reader_share": round(after / before, 4), "questions_read": len(read)}  # fmt: skip
+        facts |= {
+            "reader_f1": round(before, 2),
+            "reader_f1_on_copies": round(after, 2),
+            "reader_share": round(after / before, 4),
+            "questions_read": len(read),
+        }
         ok = ok and after >= READER_SHARE * before
-        print(f"the reader's F1 on {len(read):,} answerable questions: {before:.1f} on the originals, {after:.1f} on copies "
-              f"({after / before:.1%}; {READER_SHARE:.0%} asked for)")  # fmt: skip
+        print(
+            f"the reader's F1 on {len(read):,} answerable questions: {before:.1f} on the originals, "
+            f"{after:.1f} on copies "
+            f"({after / before:.1%}; {READER_SHARE:.0%} asked for)"
+        )
     print(json.dumps(facts))
     return int(not ok)
 

@@ -1,7 +1,8 @@
-"""Tinyreader's side of augment_throughput.py: a process of its own that prints what `tinyreader augment` took, as JSON.
+"""Tinyreader's side of augment_throughput.py: a process of its own that prints what `tinyreader augment`
+took, as JSON.
 
-It runs what the command runs, from reading the data to the written file, with a clock in each of its parts. Not in the time:
-loading the model and the vectors, and a first sentence as warm-up.
+It runs what the command runs, from reading the data to the written file, with a clock in each of its parts.
+Not in the time: loading the model and the vectors, and a first sentence as warm-up.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ class Watched:
 
 
 def watch_model(model: Any, watch: Stopwatch) -> dict[int, int]:
-    """From now on the model's passes belong to `encoder` and `head`; what comes back counts sequences by real length."""
+    """From now on the model's passes belong to `encoder` and `head`; what comes back counts sequences by real
+    length.
+    """
     sequences: dict[int, int] = defaultdict(int)
 
     def begin(_: nn.Module, __: Any, inputs: dict[str, Any]) -> None:
@@ -121,7 +124,9 @@ def watch_generator(owner: Any, name: str, part: str, watch: Stopwatch) -> None:
 
 
 def main() -> None:
-    """Print the seconds of loading, of the work and of each part of it, and what was computed, as the last line."""
+    """Print the seconds of loading, of the work and of each part of it, and what was computed, as the last
+    line.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("--data", "--masked-lm", "--vectors", "--cache"):
         parser.add_argument(name, type=Path, required=True)

@@ -1,15 +1,18 @@
 """Augmentation throughput of Tinyreader and of Haystack 1, side by side in one run, in paragraphs per minute.
 
-    python benchmarks/augment_throughput.py     # 12 layers, 768 wide, 100,000 vectors of 300; some five minutes on two cores
-    python benchmarks/augment_throughput.py --shape 2l-64d --vectors-shape 2000x50 --paragraphs 8 --peer-paragraphs 3
+    python benchmarks/augment_throughput.py     # 12 layers, 768 wide, 100,000 vectors of 300; some five
+    minutes on two cores python benchmarks/augment_throughput.py --shape 2l-64d --vectors-shape 2000x50
+    --paragraphs 8 --peer-paragraphs 3
 
-Both sides make 20 copies of whole paragraphs of SQuAD, with the same masked language model (random weights) and the same
-word vectors (random). Haystack is slow, so it gets few of the paragraphs, spread over the lengths of all; since its time
-grows faster than a paragraph's length, rates are compared in paragraphs, in tokens, and on the very paragraphs that Haystack
-had: the lowest counts. Tinyreader runs its exact way on those, too: one mask a word, as Haystack. Loading models and vectors
-is given apart. Tinyreader asks about fewer words: not about those in answers, numbers and punctuation.
+Both sides make 20 copies of whole paragraphs of SQuAD, with the same masked language model (random weights)
+and the same word vectors (random). Haystack is slow, so it gets few of the paragraphs, spread over the
+lengths of all; since its time grows faster than a paragraph's length, rates are compared in paragraphs, in
+tokens, and on the very paragraphs that Haystack had: the lowest counts. Tinyreader runs its exact way on
+those, too: one mask a word, as Haystack. Loading models and vectors is given apart. Tinyreader asks about
+fewer words: not about those in answers, numbers and punctuation.
 
-The last line is the result as JSON. Exit code 1: at the default shapes, less than what is asked for was reached.
+The last line is the result as JSON. Exit code 1: at the default shapes, less than what is asked for was
+reached.
 """
 
 from __future__ import annotations
@@ -28,7 +31,16 @@ from typing import Any
 from arithmetic import forward
 from machine import CpuWatch, ceiling, cpu_name, has_amx
 from sides import HERE, OURS, PEER, build_peer, run
-from workload import WARM_UP, Shape, Window, make_tokenizer, sample_paragraphs, write_model, write_squad, write_vectors
+from workload import (
+    WARM_UP,
+    Shape,
+    Window,
+    make_tokenizer,
+    sample_paragraphs,
+    write_model,
+    write_squad,
+    write_vectors,
+)
 
 DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data" / "squad2-train.json"
 DEFAULT_SHAPE, DEFAULT_VECTORS = Shape(12, 768), (100_000, 300)
@@ -50,9 +62,9 @@ MEASURES = {
 class Run:
     """What one side took for its paragraphs in one of its ways, and what the masked language model computed.
 
-    `lengths` are the paragraphs' tokens, `words` how many the model was asked about, `sequences` are pairs of a length and how
-    many of that length it was given, `n_head` at how many places it scored the vocabulary, `n_neighbours` for how many
-    different words the vectors were searched, where that is known.
+    `lengths` are the paragraphs' tokens, `words` how many the model was asked about, `sequences` are pairs of
+    a length and how many of that length it was given, `n_head` at how many places it scored the vocabulary,
+    `n_neighbours` for how many different words the vectors were searched, where that is known.
     """
 
     side: str
@@ -89,7 +101,9 @@ class Run:
         return sum(n for _, n in self.sequences) / len(self.lengths)
 
     def operations(self, shape: Shape, vocabulary: int) -> float:
-        """Operations of the matrix products: the encoder's over real tokens, the head's where it was computed."""
+        """Operations of the matrix products: the encoder's over real tokens, the head's where it was
+        computed.
+        """
         encoder = sum(n * forward(shape, [length]) for length, n in self.sequences)
         return encoder + self.n_head * 2 * shape.width * (shape.width + vocabulary)
 
@@ -128,12 +142,16 @@ class Report:
         return next(run for run in self.runs if (run.side, run.way) == (side, way))
 
     def share(self, run: Run, seconds: float) -> float:
-        """The run's arithmetic, were it done in so many seconds, as a share of the ceiling at its precision."""
+        """The run's arithmetic, were it done in so many seconds, as a share of the ceiling at its
+        precision.
+        """
         highest = max(measured[run.precision] for measured in self.ceilings)
         return run.operations(self.shape, self.vocabulary) / seconds / 1e12 / highest
 
     def speedups(self) -> dict[str, float]:
-        """How many times as fast Tinyreader is by each measure; also per word asked about, and its exact way."""
+        """How many times as fast Tinyreader is by each measure; also per word asked about, and its exact
+        way.
+        """
         theirs, ours = self.run(PEER, "augment_squad"), self.run(OURS, "fast")
         same, exact = self.run(OURS, "fast, same"), self.run(OURS, "exact, same")
         return {
@@ -159,17 +177,27 @@ def vectors_shape(text: str) -> tuple[int, int]:
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="SQuAD file to sample from")
-    parser.add_argument("--tokenizer", type=Path, help="folder with a vocab.txt; default: learned from the data")
+    parser.add_argument(
+        "--tokenizer", type=Path, help="folder with a vocab.txt; default: learned from the data"
+    )
     parser.add_argument("--env-dir", type=Path, default=Path("~/.cache/tinyreader-bench").expanduser())
-    parser.add_argument("--shape", type=Shape.parse, default=DEFAULT_SHAPE, help="of the masked LM, such as 12l-768d")
-    parser.add_argument("--vectors-shape", type=vectors_shape, default=DEFAULT_VECTORS, help="such as 100000x300")
+    parser.add_argument(
+        "--shape", type=Shape.parse, default=DEFAULT_SHAPE, help="of the masked LM, such as 12l-768d"
+    )
+    parser.add_argument(
+        "--vectors-shape", type=vectors_shape, default=DEFAULT_VECTORS, help="such as 100000x300"
+    )
     parser.add_argument("--paragraphs", type=int, default=60, help="for Tinyreader")
     parser.add_argument("--peer-paragraphs", type=int, default=6, help="of these, for Haystack")
     parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto", help="Tinyreader's")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--side", choices=["both", "peer", "ours"], default="both", help="one side: its times only")
+    parser.add_argument(
+        "--side", choices=["both", "peer", "ours"], default="both", help="one side: its times only"
+    )
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     if not 1 <= args.peer_paragraphs <= args.paragraphs:
@@ -190,7 +218,9 @@ def measure(args: argparse.Namespace, scratch: Path) -> Report:
     tokenizer = make_tokenizer(scratch, args.data, args.tokenizer)
     sample = sample_paragraphs(args.data, tokenizer, n=args.paragraphs, max_tokens=MAX_TOKENS, seed=args.seed)
     few = spread(sample, args.peer_paragraphs)
-    write_model(scratch / "masked-lm", args.shape, scratch / "vocab.txt", seed=args.seed, kind="BertForMaskedLM")
+    write_model(
+        scratch / "masked-lm", args.shape, scratch / "vocab.txt", seed=args.seed, kind="BertForMaskedLM"
+    )
     n_words, width = args.vectors_shape
     write_vectors(scratch / "glove.txt", args.data, tokenizer, n_words=n_words, width=width, seed=args.seed)
 
@@ -239,7 +269,14 @@ def run_ours(way: str, paragraphs: list[Window], args: argparse.Namespace, scrat
     data = scratch / "ours.json"
     write_squad(data, paragraphs)
     command = [sys.executable, str(HERE / "augment_side.py"), *settings(data, scratch)]
-    command += ["--cache", str(scratch / "cache"), "--threads", str(args.threads), "--precision", args.precision]
+    command += [
+        "--cache",
+        str(scratch / "cache"),
+        "--threads",
+        str(args.threads),
+        "--precision",
+        args.precision,
+    ]
     command += ["--exact"] * way.startswith("exact")
     with CpuWatch() as watch:
         report = json.loads(run(command, scratch, args.threads).splitlines()[-1])
@@ -262,7 +299,14 @@ def run_ours(way: str, paragraphs: list[Window], args: argparse.Namespace, scrat
 
 def settings(data: Path, scratch: Path) -> list[str]:
     """The options that both sides take."""
-    paths = ["--data", str(data), "--masked-lm", str(scratch / "masked-lm"), "--vectors", str(scratch / "glove.txt")]
+    paths = [
+        "--data",
+        str(data),
+        "--masked-lm",
+        str(scratch / "masked-lm"),
+        "--vectors",
+        str(scratch / "glove.txt"),
+    ]
     return [*paths, "--times", str(TIMES), "--candidates", str(CANDIDATES), "--probability", str(PROBABILITY)]
 
 
@@ -283,7 +327,10 @@ def show(report: Report, threads: int) -> None:
     for precision in ("fp32", "bf16"):
         measured = ", ".join(f"{c[precision]:.2f}" for c in report.ceilings)
         print(f"matrix-product ceiling, {precision}: {measured} TFLOP/s (before, between, after)")
-    print(f"{TIMES} copies, probability {PROBABILITY}, {CANDIDATES} candidates, vocabulary {report.vocabulary:,}\n")
+    print(
+        f"{TIMES} copies, probability {PROBABILITY}, {CANDIDATES} candidates, vocabulary "
+        f"{report.vocabulary:,}\n"
+    )
     head = f"{'side':<21}{'way':<15}{'paragraphs':>10}{'tokens':>8}{'seconds':>9}{'per minute':>12}{'tokens/min':>12}"
     print(f"{head}{'words':>8}{'passes':>8}{'loading':>9}  of the ceiling   foreign CPU")
     for each in report.runs:
@@ -314,9 +361,14 @@ def judge(report: Report) -> dict[str, Any]:
     print("\nTimes as fast as Haystack 1:")
     for name, text in MEASURES.items():
         print(f"  {text:<48}{speedups[name]:>8.1f}")
-    print(f"  the lowest of the first three: {report.speedup():.1f} (asked for on such a machine: {needed:g})")
+    print(
+        f"  the lowest of the first three: {report.speedup():.1f} (asked for on such a machine: {needed:g})"
+    )
     if (worst := max(run.foreign_share for run in report.runs)) > QUIET:
-        print(f"Others took up to {worst:.0%} of the CPU meanwhile: these are no figures to quote. Run it again alone.")
+        print(
+            f"Others took up to {worst:.0%} of the CPU meanwhile: these are no figures to quote. Run it "
+            "again alone."
+        )
     rounded = {name: round(speedup, 2) for name, speedup in speedups.items()}
     return {"speedups": rounded, "speedup": round(report.speedup(), 2), "needed": needed}
 
@@ -338,7 +390,9 @@ def main() -> int:
         "threads": args.threads,
         "vocabulary": report.vocabulary,
         "ceiling_tflops": [{name: round(rate, 3) for name, rate in c.items()} for c in report.ceilings],
-        "runs": [{**r.as_json(), "share_of_ceiling": round(report.share(r, r.seconds), 3)} for r in report.runs],
+        "runs": [
+            {**r.as_json(), "share_of_ceiling": round(report.share(r, r.seconds), 3)} for r in report.runs
+        ],
     }
     reached = True
     if args.side == "both":

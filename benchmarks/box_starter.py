@@ -1,11 +1,13 @@
-"""Puts a student into the package as the reader in the box: calibrated, packed, measured, with its card and terms.
+"""Puts a student into the package as the reader in the box: calibrated, packed, measured, with its card and
+terms.
 
     python benchmarks/box_starter.py runs/starter/long/student --held-out runs/starter/split/held-out.json \\
         --dev squad2-dev-a.json --work runs/box
 
-Threshold and calibration are learned on the articles kept aside, by the weights as they were trained. Then the weights are
-packed and the packed reader is measured on the development data, at bf16 where the processor has it; int8 arithmetic is
-calibrated as well, for those who ask for it. Nothing of the package is replaced before all of it is made.
+Threshold and calibration are learned on the articles kept aside, by the weights as they were trained. Then
+the weights are packed and the packed reader is measured on the development data, at bf16 where the processor
+has it; int8 arithmetic is calibrated as well, for those who ask for it. Nothing of the package is replaced
+before all of it is made.
 """
 
 from __future__ import annotations
@@ -22,10 +24,21 @@ from tinyreader.model_files import STARTER_DIRECTORY
 
 TERMS = Path(__file__).parent / "recipes" / "starter-terms.md"
 ORIGINS = (
-    "--license", "apache-2.0", "--language", "en", "--base-model", "sentence-transformers/all-MiniLM-L6-v2",
-    "--train-dataset", "rajpurkar/squad_v2", "--dataset-type", "rajpurkar/squad_v2", "--dataset-name", "SQuAD 2.0",
-    "--dataset-split", "18 of the 35 articles of validation",
-)  # fmt: skip
+    "--license",
+    "apache-2.0",
+    "--language",
+    "en",
+    "--base-model",
+    "sentence-transformers/all-MiniLM-L6-v2",
+    "--train-dataset",
+    "rajpurkar/squad_v2",
+    "--dataset-type",
+    "rajpurkar/squad_v2",
+    "--dataset-name",
+    "SQuAD 2.0",
+    "--dataset-split",
+    "18 of the 35 articles of validation",
+)
 MEASURED = re.compile(r"- It was measured on .* only\. .*")
 BESIDES = "- It was trained and calibrated on SQuAD 2.0 only. What it does on other texts is below."
 LEFT_OUT = ("vocab.txt", "special_tokens_map.json")  # tokenizer.json says it all
@@ -37,9 +50,19 @@ def main() -> None:
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(options.student, work / "trained")
     tinyreader("calibrate", work / "trained", options.held_out)
-    tinyreader("export", work / "trained", "--engine", "packed", "-o", work / "starter", "--data", options.held_out)
     tinyreader(
-        "export", work / "starter", "--precision", "int8", "--calibrate", options.held_out, "-o", work / "int8", may_fail=True
+        "export", work / "trained", "--engine", "packed", "-o", work / "starter", "--data", options.held_out
+    )
+    tinyreader(
+        "export",
+        work / "starter",
+        "--precision",
+        "int8",
+        "--calibrate",
+        options.held_out,
+        "-o",
+        work / "int8",
+        may_fail=True,
     )
     finish(options)
 
@@ -61,7 +84,9 @@ def finish(options: argparse.Namespace) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("student", type=Path)
     parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--dev", type=Path, required=True)

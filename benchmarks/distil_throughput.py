@@ -1,13 +1,17 @@
-"""Distillation throughput of Tinyreader and of Haystack 1, side by side in one run, in features (windows) per second.
+"""Distillation throughput of Tinyreader and of Haystack 1, side by side in one run, in features (windows) per
+second.
 
-    python benchmarks/distil_throughput.py     # 12 layers teach 6 of the same width; some ten minutes on two cores
-    python benchmarks/distil_throughput.py --shape-teacher 4l-64d --shape-student 2l-64d --steps 1 --our-steps 2
+    python benchmarks/distil_throughput.py     # 12 layers teach 6 of the same width; some ten minutes on two
+    cores python benchmarks/distil_throughput.py --shape-teacher 4l-64d --shape-student 2l-64d --steps 1
+    --our-steps 2
 
-Both sides train on the same windows, cut beforehand, from SQuAD's own mix of lengths, with random weights, batch 26,
-max_seq_len 384 and the published recipe's settings. Haystack pads to 384, so few steps tell its speed; Tinyreader makes
-batches of like lengths and is timed over all of its sample. Haystack's environment is built on first use.
+Both sides train on the same windows, cut beforehand, from SQuAD's own mix of lengths, with random weights,
+batch 26, max_seq_len 384 and the published recipe's settings. Haystack pads to 384, so few steps tell its
+speed; Tinyreader makes batches of like lengths and is timed over all of its sample. Haystack's environment is
+built on first use.
 
-The last line is the result as JSON. Exit code 1: at the default shapes, less than what is asked for was reached.
+The last line is the result as JSON. Exit code 1: at the default shapes, less than what is asked for was
+reached.
 """
 
 from __future__ import annotations
@@ -62,14 +66,20 @@ class Report:
 
     def share(self, timing: Timing) -> float:
         """Arithmetic that was needed per second, as a share of the ceiling at that precision."""
-        return self.operations[timing.phase] * timing.features_per_second / 1e12 / self.ceiling(timing.precision)
+        return (
+            self.operations[timing.phase] * timing.features_per_second / 1e12 / self.ceiling(timing.precision)
+        )
 
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="SQuAD file to sample from")
-    parser.add_argument("--tokenizer", type=Path, help="folder with a vocab.txt; default: learned from the data")
+    parser.add_argument(
+        "--tokenizer", type=Path, help="folder with a vocab.txt; default: learned from the data"
+    )
     parser.add_argument("--env-dir", type=Path, default=Path("~/.cache/tinyreader-bench").expanduser())
     parser.add_argument("--shape-teacher", type=Shape.parse, default=Shape(12, 768), help="such as 12l-768d")
     parser.add_argument("--shape-student", type=Shape.parse, default=Shape(6, 768))
@@ -79,7 +89,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=3, help="timed steps of Haystack, after one to warm up")
     parser.add_argument("--our-steps", type=int, default=20, help="timed steps of Tinyreader")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--side", choices=["both", "peer", "ours"], default="both", help="one side: its times only")
+    parser.add_argument(
+        "--side", choices=["both", "peer", "ours"], default="both", help="one side: its times only"
+    )
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
@@ -104,7 +116,9 @@ def measure(args: argparse.Namespace, scratch: Path) -> Report:
 
 
 def prepare(args: argparse.Namespace, scratch: Path) -> tuple[Job, Job, tuple[int, ...]]:
-    """The jobs of the peer and of Tinyreader, and the lengths of all windows; the peer gets the first of them."""
+    """The jobs of the peer and of Tinyreader, and the lengths of all windows; the peer gets the first of
+    them.
+    """
     tokenizer = make_tokenizer(scratch, args.data, args.tokenizer)
     n_peer, n_ours = (args.steps + 1) * args.batch_size, args.our_steps * args.batch_size
     windows = sample_windows(
@@ -143,7 +157,9 @@ def show(report: Report, args: argparse.Namespace) -> None:
     for precision in ("fp32", "bf16"):
         measured = ", ".join(f"{c[precision]:.2f}" for c in report.ceilings)
         print(f"matrix-product ceiling, {precision}: {measured} TFLOP/s (before, between, after)")
-    print(f"{len(report.lengths)} windows of {mean(report.lengths):.0f} tokens, batches of {args.batch_size}\n")
+    print(
+        f"{len(report.lengths)} windows of {mean(report.lengths):.0f} tokens, batches of {args.batch_size}\n"
+    )
     print(f"{'phase':<14}{'side':<23}{'features':>9}{'seconds':>9}{'per s':>8}  of the ceiling   foreign CPU")
     for timing in report.timings:
         print(
@@ -155,15 +171,22 @@ def show(report: Report, args: argparse.Namespace) -> None:
         return
     print("\nSeconds per feature, from the rates above:")
     print("stage 1: 1 / intermediate")
-    print(f"stage 2, {report.epochs} epochs and their one teacher pass: 1 / teacher + {report.epochs} / prediction")
+    print(
+        f"stage 2, {report.epochs} epochs and their one teacher pass: 1 / teacher + {report.epochs} / "
+        "prediction"
+    )
     for verdict in verdicts(report):
         theirs, ours = (report.stage_seconds(side, verdict["stage"]) for side in (PEER, OURS))
         print(
-            f"stage {verdict['stage']}: {theirs:.3f} s against {ours:.3f} s: {verdict['speedup']:.1f} times as fast"
+            f"stage {verdict['stage']}: {theirs:.3f} s against {ours:.3f} s: {verdict['speedup']:.1f} times "
+            "as fast"
             f" (asked for on such a machine, at the default shapes: {verdict['needed']:g})"
         )
     if (worst := max(timing.foreign_share for timing in report.timings)) > QUIET:
-        print(f"Others took up to {worst:.0%} of the CPU meanwhile: these are no figures to quote. Run it again alone.")
+        print(
+            f"Others took up to {worst:.0%} of the CPU meanwhile: these are no figures to quote. Run it "
+            "again alone."
+        )
 
 
 def say(text: str) -> None:

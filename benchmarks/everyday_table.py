@@ -1,11 +1,13 @@
-"""Scores on the everyday set by kind of text and by kind of trap, from reports of `tinyreader evaluate`, as Markdown tables.
+"""Scores on the everyday set by kind of text and by kind of trap, from reports of `tinyreader evaluate`, as
+Markdown tables.
 
     tinyreader evaluate MODEL benchmarks/everyday/everyday.json -o reports/mine
     python benchmarks/everyday_table.py reports/mine reports/other --worst 20
 
-The first table has a row for each kind of text and a pair exact match / F1 for each report, at the no-answer threshold the
-reader ships with. The second says how many of the questions without an answer were left without one. `--worst` lists the
-mistakes of the first report in which no word was right, the most confident first. The last line is one JSON document.
+The first table has a row for each kind of text and a pair exact match / F1 for each report, at the no-answer
+threshold the reader ships with. The second says how many of the questions without an answer were left without
+one. `--worst` lists the mistakes of the first report in which no word was right, the most confident first.
+The last line is one JSON document.
 """
 
 from __future__ import annotations
@@ -54,24 +56,39 @@ def main() -> None:
 
 
 def rows_of(report: Path, asked: Mapping[str, Asked]) -> dict[str, Row]:
-    """Return a report's questions by id; raises DataError where they are not those of the set as it is now."""
-    rows = {row["id"]: row for row in map(json.loads, (report / "questions.jsonl").read_text("utf-8").splitlines())}
+    """Return a report's questions by id; raises DataError where they are not those of the set as it is
+    now.
+    """
+    rows = {
+        row["id"]: row
+        for row in map(json.loads, (report / "questions.jsonl").read_text("utf-8").splitlines())
+    }
     if rows.keys() != asked.keys():
-        raise DataError(f"{report} is on other questions than the set has now; evaluate on everyday.json again")
+        raise DataError(
+            f"{report} is on other questions than the set has now; evaluate on everyday.json again"
+        )
     return rows
 
 
 def threshold_of(report: Path) -> float:
     """Return the null odds up to which the reader of a report answered."""
-    return float(json.loads((report / "report.json").read_text("utf-8"))["reader"]["settings"]["no_answer_threshold"])
+    return float(
+        json.loads((report / "report.json").read_text("utf-8"))["reader"]["settings"]["no_answer_threshold"]
+    )
 
 
-def by_kind(asked: Mapping[str, Asked], reports: Mapping[str, Mapping[str, Row]], kinds: Iterable[str]) -> Iterator[str]:
+def by_kind(
+    asked: Mapping[str, Asked], reports: Mapping[str, Mapping[str, Row]], kinds: Iterable[str]
+) -> Iterator[str]:
     """Yield the lines of the first table."""
     yield from heading("exact / F1", reports)
     answerable = [key for key, each in asked.items() if each.trap is None]
     parts = {kind: [key for key, each in asked.items() if each.kind == kind] for kind in kinds}
-    parts |= {"**all**": list(asked), "with an answer": answerable, "without": [key for key in asked if key not in answerable]}
+    parts |= {
+        "**all**": list(asked),
+        "with an answer": answerable,
+        "without": [key for key in asked if key not in answerable],
+    }
     for name, keys in parts.items():
         yield line(name, len(keys), (pair(rows[key] for key in keys) for rows in reports.values()))
     off = (pair((rows[key] for key in answerable), "text_") for rows in reports.values())
@@ -94,13 +111,19 @@ def worst(asked: Mapping[str, Asked], rows: Mapping[str, Row], most: int) -> Ite
         example = asked[row["id"]].example
         gold = f"“{example.answers[0].text}”" if example.answers else f"no answer ({asked[example.id].trap})"
         said = f"“{row['prediction']}”" if row["answered"] else f"no answer (best: “{row['prediction']}”)"
-        yield " ".join(f"- {row['confidence']:.2f} {example.title}: {example.question} {said}; right: {gold}".split())
+        yield " ".join(
+            f"- {row['confidence']:.2f} {example.title}: {example.question} {said}; right: {gold}".split()
+        )
 
 
 def scores(rows: Iterable[Row], which: str = "") -> dict[str, float]:
-    """Return the means of exact match and F1 in percent; `which` "text_": of the best span, whatever the threshold."""
+    """Return the means of exact match and F1 in percent; `which` "text_": of the best span, whatever the
+    threshold.
+    """
     counted = list(rows)
-    return {name: 100.0 * sum(row[which + name] for row in counted) / len(counted) for name in ("exact", "f1")}
+    return {
+        name: 100.0 * sum(row[which + name] for row in counted) / len(counted) for name in ("exact", "f1")
+    }
 
 
 def pair(rows: Iterable[Row], which: str = "") -> str:
@@ -112,7 +135,10 @@ def pair(rows: Iterable[Row], which: str = "") -> str:
 def heading(what: str, reports: Iterable[str]) -> list[str]:
     """Return a table's first two lines."""
     names = list(reports)
-    return ["| | questions | " + " | ".join(f"{name}, {what}" for name in names) + " |", "|---" * (2 + len(names)) + "|"]
+    return [
+        "| | questions | " + " | ".join(f"{name}, {what}" for name in names) + " |",
+        "|---" * (2 + len(names)) + "|",
+    ]
 
 
 def line(name: str, n: int, cells: Iterable[str]) -> str:
@@ -123,7 +149,9 @@ def line(name: str, n: int, cells: Iterable[str]) -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("reports", nargs="+", type=Path, help="directories that `tinyreader evaluate` wrote")
-    parser.add_argument("--worst", type=int, default=0, metavar="N", help="list so many mistakes of the first report")
+    parser.add_argument(
+        "--worst", type=int, default=0, metavar="N", help="list so many mistakes of the first report"
+    )
     return parser.parse_args()
 
 

@@ -1,8 +1,9 @@
-"""Haystack 1's side of augment_throughput.py: runs inside its own environment and prints what augmenting took, as JSON.
+"""Haystack 1's side of augment_throughput.py: runs inside its own environment and prints what augmenting
+took, as JSON.
 
-The library is not changed: its public `augment_squad` is called, with the functions it calls for each paragraph wrapped in a
-clock. The first paragraph of the data is warm-up: what it took is given apart, as is everything until models and vectors
-are loaded.
+The library is not changed: its public `augment_squad` is called, with the functions it calls for each
+paragraph wrapped in a clock. The first paragraph of the data is warm-up: what it took is given apart, as is
+everything until models and vectors are loaded.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def watch(module: Any, name: str, note: Callable[[float, float, Any], None]) -> 
 
 
 def main() -> None:
-    """Print the seconds of loading, of each paragraph and of the rest, and each paragraph's size, as the last line."""
+    """Print the seconds of loading, of each paragraph and of the rest, and each paragraph's size, as the last
+    line.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("--data", "--masked-lm", "--vectors"):
         parser.add_argument(name, type=Path, required=True)
@@ -49,7 +52,9 @@ def main() -> None:
     watch(module, "load_glove", lambda start, end, result: loaded.append(end))
     watch(module, "augment", lambda start, end, result: paragraphs.append(end - start))
     watch(
-        module, "tokenize_and_extract_words", lambda start, end, result: sizes.append((len(result[0]), len(result[2])))
+        module,
+        "tokenize_and_extract_words",
+        lambda start, end, result: sizes.append((len(result[0]), len(result[2]))),
     )
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:

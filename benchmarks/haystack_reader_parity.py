@@ -1,11 +1,13 @@
-"""Our Haystack reader beside the one that it stands in for: the same model, questions and documents, answer by answer.
+"""Our Haystack reader beside the one that it stands in for: the same model, questions and documents, answer
+by answer.
 
     python benchmarks/haystack_reader_parity.py --model DIR --data squad.json --pairs 300
 
-builds the environment of transformers-haystack on first use, asks both sides in fp32 with their default settings, and prints
-how many answers are the same and how far scores differ. Three kinds of call: a question on its paragraph, a question on ten
-paragraphs, a question on ten paragraphs joined into one text of several windows. The predecessor never gives segment ids to
-its model; here it is given them by a small wrapper, unless `--without-segments` asks for it as it is.
+builds the environment of transformers-haystack on first use, asks both sides in fp32 with their default
+settings, and prints how many answers are the same and how far scores differ. Three kinds of call: a question
+on its paragraph, a question on ten paragraphs, a question on ten paragraphs joined into one text of several
+windows. The predecessor never gives segment ids to its model; here it is given them by a small wrapper,
+unless `--without-segments` asks for it as it is.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ def asked(reader: Any, document: Any, kinds: dict[str, list[Call]]) -> dict[str,
         said[kind] = []
         for question, texts in given:
             documents = [document(content=text, meta={"number": number}) for number, text in enumerate(texts)]
-            said[kind].append([row(answer) for answer in reader.run(query=question, documents=documents)["answers"]])
+            said[kind].append(
+                [row(answer) for answer in reader.run(query=question, documents=documents)["answers"]]
+            )
         sys.stderr.write(f"{kind}: {len(given)} calls in {time.perf_counter() - started:.1f} s\n")
     return said
 
@@ -91,7 +95,9 @@ class Segmenting:
     def give(self, module: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The model's inputs with the segment ids of the batch, which follows the one before."""
         begin, self.at = self.at, self.at + len(kwargs["input_ids"])
-        return args, kwargs | {"token_type_ids": self.segments[begin : self.at].to(kwargs["input_ids"].device)}
+        return args, kwargs | {
+            "token_type_ids": self.segments[begin : self.at].to(kwargs["input_ids"].device)
+        }
 
 
 def takes_segments(model: Any) -> bool:
@@ -130,9 +136,10 @@ def our_side(job: dict[str, Any]) -> dict[str, Any]:
 class Agreement:
     """How like two sides' answers to as many calls are.
 
-    `same_best` and `same_all` count calls whose best answer, and whose answers altogether, in this order, are the same places;
-    `score` and `no_answer` are the largest differences of the scores of places that both gave; `missing` counts places that
-    only one gave, `missing_above` the largest score such a place has above the least that the other side kept.
+    `same_best` and `same_all` count calls whose best answer, and whose answers altogether, in this order, are
+    the same places; `score` and `no_answer` are the largest differences of the scores of places that both
+    gave; `missing` counts places that only one gave, `missing_above` the largest score such a place has above
+    the least that the other side kept.
     """
 
     calls: int
@@ -177,17 +184,28 @@ def run_peer(python: Path, job: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "job.json"
         path.write_text(json.dumps(job), "utf-8")
-        fixed = {"HF_HUB_OFFLINE": "1", "HAYSTACK_TELEMETRY_ENABLED": "False", "OMP_NUM_THREADS": str(job["threads"])}
+        fixed = {
+            "HF_HUB_OFFLINE": "1",
+            "HAYSTACK_TELEMETRY_ENABLED": "False",
+            "OMP_NUM_THREADS": str(job["threads"]),
+        }
         result = subprocess.run(
-            [str(python), __file__, "--peer-job", str(path)], env={**os.environ, **fixed}, stdout=subprocess.PIPE, check=True
+            [str(python), __file__, "--peer-job", str(path)],
+            env={**os.environ, **fixed},
+            stdout=subprocess.PIPE,
+            check=True,
         )
     answer: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
     return answer
 
 
 def main() -> int:
-    """Prints the agreement per kind of call and, as the last line, all of it as JSON; 1 where scores differ too much."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Prints the agreement per kind of call and, as the last line, all of it as JSON; 1 where scores differ
+    too much.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, help="a directory with a question-answering model")
     parser.add_argument("--data", type=Path, help="a SQuAD file")
     parser.add_argument("--pairs", type=int, default=300)
@@ -206,19 +224,36 @@ def main() -> int:
 
     python = build_environment(args.env_dir, "haystack", PINS, PEER)
     kinds = calls(args.data, args.pairs)
-    job = {"model": str(args.model.resolve()), "threads": args.threads, "calls": kinds,
-           "without_segments": args.without_segments}  # fmt: skip
+    job = {
+        "model": str(args.model.resolve()),
+        "threads": args.threads,
+        "calls": kinds,
+        "without_segments": args.without_segments,
+    }
     ours, theirs = our_side(job)["said"], run_peer(python, job)
     found = {kind: agreement(ours[kind], theirs["said"][kind]) for kind in kinds}
-    print(f"{PEER} {'with' if theirs['segments'] else 'without'} segment ids, {args.model.name}, fp32 on both sides\n")
-    print("| | calls | answers | same best place | same places, same order | scores differ by | no-answer by | in one only |")
+    print(
+        f"{PEER} {'with' if theirs['segments'] else 'without'} segment ids, {args.model.name}, fp32 on both "
+        "sides\n"
+    )
+    print(
+        "| | calls | answers | same best place | same places, same order | scores differ by | no-answer by | "
+        "in one only |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for kind, a in found.items():
-        print(f"| {kind} | {a.calls} | {a.answers} | {a.same_best} | {a.same_all} | {a.score:.1e} | {a.no_answer:.1e} | "
-              f"{a.missing}, at most {a.missing_above:.1e} above the last kept |")  # fmt: skip
+        print(
+            f"| {kind} | {a.calls} | {a.answers} | {a.same_best} | {a.same_all} | {a.score:.1e} | "
+            f"{a.no_answer:.1e} | "
+            f"{a.missing}, at most {a.missing_above:.1e} above the last kept |"
+        )
     largest = max(max(a.score, a.no_answer, a.missing_above) for a in found.values())
     plain = {kind: {name: getattr(a, name) for name in Agreement.__slots__} for kind, a in found.items()}
-    print(json.dumps({"peer": PEER, "segments": theirs["segments"], "largest_difference": largest, "kinds": plain}))
+    print(
+        json.dumps(
+            {"peer": PEER, "segments": theirs["segments"], "largest_difference": largest, "kinds": plain}
+        )
+    )
     return int(largest > TOLERANCE)
 
 

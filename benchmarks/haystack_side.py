@@ -1,4 +1,5 @@
-"""Haystack 1's side of distil_throughput.py: runs inside its own environment and prints the time of each step as JSON.
+"""Haystack 1's side of distil_throughput.py: runs inside its own environment and prints the time of each step
+as JSON.
 
 The library is not changed: its training step and its teacher pass are wrapped in a clock, and its documented
 `FARMReader.distil_intermediate_layers_from` and `FARMReader.distil_prediction_layer_from` are called.
@@ -77,7 +78,9 @@ def run(stage: str, args: argparse.Namespace, scratch: Path) -> dict[str, list[S
     if stage == "intermediate":
         student.distil_intermediate_layers_from(teacher, learning_rate=5e-5, **common)
     else:
-        student.distil_prediction_layer_from(teacher, learning_rate=3e-5, distillation_loss_weight=1.0, **common)
+        student.distil_prediction_layer_from(
+            teacher, learning_rate=3e-5, distillation_loss_weight=1.0, **common
+        )
     return phases
 
 

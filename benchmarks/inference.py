@@ -1,15 +1,18 @@
-"""Answering questions beside those who did it before: same machine, weights and inputs, one run, all sides in one table.
+"""Answering questions beside those who did it before: same machine, weights and inputs, one run, all sides in
+one table.
 
     python benchmarks/inference.py                       # some fifteen minutes on two cores
     python benchmarks/inference.py --quick --pairs 20    # does every side work? No figures to quote
     python benchmarks/inference.py --model DIR --sides pipeline,ours,ours-bf16
 
-A 6-layer, 768 wide BERT with random weights, written on first use, or a trained one of yours; questions of a SQuAD file,
-each on its paragraph; one question on some fifty pages and on 200 documents. Peers are used as their documentation shows
-them and at the best setting found, each in an environment of its own, built on first use (gigabytes, minutes).
+A 6-layer, 768 wide BERT with random weights, written on first use, or a trained one of yours; questions of a
+SQuAD file, each on its paragraph; one question on some fifty pages and on 200 documents. Peers are used as
+their documentation shows them and at the best setting found, each in an environment of its own, built on
+first use (gigabytes, minutes).
 
-Each round starts a fresh process per side, so sides alternate and drift shows; the rounds share the pairs among them. The
-table is Markdown; the last line is the result as JSON. Exit code 1: a side or a goal was missed.
+Each round starts a fresh process per side, so sides alternate and drift shows; the rounds share the pairs
+among them. The table is Markdown; the last line is the result as JSON. Exit code 1: a side or a goal was
+missed.
 """
 
 from __future__ import annotations
@@ -32,13 +35,20 @@ from workload import Shape
 DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data" / "squad2-dev-a.json"
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")
 N_CALIBRATION = 300
-SINGLES = {False: 32, True: 8}  # questions asked one at a time, and batch sizes tried on them; by whether it has to be quick
+SINGLES = {
+    False: 32,
+    True: 8,
+}  # questions asked one at a time, and batch sizes tried on them; by whether it has to be quick
 
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="SQuAD file; default: the development data, else our sample articles")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, help="SQuAD file; default: the development data, else our sample articles"
+    )
     parser.add_argument("--model", type=Path, help="a reader's directory; default: random weights of --shape")
     parser.add_argument("--shape", type=Shape.parse, default=Shape(6, 768), help="such as 6l-768d")
     parser.add_argument("--sides", default=",".join(side.key for side in SIDES), help="of %(default)s")
@@ -47,8 +57,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--documents", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))))
-    parser.add_argument("--full", action="store_true", help="long texts for the tuned fp32 sides too (minutes more)")
-    parser.add_argument("--quick", action="store_true", help="one round, 3 pages, 10 documents, no batch sizes tried")
+    parser.add_argument(
+        "--full", action="store_true", help="long texts for the tuned fp32 sides too (minutes more)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one round, 3 pages, 10 documents, no batch sizes tried"
+    )
     parser.add_argument("--env-dir", type=Path, default=Path("~/.cache/tinyreader-bench").expanduser())
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -69,7 +83,12 @@ def make_plan(args: argparse.Namespace, scratch: Path) -> Plan:
         data = scratch / "sample.json"
         write_sample(data)
     work = make_work(
-        data, n_pairs=args.pairs, n_singles=SINGLES[args.quick], n_pages=args.pages, n_documents=args.documents, seed=args.seed
+        data,
+        n_pairs=args.pairs,
+        n_singles=SINGLES[args.quick],
+        n_pages=args.pages,
+        n_documents=args.documents,
+        seed=args.seed,
     )
     write_calibration(scratch / "calibration.json", data, args.seed + 1)
     model = args.model
@@ -77,9 +96,16 @@ def make_plan(args: argparse.Namespace, scratch: Path) -> Plan:
         name = f"random-{args.shape.layers}l-{args.shape.width}d-{args.seed}-{data.stem}"
         model = random_reader(args.env_dir / "models" / name, args.shape, data, seed=args.seed)
     return Plan(
-        model=model.resolve(), work=work, env_dir=args.env_dir, scratch=scratch, threads=args.threads, rounds=args.rounds,
-        full=args.full, tries=not args.quick, is_random=args.model is None,
-    )  # fmt: skip
+        model=model.resolve(),
+        work=work,
+        env_dir=args.env_dir,
+        scratch=scratch,
+        threads=args.threads,
+        rounds=args.rounds,
+        full=args.full,
+        tries=not args.quick,
+        is_random=args.model is None,
+    )
 
 
 def write_calibration(path: Path, data: Path, seed: int) -> None:
@@ -140,23 +166,35 @@ def main() -> int:
         rows, ceilings = measure(sides, plan)
         lengths = [window_lengths(plan.model, tuple(plan.pairs(round_))) for round_ in range(plan.rounds)]
         report = Report(tuple(rows), tuple(ceilings), shape_of(plan.model), lengths, plan.work, has_amx())
-    print(f"{cpu_name()}, {'with' if has_amx() else 'without'} AMX, {args.threads} threads; {report.workload()}\n")
+    print(
+        f"{cpu_name()}, {'with' if has_amx() else 'without'} AMX, {args.threads} threads; "
+        f"{report.workload()}\n"
+    )
     print(report.table())
     print()
     for line in report.notes():
         print(line)
     if waiting := [name for name in WAITING if name in os.environ]:
-        print(f"{', '.join(waiting)} set in the environment: that changes how the peers wait. Unset it for figures to quote.")
+        print(
+            f"{', '.join(waiting)} set in the environment: that changes how the peers wait. Unset it for "
+            "figures to quote."
+        )
     if args.quick:
         print("--quick: this shows that the sides work, not how fast they are.")
     else:
         print("\n" + report.goals_table())
     document: dict[str, Any] = {
-        "cpu": cpu_name(), "amx": has_amx(), "threads": args.threads, "quick": args.quick, **report.as_json(),
-    }  # fmt: skip
+        "cpu": cpu_name(),
+        "amx": has_amx(),
+        "threads": args.threads,
+        "quick": args.quick,
+        **report.as_json(),
+    }
     print(json.dumps(document))
     failed = any(row.missing for row in rows)
-    return int(failed if args.quick else failed or not all(goal.reached for goal in report.goals() if goal.applies))
+    return int(
+        failed if args.quick else failed or not all(goal.reached for goal in report.goals() if goal.applies)
+    )
 
 
 if __name__ == "__main__":

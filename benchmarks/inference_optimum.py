@@ -1,6 +1,8 @@
-"""Optimum's side of inference.py: its ONNX model in the question-answering pipeline, and the export that comes before.
+"""Optimum's side of inference.py: its ONNX model in the question-answering pipeline, and the export that
+comes before.
 
-    python inference_optimum.py MODEL OUT         # writes OUT/fp32 and OUT/int8, as Optimum's documentation shows
+    python inference_optimum.py MODEL OUT         # writes OUT/fp32 and OUT/int8, as Optimum's documentation
+    shows
 
 Weights are quantised per channel, which is the more exact of the two documented ways.
 """

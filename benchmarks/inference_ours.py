@@ -1,4 +1,6 @@
-"""Tinyreader's side of inference.py, with a clock around its engine: what is left of the time is everything else."""
+"""Tinyreader's side of inference.py, with a clock around its engine: what is left of the time is everything
+else.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,11 @@ from inference_side import Found, Pair
 from tinyreader import Reader
 
 PACKAGES = ["tinyreader", "openvino", "tokenizers", "numpy"]
-SAME_ANSWERS = {"top_k": 1, "max_answer_tokens": 15, "word_boundaries": True}  # the pipeline's rules; they cost no time
+SAME_ANSWERS = {
+    "top_k": 1,
+    "max_answer_tokens": 15,
+    "word_boundaries": True,
+}  # the pipeline's rules; they cost no time
 
 
 class ClockedRuntime:
@@ -92,7 +98,8 @@ class ReaderSide:
         return {"engine": self.clock.engine, "precision": self.clock.precision}
 
     def profile(self, pairs: list[Pair]) -> dict[str, float]:
-        """Share of the time that each source file takes under cProfile, C functions counted with their callers' files.
+        """Share of the time that each source file takes under cProfile, C functions counted with their
+        callers' files.
 
         The profiler slows Python down and the engine not, so these are upper bounds.
         """

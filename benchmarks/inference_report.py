@@ -1,4 +1,6 @@
-"""What inference.py measured, as tables for people and as data: rates, shares of the ceiling, agreement, goals."""
+"""What inference.py measured, as tables for people and as data: rates, shares of the ceiling, agreement,
+goals.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ class Row:
     @property
     def latency_ms(self) -> float:
         """The median of one question on one paragraph."""
-        return 1000 * float(median(seconds for result in self.results for seconds in result["latency"]["seconds"]))
+        return 1000 * float(
+            median(seconds for result in self.results for seconds in result["latency"]["seconds"])
+        )
 
     @property
     def first_answer_s(self) -> float:
@@ -64,7 +68,9 @@ class Row:
     def foreign_share(self) -> float:
         """The largest share of the CPU that others had during a measure."""
         parts = ("latency", "bulk", "book", "documents")
-        return float(max(result[part]["foreign_share"] for result in self.results for part in parts if part in result))
+        return float(
+            max(result[part]["foreign_share"] for result in self.results for part in parts if part in result)
+        )
 
     @property
     def outside_engine(self) -> float | None:
@@ -84,7 +90,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """Something to be reached, the value None where a side is missing; `applies` to machines like this one."""
+    """Something to be reached, the value None where a side is missing; `applies` to machines like this
+    one.
+    """
 
     text: str
     value: float | None
@@ -96,12 +104,16 @@ class Goal:
     @property
     def reached(self) -> bool:
         """Whether the value is on the right side of what is needed."""
-        return self.value is not None and (self.value >= self.needed if self.at_least else self.value <= self.needed)
+        return self.value is not None and (
+            self.value >= self.needed if self.at_least else self.value <= self.needed
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All rows of a run, with what is needed to judge them; `lengths` are the windows' tokens, round by round."""
+    """All rows of a run, with what is needed to judge them; `lengths` are the windows' tokens, round by
+    round.
+    """
 
     rows: tuple[Row, ...]
     ceilings: tuple[dict[str, float], ...]
@@ -114,8 +126,10 @@ class Report:
         """What all sides worked on."""
         tokens = [length for lengths in self.lengths for length in lengths]
         return (
-            f"BERT of {self.shape.layers} layers, {self.shape.width} wide; {len(self.work.pairs)} questions in {len(tokens)} "
-            f"windows of {mean(tokens):.0f} tokens, {self.work.n_pages:.0f} pages, {len(self.work.documents)} documents"
+            f"BERT of {self.shape.layers} layers, {self.shape.width} wide; {len(self.work.pairs)} questions "
+            f"in {len(tokens)} "
+            f"windows of {mean(tokens):.0f} tokens, {self.work.n_pages:.0f} pages, "
+            f"{len(self.work.documents)} documents"
         )
 
     def row(self, key: str) -> Row | None:
@@ -132,7 +146,9 @@ class Report:
         return operations / row.seconds / 1e12 / self.ceiling(row.precision)
 
     def same(self, row: Row) -> int | None:
-        """Questions whose answer has the place that the pipeline gives it in fp32; None where that was not measured."""
+        """Questions whose answer has the place that the pipeline gives it in fp32; None where that was not
+        measured.
+        """
         reference = self.row(REFERENCE)
         if reference is None:
             return None
@@ -141,20 +157,40 @@ class Report:
     def table(self) -> str:
         """The sides as Markdown."""
         pages, n = f"{self.work.n_pages:.0f} pages, s", len(self.work.documents)
-        head = ["", "questions/s", "one question, p50 ms", "first answer, s", pages, f"{n} documents, s", "memory, MB",
-                "of the ceiling", "same answers", "others' CPU"]  # fmt: skip
+        head = [
+            "",
+            "questions/s",
+            "one question, p50 ms",
+            "first answer, s",
+            pages,
+            f"{n} documents, s",
+            "memory, MB",
+            "of the ceiling",
+            "same answers",
+            "others' CPU",
+        ]
         lines = [_line(head), _line(["---"] * len(head))]
         for row in self.rows:
             if row.missing:
                 continue
             same, bold = self.same(row), "**" if row.side.library is OURS else ""
             size = f" (of {row.batch_size})" if row.batch_size else ""
-            lines.append(_line([
-                f"{bold}{row.side.name}{size}{bold}", f"{row.questions_per_second:.1f}", f"{row.latency_ms:.0f}",
-                f"{row.first_answer_s:.1f}", _seconds(row.once("book")), _seconds(row.once("documents")),
-                f"{row.peak_mb:.0f}", f"{self.share(row):.0%} of {row.precision}",
-                "" if same is None else f"{same} of {len(self.work.pairs)}", f"{row.foreign_share:.0%}",
-            ]))  # fmt: skip
+            lines.append(
+                _line(
+                    [
+                        f"{bold}{row.side.name}{size}{bold}",
+                        f"{row.questions_per_second:.1f}",
+                        f"{row.latency_ms:.0f}",
+                        f"{row.first_answer_s:.1f}",
+                        _seconds(row.once("book")),
+                        _seconds(row.once("documents")),
+                        f"{row.peak_mb:.0f}",
+                        f"{self.share(row):.0%} of {row.precision}",
+                        "" if same is None else f"{same} of {len(self.work.pairs)}",
+                        f"{row.foreign_share:.0%}",
+                    ]
+                )
+            )
         return "\n".join(lines)
 
     def notes(self) -> Iterator[str]:
@@ -193,11 +229,15 @@ class Report:
             theirs = [row.questions_per_second for row in self.peers(precision)]
             ours = self.row(f"ours-{precision}")
             value = ours.questions_per_second / max(theirs) if ours and theirs else None
-            goals.append(Goal(f"questions/s, {precision}, to the best peer's", value, needed, applies=self.amx))
+            goals.append(
+                Goal(f"questions/s, {precision}, to the best peer's", value, needed, applies=self.amx)
+            )
         goals += self.untuned()
         for precision, most in (("bf16", 1000.0), ("int8", 2200.0)):
             ours = self.row(f"ours-{precision}")
-            goals.append(Goal(f"memory at {precision}", ours.peak_mb if ours else None, most, " MB", at_least=False))
+            goals.append(
+                Goal(f"memory at {precision}", ours.peak_mb if ours else None, most, " MB", at_least=False)
+            )
         for precision, least in (("bf16", 55.0), ("int8", 40.0)):
             ours = self.row(f"ours-{precision}")
             share = 100 * self.share(ours) if ours else None
@@ -210,13 +250,18 @@ class Report:
     def peers(self, precision: str, *, documented: bool = False) -> list[Row]:
         """The measured rows of other libraries at a precision."""
         return [
-            row for row in self.rows
-            if row.side.library is not OURS and not row.missing and row.side.precision == precision
+            row
+            for row in self.rows
+            if row.side.library is not OURS
+            and not row.missing
+            and row.side.precision == precision
             and (row.side.documented or not documented)
-        ]  # fmt: skip
+        ]
 
     def untuned(self) -> Iterator[Goal]:
-        """Yield the goals of what a user gets who tunes nothing, against the best peer as its documentation shows it."""
+        """Yield the goals of what a user gets who tunes nothing, against the best peer as its documentation
+        shows it.
+        """
         ours, theirs = self.row("ours"), self.peers("fp32", documented=True)
         measures: Sequence[tuple[str, float, Any]] = (
             ("questions/s", 5.0, lambda row: 1 / row.questions_per_second),
@@ -246,14 +291,24 @@ class Report:
         """Everything as plain data, answers left out."""
         return {
             "workload": self.workload(),
-            "ceilings": [{name: round(rate, 3) for name, rate in measured.items()} for measured in self.ceilings],
-            "sides": {row.side.key: {"missing": row.missing} if row.missing else self._of(row) for row in self.rows},
+            "ceilings": [
+                {name: round(rate, 3) for name, rate in measured.items()} for measured in self.ceilings
+            ],
+            "sides": {
+                row.side.key: {"missing": row.missing} if row.missing else self._of(row) for row in self.rows
+            },
             "goals": [
-                {"goal": goal.text, "value": None if goal.value is None else round(goal.value, 3), "needed": goal.needed,
-                 "at_least": goal.at_least, "applies": goal.applies, "reached": goal.reached}
+                {
+                    "goal": goal.text,
+                    "value": None if goal.value is None else round(goal.value, 3),
+                    "needed": goal.needed,
+                    "at_least": goal.at_least,
+                    "applies": goal.applies,
+                    "reached": goal.reached,
+                }
                 for goal in self.goals()
             ],
-        }  # fmt: skip
+        }
 
     def _of(self, row: Row) -> dict[str, Any]:
         outside = row.outside_engine
@@ -271,7 +326,11 @@ class Report:
             "outside_engine": None if outside is None else round(outside, 4),
             "foreign_cpu_share": round(row.foreign_share, 4),
             "batch_size": row.batch_size,
-            "profile": {name: round(share, 4) for name, share in row.results[0].get("profile", {}).items() if share >= 0.0005},
+            "profile": {
+                name: round(share, 4)
+                for name, share in row.results[0].get("profile", {}).items()
+                if share >= 0.0005
+            },
             "versions": row.results[0]["versions"],
         }
 

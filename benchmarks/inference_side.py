@@ -1,10 +1,11 @@
-"""One side of inference.py, in a process and an environment of its own: what it is asked to measure, as one line of JSON.
+"""One side of inference.py, in a process and an environment of its own: what it is asked to measure, as one
+line of JSON.
 
     python inference_side.py JOB.json
 
-The clock of the first answer starts where the parent started this process, so nothing is imported before it is needed.
-Each library is used as its documentation shows, through a small class in `inference_transformers.py`,
-`inference_haystack.py`, `inference_optimum.py` or `inference_ours.py`.
+The clock of the first answer starts where the parent started this process, so nothing is imported before it
+is needed. Each library is used as its documentation shows, through a small class in
+`inference_transformers.py`, `inference_haystack.py`, `inference_optimum.py` or `inference_ours.py`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ from machine import CpuWatch
 
 Pair = tuple[str, str]
 Found = tuple[int, int, int]
-"""An answer: the number of its document, and its first and last-but-one code point; (-1, 0, 0) where there is none."""
+"""An answer: the number of its document, and its first and last-but-one code point; (-1, 0, 0) where there is
+none.
+"""
 
 WARM_UP = 3  # single questions before the clock of latencies starts
 
 
 class Side(Protocol):
-    """A library that answers questions; `batch_size` is what it is tuned by, None where the library's own stays."""
+    """A library that answers questions; `batch_size` is what it is tuned by, None where the library's own
+    stays.
+    """
 
     batch_size: int | None
 
@@ -61,7 +66,9 @@ def main() -> None:
 
 
 def measure(side: Side, job: dict[str, Any], result: dict[str, Any]) -> None:
-    """Adds the measures that the job names, each with its seconds and the share of the CPU that others had."""
+    """Adds the measures that the job names, each with its seconds and the share of the CPU that others
+    had.
+    """
     pairs: list[Pair] = [(question, context) for question, context in job["pairs"]]
     singles: list[Pair] = [(question, context) for question, context in job["singles"]]
     if "latency" in job["measures"]:
@@ -86,7 +93,10 @@ def measure(side: Side, job: dict[str, Any], result: dict[str, Any]) -> None:
         share = getattr(side, "engine_seconds", None)
         if share is not None:
             result["bulk"]["engine_seconds"] = share()
-    for name, question, texts in (("book", job["question"], [job["book"]]), ("documents", job["question"], job["documents"])):
+    for name, question, texts in (
+        ("book", job["question"], [job["book"]]),
+        ("documents", job["question"], job["documents"]),
+    ):
         if name in job["measures"]:
             with CpuWatch() as watch:
                 started = time.perf_counter()
@@ -98,7 +108,9 @@ def measure(side: Side, job: dict[str, Any], result: dict[str, Any]) -> None:
 
 
 def tune(side: Side, job: dict[str, Any], result: dict[str, Any]) -> None:
-    """Sets the fastest of the batch sizes that the job offers, tried on a few pairs or documents, and notes it."""
+    """Sets the fastest of the batch sizes that the job offers, tried on a few pairs or documents, and notes
+    it.
+    """
     sizes = job["settings"].get("batch_sizes", [])
     if not sizes:
         return
@@ -118,7 +130,9 @@ def tune(side: Side, job: dict[str, Any], result: dict[str, Any]) -> None:
 
 def peak_mb() -> float:
     """The most memory (10^6 bytes) that this process had at any time."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    line = next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
+    )
     return int(line.split()[1]) * 1024 / 1e6
 
 

@@ -1,4 +1,6 @@
-"""The sides of inference.py: which library, how it is set, what it needs beforehand; and a process that measures one."""
+"""The sides of inference.py: which library, how it is set, what it needs beforehand; and a process that
+measures one.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ OURS = Library("Tinyreader", "", "ours")
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A library in one setting. `documented` is what its documentation shows, nothing tuned; `needs` a kind of model."""
+    """A library in one setting. `documented` is what its documentation shows, nothing tuned; `needs` a kind
+    of model.
+    """
 
     key: str
     library: Library
@@ -66,22 +70,64 @@ BEST: dict[str, Any] = {"by_length": True, "batch_sizes": BATCH_SIZES}
 SIDES = (
     Side("pipeline", PIPELINE, "as documented", "fp32", documented=True),
     Side("haystack", HAYSTACK, "as documented", "fp32", documented=True),
-    Side("optimum-fp32", OPTIMUM, "fp32 as documented", "fp32", {"precision": "fp32"}, documented=True, needs="optimum"),
-    Side("optimum-int8", OPTIMUM, "int8 as documented", "int8", {"precision": "int8"}, documented=True, needs="optimum"),
+    Side(
+        "optimum-fp32",
+        OPTIMUM,
+        "fp32 as documented",
+        "fp32",
+        {"precision": "fp32"},
+        documented=True,
+        needs="optimum",
+    ),
+    Side(
+        "optimum-int8",
+        OPTIMUM,
+        "int8 as documented",
+        "int8",
+        {"precision": "int8"},
+        documented=True,
+        needs="optimum",
+    ),
     Side("ours", OURS, "as documented", "auto", documented=True),
     Side("pipeline-fp32-best", PIPELINE, "fp32, sorted, batches", "fp32", BEST, measures=FIRST),
     Side("pipeline-bf16-best", PIPELINE, "bf16, sorted, batches", "bf16", {**BEST, "dtype": "bfloat16"}),
-    Side("haystack-bf16-best", HAYSTACK, "bf16, batches", "bf16",
-         {"dtype": "bfloat16", "batch_sizes": BATCH_SIZES, "tuned_on": "documents"}),
-    Side("optimum-fp32-best", OPTIMUM, "fp32, sorted, batches", "fp32", {**BEST, "precision": "fp32"}, needs="optimum",
-         measures=FIRST),
-    Side("optimum-int8-best", OPTIMUM, "int8, sorted, batches", "int8", {**BEST, "precision": "int8"}, needs="optimum"),
+    Side(
+        "haystack-bf16-best",
+        HAYSTACK,
+        "bf16, batches",
+        "bf16",
+        {"dtype": "bfloat16", "batch_sizes": BATCH_SIZES, "tuned_on": "documents"},
+    ),
+    Side(
+        "optimum-fp32-best",
+        OPTIMUM,
+        "fp32, sorted, batches",
+        "fp32",
+        {**BEST, "precision": "fp32"},
+        needs="optimum",
+        measures=FIRST,
+    ),
+    Side(
+        "optimum-int8-best",
+        OPTIMUM,
+        "int8, sorted, batches",
+        "int8",
+        {**BEST, "precision": "int8"},
+        needs="optimum",
+    ),
     Side("ours-fp32", OURS, "fp32", "fp32", {"precision": "fp32"}, measures=FIRST),
     Side("ours-bf16", OURS, "bf16", "bf16", {"precision": "bf16"}),
     Side("ours-int8", OURS, "int8", "int8", {"precision": "int8"}, needs="int8"),
-    Side("ours-onnx-fp32", OURS, "ONNX Runtime fp32", "fp32", {"engine": "onnx", "precision": "fp32"}, needs="onnx",
-         measures=FIRST),
-)  # fmt: skip
+    Side(
+        "ours-onnx-fp32",
+        OURS,
+        "ONNX Runtime fp32",
+        "fp32",
+        {"engine": "onnx", "precision": "fp32"},
+        needs="onnx",
+        measures=FIRST,
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +150,9 @@ class Plan:
 
 
 def prepare(side: Side, plan: Plan) -> tuple[Path, Path]:
-    """The Python and the model directory of a side, made where they are not there yet; raises `MissingSideError`."""
+    """The Python and the model directory of a side, made where they are not there yet; raises
+    `MissingSideError`.
+    """
     if side.library is OURS:
         python = Path(sys.executable)
     else:
@@ -144,11 +192,25 @@ def has_int8(model: Path) -> bool:
 def _calibrate(python: Path, out: Path, plan: Plan) -> None:
     """The model with int8 ranges measured on questions of the same data, stored beside it.
 
-    Random weights answer nothing, so no loss is too large for them, and none of their products is kept out of int8.
+    Random weights answer nothing, so no loss is too large for them, and none of their products is kept out of
+    int8.
     """
     shutil.copytree(plan.model, out, dirs_exist_ok=True)
-    command = [str(python.with_name("tinyreader")), "export", str(out), "-o", str(plan.scratch / "int8-files")]
-    command += ["--engine", "openvino", "--precision", "int8", "--calibrate", str(plan.scratch / "calibration.json")]
+    command = [
+        str(python.with_name("tinyreader")),
+        "export",
+        str(out),
+        "-o",
+        str(plan.scratch / "int8-files"),
+    ]
+    command += [
+        "--engine",
+        "openvino",
+        "--precision",
+        "int8",
+        "--calibrate",
+        str(plan.scratch / "calibration.json"),
+    ]
     call([*command, *(["--tolerance", "100", "--least-equal", "0"] if plan.is_random else [])], plan)
 
 
@@ -157,7 +219,9 @@ def _export_onnx(python: Path, out: Path, plan: Plan) -> None:
     call([*command, "--engine", "onnx", "--precision", "fp32"], plan)
 
 
-def run_side(side: Side, python: Path, model: Path, plan: Plan, round_: int, batch_size: int | None) -> dict[str, Any]:
+def run_side(
+    side: Side, python: Path, model: Path, plan: Plan, round_: int, batch_size: int | None
+) -> dict[str, Any]:
     """What a fresh process of the side measured in a round; raises `MissingSideError` where it fails.
 
     The long measures are taken in the first round only. A batch size that an earlier round found is kept.
@@ -170,28 +234,48 @@ def run_side(side: Side, python: Path, model: Path, plan: Plan, round_: int, bat
         settings["batch_sizes"] = settings["batch_sizes"][:1]
     path = plan.scratch / "job.json"
     job = {
-        "library": side.library.module, "model": str(model), "settings": settings, "threads": plan.threads,
+        "library": side.library.module,
+        "model": str(model),
+        "settings": settings,
+        "threads": plan.threads,
         "measures": measures + ["profile"] * (round_ == 0),
-        "pairs": plan.pairs(round_), "question": plan.work.question, "book": plan.work.book,
-        "documents": plan.work.documents, "singles": plan.work.singles, "started": 0.0,
-    }  # fmt: skip
+        "pairs": plan.pairs(round_),
+        "question": plan.work.question,
+        "book": plan.work.book,
+        "documents": plan.work.documents,
+        "singles": plan.work.singles,
+        "started": 0.0,
+    }
     job["started"] = time.clock_gettime(time.CLOCK_MONOTONIC)
     path.write_text(json.dumps(job), "utf-8")
-    result: dict[str, Any] = json.loads(call([str(python), str(HERE / "inference_side.py"), str(path)], plan).splitlines()[-1])
+    result: dict[str, Any] = json.loads(
+        call([str(python), str(HERE / "inference_side.py"), str(path)], plan).splitlines()[-1]
+    )
     return result
 
 
 def call(command: Sequence[str], plan: Plan) -> str:
-    """What the command printed, run on as many processors as there are to be threads; `MissingSideError` where it fails."""
+    """What the command printed, run on as many processors as there are to be threads; `MissingSideError`
+    where it fails.
+    """
     log = plan.scratch / "stderr.txt"
     cores = sorted(os.sched_getaffinity(0))[: plan.threads]
-    fixed = {"OMP_NUM_THREADS": str(plan.threads), "RAYON_NUM_THREADS": str(plan.threads), "HF_HUB_OFFLINE": "1"}
+    fixed = {
+        "OMP_NUM_THREADS": str(plan.threads),
+        "RAYON_NUM_THREADS": str(plan.threads),
+        "HF_HUB_OFFLINE": "1",
+    }
     with log.open("w") as stderr:
         try:
             result = subprocess.run(
-                command, env={**os.environ, **fixed, "HAYSTACK_TELEMETRY_ENABLED": "False"}, cwd=plan.scratch,
-                stdout=subprocess.PIPE, stderr=stderr, timeout=TIMEOUT_S, preexec_fn=lambda: os.sched_setaffinity(0, cores),
-            )  # fmt: skip
+                command,
+                env={**os.environ, **fixed, "HAYSTACK_TELEMETRY_ENABLED": "False"},
+                cwd=plan.scratch,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                timeout=TIMEOUT_S,
+                preexec_fn=lambda: os.sched_setaffinity(0, cores),
+            )
         except subprocess.TimeoutExpired:
             raise MissingSideError(f"took longer than {TIMEOUT_S} s") from None
         except OSError as error:

@@ -1,4 +1,6 @@
-"""Transformers' side of inference.py: the question-answering pipeline of 4.57, as documented or at its best."""
+"""Transformers' side of inference.py: the question-answering pipeline of 4.57, as documented or at its
+best.
+"""
 
 from __future__ import annotations
 

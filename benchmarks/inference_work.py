@@ -1,4 +1,6 @@
-"""What every side of inference.py works on: a reader's directory, question-context pairs, a long document, many short ones."""
+"""What every side of inference.py works on: a reader's directory, question-context pairs, a long document,
+many short ones.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,9 @@ PAGE_WORDS = 450
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Questions with their contexts, asked in bulk, and others that come one at a time; a question with a long text and
-    with many texts."""
+    """Questions with their contexts, asked in bulk, and others that come one at a time; a question with a
+    long text and with many texts.
+    """
 
     pairs: tuple[Pair, ...]
     singles: tuple[Pair, ...]
@@ -37,16 +40,24 @@ class Work:
 
 
 def make_work(data: Path, *, n_pairs: int, n_singles: int, n_pages: int, n_documents: int, seed: int) -> Work:
-    """A seeded sample of the file's questions; its paragraphs, in their order, make the long text and the many texts.
+    """A seeded sample of the file's questions; its paragraphs, in their order, make the long text and the
+    many texts.
 
-    A file with fewer paragraphs than are needed is gone through again. Questions of no words are left out: no peer takes
-    them.
+    A file with fewer paragraphs than are needed is gone through again. Questions of no words are left out: no
+    peer takes them.
     """
-    asked = [(question["question"], context) for question, context in questions(data) if question["question"].strip()]
+    asked = [
+        (question["question"], context)
+        for question, context in questions(data)
+        if question["question"].strip()
+    ]
     paragraphs = list(dict.fromkeys(context for _, context in asked))
     order = random.Random(seed)
     if len(asked) < n_pairs + n_singles:
-        raise SystemExit(f"{data} has {len(asked)} questions, which is too few: give --pairs {len(asked) - n_singles} at most")
+        raise SystemExit(
+            f"{data} has {len(asked)} questions, which is too few: give --pairs {len(asked) - n_singles} at "
+            "most"
+        )
     sample = order.sample(asked, n_pairs + n_singles)
     book: list[str] = []
     n_words = 0
@@ -54,7 +65,13 @@ def make_work(data: Path, *, n_pairs: int, n_singles: int, n_pages: int, n_docum
         book.append(paragraphs[len(book) % len(paragraphs)])
         n_words += len(book[-1].split())
     documents = [paragraphs[number % len(paragraphs)] for number in range(n_documents)]
-    return Work(tuple(sample[:n_pairs]), tuple(sample[n_pairs:]), order.choice(asked)[0], "\n\n".join(book), tuple(documents))
+    return Work(
+        tuple(sample[:n_pairs]),
+        tuple(sample[n_pairs:]),
+        order.choice(asked)[0],
+        "\n\n".join(book),
+        tuple(documents),
+    )
 
 
 def write_sample(path: Path) -> None:
@@ -66,10 +83,11 @@ def write_sample(path: Path) -> None:
 
 
 def random_reader(directory: Path, shape: Shape, data: Path, *, seed: int) -> Path:
-    """The directory with a BERT reader of the shape, written once: random weights, a vocabulary learned from the data.
+    """The directory with a BERT reader of the shape, written once: random weights, a vocabulary learned from
+    the data.
 
-    Weights are drawn so that it behaves like a trained one as far as speed and rounding go: biases and the scales of
-    norms differ, attention has its favourites, and logits are spread over several units.
+    Weights are drawn so that it behaves like a trained one as far as speed and rounding go: biases and the
+    scales of norms differ, attention has its favourites, and logits are spread over several units.
     """
     if not (directory / "model.safetensors").exists():
         partial = directory.with_name(f"{directory.name}.{os.getpid()}")
@@ -83,7 +101,9 @@ def random_reader(directory: Path, shape: Shape, data: Path, *, seed: int) -> Pa
 
 
 def enliven(path: Path, seed: int) -> None:
-    """Redraws, in the file, what a fresh model has at 0 or 1, and widens embeddings, queries, keys and the answer head."""
+    """Redraws, in the file, what a fresh model has at 0 or 1, and widens embeddings, queries, keys and the
+    answer head.
+    """
     from safetensors.numpy import load_file, save_file
 
     draw = np.random.default_rng(seed)
@@ -100,11 +120,15 @@ def enliven(path: Path, seed: int) -> None:
 
 
 def shape_of(model: Path) -> Shape:
-    """The shape of a BERT-like model, for counting its arithmetic; its feed-forward layers are four widths wide."""
+    """The shape of a BERT-like model, for counting its arithmetic; its feed-forward layers are four widths
+    wide.
+    """
     config: dict[str, Any] = json.loads((model / "config.json").read_text("utf-8"))
     shape = Shape(config["num_hidden_layers"], config["hidden_size"])
     if config.get("intermediate_size") != shape.intermediate:
-        raise SystemExit(f"{model}: its arithmetic is not counted here (intermediate_size is not 4 x hidden_size)")
+        raise SystemExit(
+            f"{model}: its arithmetic is not counted here (intermediate_size is not 4 x hidden_size)"
+        )
     return shape
 
 

@@ -1,10 +1,11 @@
-"""Copies the logs of rows that experiments.py has run to benchmarks/logs, where they are committed; checkpoints are not.
+"""Copies the logs of rows that experiments.py has run to benchmarks/logs, where they are committed;
+checkpoints are not.
 
     python benchmarks/keep_logs.py labels-1e-4 prediction-150k --work runs/starter
 
-A row's file has JSON lines: its record (settings, data, versions, timings, scores), what its run noted on the way, and its F1
-on the questions that choose between rows. Of the notes on steps at most about 200 are kept, evenly spaced; names of files stand
-in place of absolute paths.
+A row's file has JSON lines: its record (settings, data, versions, timings, scores), what its run noted on the
+way, and its F1 on the questions that choose between rows. Of the notes on steps at most about 200 are kept,
+evenly spaced; names of files stand in place of absolute paths.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ def main() -> None:
     questions = load_examples(options.work / JUDGE)
     for row in options.rows:
         record = json.loads((options.work / row / "student" / "run.json").read_text("utf-8"))
-        chosen = {"event": "held_out", "questions": len(questions), "best_f1": held_out_f1(options.work, row, questions)}
+        chosen = {
+            "event": "held_out",
+            "questions": len(questions),
+            "best_f1": held_out_f1(options.work, row, questions),
+        }
         notes = [record, *thinned(RunLog(options.work / row / "log.jsonl").read()), chosen]
         kept = options.logs / f"{row}.jsonl"
         told = [json.dumps(short(without_folders(note)), ensure_ascii=False) for note in notes]
@@ -39,20 +44,28 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("rows", nargs="+", help="rows that are finished")
     parser.add_argument("--work", type=Path, default=Path("runs/starter"))
     parser.add_argument("--logs", type=Path, default=LOGS)
     options = parser.parse_args()
     for row in options.rows:
         judged = judged_file(options.work, row)
-        require_files(parser, *(options.work / row / name for name in ("student/run.json", "log.jsonl")), odds_file(judged))
+        require_files(
+            parser,
+            *(options.work / row / name for name in ("student/run.json", "log.jsonl")),
+            odds_file(judged),
+        )
     require_files(parser, options.work / JUDGE)
     return options
 
 
 def thinned(notes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """All notes but those on steps, of which at most about `STEPS_KEPT` stay, each stage's last among them."""
+    """All notes but those on steps, of which at most about `STEPS_KEPT` stay, each stage's last among
+    them.
+    """
     every = max(1, -(-sum(note["event"] == "step" for note in notes) // STEPS_KEPT))
     seen = 0
     for note in notes:
@@ -64,7 +77,9 @@ def thinned(notes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def without_folders(value: Any) -> Any:
-    """The same with names of files in place of absolute paths, in keys too; of two keys of one name both are kept."""
+    """The same with names of files in place of absolute paths, in keys too; of two keys of one name both are
+    kept.
+    """
     if isinstance(value, dict):
         kept: dict[str, Any] = {}
         for key, each in value.items():

@@ -1,4 +1,6 @@
-"""What the machine can do and who else uses it: the ceiling of its matrix products, its CPU flags, foreign load."""
+"""What the machine can do and who else uses it: the ceiling of its matrix products, its CPU flags, foreign
+load.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,11 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-CEILING_SHAPES = ((4420, 768, 3072), (4420, 3072, 768), (4420, 768, 768))  # 26 windows of 170 tokens through BERT-base
+CEILING_SHAPES = (
+    (4420, 768, 3072),
+    (4420, 3072, 768),
+    (4420, 768, 768),
+)  # 26 windows of 170 tokens through BERT-base
 
 
 def cpu_name() -> str:
@@ -36,8 +42,8 @@ def has_amx() -> bool:
 def ceiling(n_threads: int, seconds: float = 0.6) -> dict[str, float]:
     """The most operations per second (1e12) that torch reaches in one matrix product, for fp32 and bf16.
 
-    The best of three shapes, each the fastest of as many runs as fit into the seconds: a ceiling is what is possible,
-    so disturbed runs do not lower it.
+    The best of three shapes, each the fastest of as many runs as fit into the seconds: a ceiling is what is
+    possible, so disturbed runs do not lower it.
     """
     import torch
 
@@ -61,7 +67,8 @@ def ceiling(n_threads: int, seconds: float = 0.6) -> dict[str, float]:
 def int8_ceiling(n_threads: int, seconds: float = 0.6) -> float:
     """The most operations per second (1e12) in a product of 8-bit integers, by the same rule as `ceiling`.
 
-    torch has two ways: a bare product, and a linear layer that rounds its result to 8 bits again. The faster one counts.
+    torch has two ways: a bare product, and a linear layer that rounds its result to 8 bits again. The faster
+    one counts.
     """
     import torch
 
@@ -69,9 +76,13 @@ def int8_ceiling(n_threads: int, seconds: float = 0.6) -> float:
     torch.backends.quantized.engine = "onednn"
     rates = []
     for rows, inner, columns in CEILING_SHAPES:
-        left, weight = (torch.randint(-127, 128, shape, dtype=torch.int8) for shape in ((rows, inner), (inner, columns)))
+        left, weight = (
+            torch.randint(-127, 128, shape, dtype=torch.int8) for shape in ((rows, inner), (inner, columns))
+        )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch moves this to another package, which would be one more to install
+            warnings.simplefilter(
+                "ignore"
+            )  # torch moves this to another package, which would be one more to install
             unsigned = torch.quantize_per_tensor(torch.randn(rows, inner), 0.05, 64, torch.quint8)
             packed = torch.ops.quantized.linear_prepack(
                 torch.quantize_per_tensor(torch.randn(columns, inner), 0.02, 0, torch.qint8), None

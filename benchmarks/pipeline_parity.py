@@ -2,10 +2,11 @@
 
     python benchmarks/pipeline_parity.py --model DIR --data squad2-dev.json --pairs 400
 
-runs both, each in its own environment (the peer's is built the first time), and prints for several settings how many pairs
-have equal answers: with the predecessor's own rules of merging (decoding="transformers-4"), and with ours. Each difference is
-listed with its cause: the least change of our rules that gives the peer's answers to the last place. It ends with exit code 1
-when a difference has no such cause. The last line is one JSON document.
+runs both, each in its own environment (the peer's is built the first time), and prints for several settings
+how many pairs have equal answers: with the predecessor's own rules of merging (decoding="transformers-4"),
+and with ours. Each difference is listed with its cause: the least change of our rules that gives the peer's
+answers to the last place. It ends with exit code 1 when a difference has no such cause. The last line is one
+JSON document.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {"top_k": 3, "align_to_words": False, "max_answer_len": 30},
 )
 WINDOWED: tuple[dict[str, Any], ...] = tuple(
-    {"max_seq_len": 96, "doc_stride": 48, **own} for own in ({}, {"top_k": 3, "handle_impossible_answer": True})
+    {"max_seq_len": 96, "doc_stride": 48, **own}
+    for own in ({}, {"top_k": 3, "handle_impossible_answer": True})
 )
 CAUSES = {
     "adds_windows": "one place in several windows, its scores added up",
@@ -88,18 +90,27 @@ def peer_answers(
     """What the peer prints for the jobs."""
     work = {
         "model": str(model.resolve()),
-        "jobs": [{"pairs": [[p.question, p.context] for p in pairs], "options": options} for pairs, options in jobs],
+        "jobs": [
+            {"pairs": [[p.question, p.context] for p in pairs], "options": options} for pairs, options in jobs
+        ],
     }
     done = subprocess.run(
-        [str(python), str(HERE / "pipeline_side.py")], input=json.dumps(work), env=environment(threads),
-        stdout=subprocess.PIPE, text=True, check=True,
-    )  # fmt: skip
+        [str(python), str(HERE / "pipeline_side.py")],
+        input=json.dumps(work),
+        env=environment(threads),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     answers: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answers
 
 
 def cases(
-    ours: QuestionAnsweringPipeline, examples: list[Example], options: dict[str, Any], answers: list[list[list[Any]]]
+    ours: QuestionAnsweringPipeline,
+    examples: list[Example],
+    options: dict[str, Any],
+    answers: list[list[list[Any]]],
 ) -> Iterator[Case]:
     """Yield each question with the peer's answers and our logits."""
     pairs = [Pair(example.question, example.context) for example in examples]
@@ -119,12 +130,16 @@ def our_answers(case: Case, options: dict[str, Any], changes: Sequence[str]) -> 
 
 
 def distance(found: Sequence[Found], case: Case) -> float:
-    """The largest difference of scores, or infinity where places or texts differ other than by a tie's order."""
+    """The largest difference of scores, or infinity where places or texts differ other than by a tie's
+    order.
+    """
     if len(found) != len(case.peer):
         return float("inf")
     largest = 0.0
     for mine, (theirs, text) in zip(found, case.peer, strict=True):
-        same = (mine.start, mine.end) == (theirs.start, theirs.end) and case.pair.context[mine.start : mine.end] == text
+        same = (mine.start, mine.end) == (theirs.start, theirs.end) and case.pair.context[
+            mine.start : mine.end
+        ] == text
         gap = abs(mine.score - theirs.score)
         if not same and gap > TIE:
             return float("inf")
@@ -133,7 +148,9 @@ def distance(found: Sequence[Found], case: Case) -> float:
 
 
 def cause(case: Case, options: dict[str, Any]) -> str | None:
-    """The least set of changes of our rules that gives the peer's answers, in words; None where no set does."""
+    """The least set of changes of our rules that gives the peer's answers, in words; None where no set
+    does.
+    """
     for size in range(1, len(CAUSES) + 1):
         for changes in combinations(CAUSES, size):
             if distance(our_answers(case, options, changes), case) <= TOLERANCE:
@@ -152,7 +169,8 @@ def compare(found: list[Case], options: dict[str, Any], listed: int) -> dict[str
     as_there = [distance(our_answers(case, options, list(CAUSES)), case) for case in found]
     as_here = [distance(our_answers(case, options, []), case) for case in found]
     causes = [
-        None if gap <= TOLERANCE else cause(case, options) or "unexplained" for case, gap in zip(found, as_here, strict=True)
+        None if gap <= TOLERANCE else cause(case, options) or "unexplained"
+        for case, gap in zip(found, as_here, strict=True)
     ]
     equal_there, equal_here = ([gap for gap in gaps if gap <= TOLERANCE] for gaps in (as_there, as_here))
     mine = [(case, our_answers(case, options, [])[0]) for case in found]
@@ -160,14 +178,22 @@ def compare(found: list[Case], options: dict[str, Any], listed: int) -> dict[str
     f1_there = f1([(case.example, case.peer[0][1]) for case in found])
     above_one = sum(any(answer.score > 1 + TOLERANCE for answer, _ in case.peer) for case in found)
     report = {
-        "options": options, "pairs": len(found), "windows": sum(len(case.parts) for case in found),
-        "equal_by_its_rules": len(equal_there), "equal": len(equal_here),
+        "options": options,
+        "pairs": len(found),
+        "windows": sum(len(case.parts) for case in found),
+        "equal_by_its_rules": len(equal_there),
+        "equal": len(equal_here),
         "largest_score_difference": max(equal_there, default=0.0),
-        "f1_answerable": round(f1_here, 2), "peer_f1_answerable": round(f1_there, 2),
-        "peer_scores_above_1": above_one, "causes": dict(Counter(c for c in causes if c)),
-    }  # fmt: skip
+        "f1_answerable": round(f1_here, 2),
+        "peer_f1_answerable": round(f1_there, 2),
+        "peer_scores_above_1": above_one,
+        "causes": dict(Counter(c for c in causes if c)),
+    }
     print(f"\n{options or 'defaults'}: {len(found)} pairs, {report['windows']} windows")
-    print(f"  by its rules {len(equal_there)} equal, largest score difference {report['largest_score_difference']:.1e}")
+    print(
+        f"  by its rules {len(equal_there)} equal, largest score difference "
+        f"{report['largest_score_difference']:.1e}"
+    )
     print(f"  by ours      {len(equal_here)} equal; {above_one} pairs have a score above 1 there")
     print(f"  F1 of the best answer, answerable questions: there {f1_there:.1f}, here {f1_here:.1f}")
     for reason, number in Counter(c for c in causes if c).most_common():
@@ -175,20 +201,30 @@ def compare(found: list[Case], options: dict[str, Any], listed: int) -> dict[str
     shown = [(case, reason) for case, reason in zip(found, causes, strict=True) if reason]
     for case, reason in shown[:listed]:
         print(f"    {reason}: {case.pair.question!r}")
-        print(f"      there {[(round(answer.score, 4), answer.start, answer.end, text) for answer, text in case.peer]}")
+        print(
+            f"      there {[(round(answer.score, 4), answer.start, answer.end, text) for answer, text in case.peer]}"
+        )
         ours = our_answers(case, options, [])
-        print(f"      here  {[(round(f.score, 4), f.start, f.end, case.pair.context[f.start : f.end]) for f in ours]}")
+        print(
+            f"      here  {[(round(f.score, 4), f.start, f.end, case.pair.context[f.start : f.end]) for f in ours]}"
+        )
     return report
 
 
 def main() -> int:
     """Run both sides."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, required=True, help="a reader's directory")
     parser.add_argument("--data", type=Path, required=True, help="a SQuAD file")
     parser.add_argument("--pairs", type=int, default=400)
-    parser.add_argument("--windowed-pairs", type=int, default=150, help="pairs that are also read in small windows")
-    parser.add_argument("--listed", type=int, default=5, help="differences shown for each setting; all are counted")
+    parser.add_argument(
+        "--windowed-pairs", type=int, default=150, help="pairs that are also read in small windows"
+    )
+    parser.add_argument(
+        "--listed", type=int, default=5, help="differences shown for each setting; all are counted"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--env-dir", type=Path, default=Path("~/.cache/tinyreader-bench").expanduser())
     args = parser.parse_args()
@@ -205,7 +241,10 @@ def main() -> int:
         for (own, options), answers in zip(jobs, theirs["results"], strict=True)
     ]
     print(json.dumps({"model": args.model.name, "settings": reports}))
-    failed = any("unexplained" in report["causes"] or report["equal_by_its_rules"] < report["pairs"] for report in reports)
+    failed = any(
+        "unexplained" in report["causes"] or report["equal_by_its_rules"] < report["pairs"]
+        for report in reports
+    )
     return 1 if failed else 0
 
 

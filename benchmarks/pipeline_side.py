@@ -1,9 +1,10 @@
-"""Transformers' side of pipeline_parity.py and tests/golden/make_pipeline.py: runs in its own environment, prints JSON.
+"""Transformers' side of pipeline_parity.py and tests/golden/make_pipeline.py: runs in its own environment,
+prints JSON.
 
-Standard input holds {"model": directory, "jobs": [{"pairs": [[question, context], ...], "options": {...}}, ...]}; what is
-printed holds for each job, for each pair, the answers [score, start, end, text] that `pipeline("question-answering")` gives.
-The library is left as it is; only its model's outputs are remembered, since jobs that differ in how they decode ask for the
-same ones.
+Standard input holds {"model": directory, "jobs": [{"pairs": [[question, context], ...], "options": {...}},
+...]}; what is printed holds for each job, for each pair, the answers [score, start, end, text] that
+`pipeline("question-answering")` gives. The library is left as it is; only its model's outputs are remembered,
+since jobs that differ in how they decode ask for the same ones.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from transformers import pipeline
 
 
 def remembering(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """The model's forward pass, computed once for equal inputs; its signature is asked for, so it stays that of the model."""
+    """The model's forward pass, computed once for equal inputs; its signature is asked for, so it stays that
+    of the model.
+    """
     known: dict[tuple[tuple[str, bytes], ...], Any] = {}
 
     def call(input_ids: Any = None, attention_mask: Any = None, token_type_ids: Any = None) -> Any:
@@ -45,7 +48,9 @@ def main() -> None:
         for number, (question, context) in enumerate(job["pairs"]):
             found = pipe(question=question, context=context, **job["options"])
             found = [found] if isinstance(found, dict) else found
-            rows.append([[answer["score"], answer["start"], answer["end"], answer["answer"]] for answer in found])
+            rows.append(
+                [[answer["score"], answer["start"], answer["end"], answer["answer"]] for answer in found]
+            )
             if number % 50 == 0:
                 sys.stderr.write(f"{job['options']}: {number} of {len(job['pairs'])}\n")
         results.append(rows)

@@ -1,16 +1,18 @@
-"""The table of readers: scores with bootstrap intervals, parameters, size, speed, and what is kept of the first one's scores.
+"""The table of readers: scores with bootstrap intervals, parameters, size, speed, and what is kept of the
+first one's scores.
 
     python benchmarks/reader_table.py --dev squad2-dev-a.json --work runs/starter \\
         teacher=DIR six-labels six-prediction starter int8=starter@int8
 
-A word is a row that experiments.py has finished in WORK, a reader (directory or Hub id), or NAME=READER; @int8, @bf16 or @fp32
-behind it sets the precision of its arithmetic. The first is the one that others are compared with, in general their teacher.
-Rows are scored by the predictions that their runs left; other readers, and rows with a precision, read the data once, and what
-they said is kept in WORK/read. F1 is at the best threshold for each reader on this data, which nobody knows beforehand;
-"answerable" is that of answerable questions with no-answer off. Time is that of the same questions in bulk, as a user reads
-them, in rounds that take turns, as a share of the first reader's: the median of the rounds. The teacher's minutes are those of
-the passes that made what a row reads of it; what an intermediate stage asks it is among the minutes of training. Below the
-table stand differences to the second reader.
+A word is a row that experiments.py has finished in WORK, a reader (directory or Hub id), or NAME=READER;
+@int8, @bf16 or @fp32 behind it sets the precision of its arithmetic. The first is the one that others are
+compared with, in general their teacher. Rows are scored by the predictions that their runs left; other
+readers, and rows with a precision, read the data once, and what they said is kept in WORK/read. F1 is at the
+best threshold for each reader on this data, which nobody knows beforehand; "answerable" is that of answerable
+questions with no-answer off. Time is that of the same questions in bulk, as a user reads them, in rounds that
+take turns, as a share of the first reader's: the median of the rounds. The teacher's minutes are those of the
+passes that made what a row reads of it; what an intermediate stage asks it is among the minutes of training.
+Below the table stand differences to the second reader.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ WORD = re.compile(r"(?:(?P<name>[^=/]+)=)?(?P<model>.+?)(?:@(?P<precision>int8|b
 
 @dataclass(frozen=True)
 class Subject:
-    """A reader of the table: the name it has there, its directory, its arithmetic, and the row that made it, if one did."""
+    """A reader of the table: the name it has there, its directory, its arithmetic, and the row that made it,
+    if one did.
+    """
 
     name: str
     directory: Path
@@ -84,7 +88,9 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("readers", nargs="+", metavar="ROW|[NAME=]READER[@PRECISION]")
     parser.add_argument("--dev", required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/starter"))
@@ -115,7 +121,9 @@ def subject(word: str, work: Path) -> Subject:
 
 
 def read_or_found(each: Subject, dev: list[Example], folder: Path) -> Scored:
-    """What the reader scores: by predictions of its run for this data, or of an earlier call in `folder`; else by reading."""
+    """What the reader scores: by predictions of its run for this data, or of an earlier call in `folder`;
+    else by reading.
+    """
     if each.row is not None and each.precision == "auto":
         answers, odds = read_json(each.row / "predictions.json", each.row / "null_odds.json")
         if answers.keys() == {example.id for example in dev}:
@@ -128,18 +136,28 @@ def read_or_found(each: Subject, dev: list[Example], folder: Path) -> Scored:
         with atomic_path(path) as partial:
             partial.write_text(json.dumps({read.id: [read.text, read.null_odds] for read in found}), "utf-8")
     said = read_json(path)[0]
-    return scored(dev, {name: text for name, (text, _) in said.items()}, {name: odds for name, (_, odds) in said.items()})
+    return scored(
+        dev,
+        {name: text for name, (text, _) in said.items()},
+        {name: odds for name, (_, odds) in said.items()},
+    )
 
 
 def key_of(each: Subject, precision: str, dev: list[Example]) -> str:
     """What fixes a reader's answers: its files, the precision that was picked here, the data."""
-    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(each.directory.iterdir())]
+    files = [
+        (path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(each.directory.iterdir())
+    ]
     parts = [str(each.directory.resolve()), files, precision, fingerprint(dev)]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 
-def time_shares(subjects: list[Subject], dev: list[Example], n: int, rounds: int) -> dict[str, tuple[float, float]]:
-    """Questions a second, and the time for a question as a share of the first reader's: medians of the rounds."""
+def time_shares(
+    subjects: list[Subject], dev: list[Example], n: int, rounds: int
+) -> dict[str, tuple[float, float]]:
+    """Questions a second, and the time for a question as a share of the first reader's: medians of the
+    rounds.
+    """
     n = min(n, len(dev))
     some = [dev[i * len(dev) // n] for i in range(n)]
     readers = {each.name: each.open() for each in subjects}
@@ -153,13 +171,19 @@ def time_shares(subjects: list[Subject], dev: list[Example], n: int, rounds: int
             taken[name].append(time.perf_counter() - began)
     first = taken[subjects[0].name]
     return {
-        name: (n / median(seconds), median(mine / theirs for mine, theirs in zip(seconds, first, strict=True)))
+        name: (
+            n / median(seconds),
+            median(mine / theirs for mine, theirs in zip(seconds, first, strict=True)),
+        )
         for name, seconds in taken.items()
     }
 
 
 def table(
-    subjects: list[Subject], facts: dict[str, tuple[str, str]], kept: dict[str, Scored], shares: dict[str, tuple[float, float]]
+    subjects: list[Subject],
+    facts: dict[str, tuple[str, str]],
+    kept: dict[str, Scored],
+    shares: dict[str, tuple[float, float]],
 ) -> list[str]:
     """The lines of a Markdown table; `facts` are parameters and size."""
     whole, found = (values.mean() for values in kept[subjects[0].name].two_ways().values())
@@ -175,14 +199,18 @@ def table(
         timed = "| " if speed is None else f"{speed[0]:.0f} | {speed[1]:.3f}"
         lines.append(
             f"| {each.name} | {' | '.join(facts[each.name])} | {timed} "
-            f"| {100 * mine.at_best(mine.exact).mean():.1f} | {100 * f1.mean():.1f} {interval(f1)} | {f1.mean() / whole:.1%} "
-            f"| {100 * answerable.mean():.1f} {interval(answerable)} | {answerable.mean() / found:.1%} | {effort(record)} |"
+            f"| {100 * mine.at_best(mine.exact).mean():.1f} | {100 * f1.mean():.1f} {interval(f1)} | "
+            f"{f1.mean() / whole:.1%} "
+            f"| {100 * answerable.mean():.1f} {interval(answerable)} | {answerable.mean() / found:.1%} | "
+            f"{effort(record)} |"
         )
     return lines
 
 
 def effort(record: dict[str, Any]) -> str:
-    """Windows seen in all, minutes of training, and minutes of the teachers' passes over the data, whoever asked for them."""
+    """Windows seen in all, minutes of training, and minutes of the teachers' passes over the data, whoever
+    asked for them.
+    """
     if "stages" not in record:
         return "| | "
     windows = sum(stage["windows"] for stage in record["stages"])

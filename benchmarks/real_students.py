@@ -1,11 +1,14 @@
-"""Distillation on real data: a teacher, and students of half its layers at equal budget, with bootstrap intervals.
+"""Distillation on real data: a teacher, and students of half its layers at equal budget, with bootstrap
+intervals.
 
-    python benchmarks/real_students.py --encoder DIR --train squad2-train.json --dev squad2-dev-a.json --work runs/real
+    python benchmarks/real_students.py --encoder DIR --train squad2-train.json --dev squad2-dev-a.json --work
+    runs/real
 
-A pretrained 6-layer encoder is fine-tuned on a fixed part of the training data; students of 3 of its layers then learn from
-labels alone, from stage 2 alone, and from stages 1 and 2. Equal budget: the same first weights, the same windows, the same
-number of optimiser steps summed over the stages. The labels-only student gets the best of three learning rates, chosen on
-runs of a quarter of the length, and the others take the rate it found: the comparison leans towards labels.
+A pretrained 6-layer encoder is fine-tuned on a fixed part of the training data; students of 3 of its layers
+then learn from labels alone, from stage 2 alone, and from stages 1 and 2. Equal budget: the same first
+weights, the same windows, the same number of optimiser steps summed over the stages. The labels-only student
+gets the best of three learning rates, chosen on runs of a quarter of the length, and the others take the rate
+it found: the comparison leans towards labels.
 
 Every row is a `tinyreader` command, printed before it runs and resumable: run this script again after a stop.
 """
@@ -37,51 +40,109 @@ def main() -> None:
     saving = ["--set", "training.checkpoint_every_minutes=5"]
     data = ["--set", f"data.train={options.train}", "--set", f"data.dev={options.dev}"]
 
-    teacher = run(work / "teacher", [
-        "finetune", options.encoder, options.train, "--dev", options.dev,
-        "--epochs", str(options.teacher_epochs), "--batch-size", "32",
-        "--learning-rate", "1e-4", "--max-windows", str(options.windows), "--set", "stages.labels.dropout=0", *saving,
-    ])  # fmt: skip
+    teacher = run(
+        work / "teacher",
+        [
+            "finetune",
+            options.encoder,
+            options.train,
+            "--dev",
+            options.dev,
+            "--epochs",
+            str(options.teacher_epochs),
+            "--batch-size",
+            "32",
+            "--learning-rate",
+            "1e-4",
+            "--max-windows",
+            str(options.windows),
+            "--set",
+            "stages.labels.dropout=0",
+            *saving,
+        ],
+    )
     recipe = str(Path(__file__).parent / "recipes" / "students-3l.toml")
     taught = [
-        *data, "--set", f"teacher.model={work / 'teacher' / 'student'}",
-        "--set", f"data.max_windows={options.student_windows}", *saving,
-    ]  # fmt: skip
+        *data,
+        "--set",
+        f"teacher.model={work / 'teacher' / 'student'}",
+        "--set",
+        f"data.max_windows={options.student_windows}",
+        *saving,
+    ]
 
     tries = {
-        rate: run(work / f"labels-short-{rate:g}", [
-            "distil", recipe, *taught, *only("labels", steps // 4, rate), "--set", "evaluation.max_questions=2000",
-        ])
+        rate: run(
+            work / f"labels-short-{rate:g}",
+            [
+                "distil",
+                recipe,
+                *taught,
+                *only("labels", steps // 4, rate),
+                "--set",
+                "evaluation.max_questions=2000",
+            ],
+        )
         for rate in RATES
-    }  # fmt: skip
+    }
     rate = max(RATES, key=lambda r: tries[r]["scores"]["best_f1"])
     rows = {
         "teacher, 6 layers": teacher,
-        "student, labels alone": run(work / "labels", ["distil", recipe, *taught, *only("labels", steps, rate)]),
-        "student, stage 2 alone": run(work / "stage2", ["distil", recipe, *taught, *only("prediction", steps, rate)]),
-        "student, stages 1 + 2": run(work / "stages12", [
-            "distil", recipe, *taught, "--set", "stages.labels=",
-            "--set", f"stages.intermediate.max_steps={first}",
-            "--set", f"stages.prediction.max_steps={steps - first}", "--set", f"stages.prediction.learning_rate={rate}",
-        ]),
-    }  # fmt: skip
-    print(f"\nlearning rate of the students: {rate:g} (short runs, F1: "
-          + ", ".join(f"{r:g} {t['scores']['best_f1']:.1f}" for r, t in tries.items()) + ")\n")  # fmt: skip
+        "student, labels alone": run(
+            work / "labels", ["distil", recipe, *taught, *only("labels", steps, rate)]
+        ),
+        "student, stage 2 alone": run(
+            work / "stage2", ["distil", recipe, *taught, *only("prediction", steps, rate)]
+        ),
+        "student, stages 1 + 2": run(
+            work / "stages12",
+            [
+                "distil",
+                recipe,
+                *taught,
+                "--set",
+                "stages.labels=",
+                "--set",
+                f"stages.intermediate.max_steps={first}",
+                "--set",
+                f"stages.prediction.max_steps={steps - first}",
+                "--set",
+                f"stages.prediction.learning_rate={rate}",
+            ],
+        ),
+    }
+    print(
+        f"\nlearning rate of the students: {rate:g} (short runs, F1: "
+        + ", ".join(f"{r:g} {t['scores']['best_f1']:.1f}" for r, t in tries.items())
+        + ")\n"
+    )
     print(table(rows, dev, work))
     print(separation(rows, dev, work))
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", required=True, help="pretrained encoder of 6 layers: directory or Hub id")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--encoder", required=True, help="pretrained encoder of 6 layers: directory or Hub id"
+    )
     parser.add_argument("--train", default="rajpurkar/squad_v2")
     parser.add_argument("--dev", required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/real"))
     parser.add_argument("--windows", type=int, default=30_000, help="windows the teacher learns from")
-    parser.add_argument("--teacher-epochs", type=int, default=3, help="passes of the teacher over its windows")
-    parser.add_argument("--student-windows", type=int, default=30_000, help="of these, windows the students learn from")
-    parser.add_argument("--student-epochs", type=int, default=1, help="passes of the students over theirs, all stages summed")
-    parser.add_argument("--stage1-share", type=float, default=0.5, help="share of the steps for stage 1, where there is one")
+    parser.add_argument(
+        "--teacher-epochs", type=int, default=3, help="passes of the teacher over its windows"
+    )
+    parser.add_argument(
+        "--student-windows", type=int, default=30_000, help="of these, windows the students learn from"
+    )
+    parser.add_argument(
+        "--student-epochs", type=int, default=1, help="passes of the students over theirs, all stages summed"
+    )
+    parser.add_argument(
+        "--stage1-share", type=float, default=0.5, help="share of the steps for stage 1, where there is one"
+    )
     return parser.parse_args()
 
 
@@ -104,10 +165,15 @@ def run(out: Path, command: list[str]) -> dict[str, Any]:
 
 
 def table(rows: dict[str, dict[str, Any]], dev: list[Example], work: Path) -> str:
-    """A Markdown table: F1 at the best threshold, and of answerable questions with no-answer off, with intervals."""
+    """A Markdown table: F1 at the best threshold, and of answerable questions with no-answer off, with
+    intervals.
+    """
     folders = dict(zip(rows, FOLDERS, strict=True))
-    lines = ["| reader | EM | F1 (95 %) | answerable F1, no-answer off (95 %) | steps | minutes, teacher pass included |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| reader | EM | F1 (95 %) | answerable F1, no-answer off (95 %) | steps | minutes, teacher pass "
+        "included |",
+        "|---|---|---|---|---|---|",
+    ]
     kept = {}
     for name, record in rows.items():
         scores = record["scores"]
@@ -116,7 +182,8 @@ def table(rows: dict[str, dict[str, Any]], dev: list[Example], work: Path) -> st
         minutes = (sum(s["seconds"] for s in record["stages"]) + record["teacher_pass_seconds"]) / 60
         lines.append(
             f"| {name} | {scores['best_exact']:.1f} | {scores['best_f1']:.1f} {interval(f1)} "
-            f"| {scores['answered_f1']:.1f} {interval(answered)} | {sum(s['steps'] for s in record['stages'])} "
+            f"| {scores['answered_f1']:.1f} {interval(answered)} | "
+            f"{sum(s['steps'] for s in record['stages'])} "
             f"| {minutes:.1f} |"
         )
     lines.append("")
@@ -130,7 +197,9 @@ def table(rows: dict[str, dict[str, Any]], dev: list[Example], work: Path) -> st
 
 
 def separation(rows: dict[str, dict[str, Any]], dev: list[Example], work: Path) -> str:
-    """How well each reader's null odds tell unanswerable from answerable questions: the area under the ROC curve."""
+    """How well each reader's null odds tell unanswerable from answerable questions: the area under the ROC
+    curve.
+    """
     lines = ["", "null odds of an unanswerable question above those of an answerable one (1/2: by chance):"]
     for name, folder in zip(rows, FOLDERS, strict=True):
         odds = json.loads((work / folder / "null_odds.json").read_text())

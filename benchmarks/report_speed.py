@@ -1,10 +1,11 @@
 """What a report costs: metrics over many predictions, and what evaluating adds to reading.
 
-    python benchmarks/report_speed.py                                   # 100,000 predictions, 1,000 bootstrap samples
-    python benchmarks/report_speed.py --model DIR --data dev.json       # ... and one evaluation, plots and page included
+    python benchmarks/report_speed.py                                   # 100,000 predictions, 1,000 bootstrap
+    samples python benchmarks/report_speed.py --model DIR --data dev.json       # ... and one evaluation,
+    plots and page included
 
-The predictions are made up: answers of three words, contexts of 120, three gold answers each, half of the questions without.
-The last line is JSON.
+The predictions are made up: answers of three words, contexts of 120, three gold answers each, half of the
+questions without. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def metrics(n: int) -> dict[str, float]:
-    """Seconds that each part of the measuring takes over n predictions, all of it, and of that this process's own."""
+    """Seconds that each part of the measuring takes over n predictions, all of it, and of that this process's
+    own.
+    """
     examples, found = made_up(n)
     texts = measure.Texts([120] * n, [1] * n)
     taken: dict[str, float] = {}
@@ -58,7 +61,9 @@ def metrics(n: int) -> dict[str, float]:
     timed(taken, "slices with their intervals", lambda: slices.by_slices(judged, SAMPLES))
     timed(taken, "failures", lambda: slices.failures(judged))
     taken["in all"] = round(sum(taken.values()), 3)
-    taken["of the processor"] = round(time.process_time() - own, 3)  # less than "in all" on a machine that does other things
+    taken["of the processor"] = round(
+        time.process_time() - own, 3
+    )  # less than "in all" on a machine that does other things
     print(f"{n:,} predictions, {SAMPLES:,} bootstrap samples:", file=sys.stderr)
     for name, seconds in taken.items():
         print(f"  {name:30} {seconds:6.2f} s", file=sys.stderr)
@@ -72,9 +77,17 @@ def evaluating(model: Path, data: Path) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         speed = evaluate(subject, data.name, examples, Path(folder) / "report", progress=Progress()).speed
     added = 100.0 * speed["report_seconds"] / speed["reading_seconds"]
-    print(f"reading {len(examples):,} questions: {speed['reading_seconds']:.1f} s, the report {speed['report_seconds']:.1f} s "
-          f"more: {added:.1f} %", file=sys.stderr)  # fmt: skip
-    return {"reading_seconds": speed["reading_seconds"], "report_seconds": speed["report_seconds"], "added_percent": added}
+    print(
+        f"reading {len(examples):,} questions: {speed['reading_seconds']:.1f} s, the report "
+        f"{speed['report_seconds']:.1f} s "
+        f"more: {added:.1f} %",
+        file=sys.stderr,
+    )
+    return {
+        "reading_seconds": speed["reading_seconds"],
+        "report_seconds": speed["report_seconds"],
+        "added_percent": added,
+    }
 
 
 def made_up(n: int) -> tuple[list[Example], list[ReadQuestion]]:
@@ -89,7 +102,9 @@ def made_up(n: int) -> tuple[list[Example], list[ReadQuestion]]:
         examples.append(Example(f"{i}", "What is it?", contexts[i % len(contexts)], answers))
         text = texts[0] if rng.random() < 0.6 else " ".join(rng.choices(words, k=3))
         odds = rng.gauss(0.0, 5.0)
-        found.append(ReadQuestion(f"{i}", text, 5, 5 + len(text), odds, odds <= 0.0, rng.random(), rng.random()))
+        found.append(
+            ReadQuestion(f"{i}", text, 5, 5 + len(text), odds, odds <= 0.0, rng.random(), rng.random())
+        )
     return examples, found
 
 

@@ -1,4 +1,6 @@
-"""Scores question by question, for tables: at the best threshold, with no-answer off, and one reader's less another's."""
+"""Scores question by question, for tables: at the best threshold, with no-answer off, and one reader's less
+another's.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from tinyreader.metrics import paired_bootstrap, question_scores
 
 @dataclass(frozen=True)
 class Scored:
-    """Exact match and F1 (0 to 1) of each question's best answer, its null odds, and whether it has no answer; each [n]."""
+    """Exact match and F1 (0 to 1) of each question's best answer, its null odds, and whether it has no
+    answer; each [n].
+    """
 
     exact: np.ndarray
     f1: np.ndarray
@@ -24,7 +28,8 @@ class Scored:
     impossible: np.ndarray
 
     def at_best(self, values: np.ndarray) -> np.ndarray:
-        """The values at the threshold that is best for their mean: the questions of the lowest odds keep theirs.
+        """The values at the threshold that is best for their mean: the questions of the lowest odds keep
+        theirs.
 
         Those of the others are 1 where there is no answer, else 0.
         """
@@ -50,7 +55,9 @@ def scored(examples: Sequence[Example], answers: Mapping[str, str], odds: Mappin
 
     As in the official script, any answer is wrong where there is none, also one that normalises to nothing.
     """
-    both = np.array([question_scores(example, answers[example.id]) for example in examples], dtype=float).reshape(-1, 2)
+    both = np.array(
+        [question_scores(example, answers[example.id]) for example in examples], dtype=float
+    ).reshape(-1, 2)
     impossible = np.array([example.is_impossible for example in examples], dtype=bool)
     both[impossible & np.array([answers[example.id] != "" for example in examples], dtype=bool)] = 0.0
     return Scored(both[:, 0], both[:, 1], np.array([odds[example.id] for example in examples]), impossible)
@@ -68,7 +75,9 @@ def minutes(record: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def differences(kept: Mapping[str, Scored], base: str) -> Iterator[str]:
-    """A line for each other reader and each of the two ways: how much more it scores than the base, with its interval."""
+    """A line for each other reader and each of the two ways: how much more it scores than the base, with its
+    interval.
+    """
     theirs = kept[base].two_ways()
     for name, mine in kept.items():
         if name != base:

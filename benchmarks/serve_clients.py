@@ -1,4 +1,6 @@
-"""Clients for serve_load.py and serve_soak.py: many at a time in one thread, on plain sockets, so that they cost little."""
+"""Clients for serve_load.py and serve_soak.py: many at a time in one thread, on plain sockets, so that they
+cost little.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A request's answer: its number among the requests, status (0: the connection broke), seconds, and body."""
+    """A request's answer: its number among the requests, status (0: the connection broke), seconds, and
+    body.
+    """
 
     number: int
     status: int
@@ -27,7 +31,12 @@ class Shot:
 def request_bytes(path: str, body: Any) -> bytes:
     """A POST of the body as JSON."""
     content = json.dumps(body).encode()
-    lines = (f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", f"Content-Length: {len(content)}")
+    lines = (
+        f"POST {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Content-Type: application/json",
+        f"Content-Length: {len(content)}",
+    )
     return "".join(f"{line}\r\n" for line in (*lines, "")).encode() + content
 
 
@@ -40,19 +49,25 @@ def get_json(port: int, path: str) -> Any:
 
 
 def ask_all(port: int, requests: Sequence[bytes], clients: int) -> tuple[float, list[Shot]]:
-    """Seconds and answers when so many clients ask the requests, each its next one as soon as it is answered."""
+    """Seconds and answers when so many clients ask the requests, each its next one as soon as it is
+    answered.
+    """
     started = time.perf_counter()
     shots = asyncio.run(_ask_all(port, iter(enumerate(requests)), clients))
     return time.perf_counter() - started, sorted(shots, key=lambda shot: shot.number)
 
 
 def ask_at_rate(port: int, requests: Sequence[bytes], rate: float, seconds: float) -> list[Shot]:
-    """Answers when requests come at a rate (per second) for so long, whether or not those before are answered."""
+    """Answers when requests come at a rate (per second) for so long, whether or not those before are
+    answered.
+    """
     return asyncio.run(_ask_at_rate(port, requests, rate, seconds))
 
 
 def ask_beside(port: int, long: bytes, short: Sequence[bytes]) -> tuple[list[Shot], Shot, bool]:
-    """Answers to short requests, one at a time, while a long one is being read; its own; and whether it outlasted them."""
+    """Answers to short requests, one at a time, while a long one is being read; its own; and whether it
+    outlasted them.
+    """
     return asyncio.run(_ask_beside(port, long, short))
 
 
@@ -64,8 +79,13 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 @contextmanager
 def server(command: Sequence[str], environment: dict[str, str], log: Path) -> Iterator[tuple[int, int]]:
-    """Process id and port of a server that prints a line of JSON with its url once it is up; it is ended by SIGTERM."""
-    with log.open("w") as stderr, subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr) as process:
+    """Process id and port of a server that prints a line of JSON with its url once it is up; it is ended by
+    SIGTERM.
+    """
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr) as process,
+    ):
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -118,7 +138,9 @@ class _Connection:
     async def ask(self, number: int, request: bytes) -> Shot:
         """The answer to a request."""
         started = time.perf_counter()
-        if self._streams is not None and self._streams[0].at_eof():  # idle for so long that the server closed it
+        if (
+            self._streams is not None and self._streams[0].at_eof()
+        ):  # idle for so long that the server closed it
             self.close()
         try:
             if self._streams is None:
@@ -176,7 +198,9 @@ async def _ask_at_rate(port: int, requests: Sequence[bytes], rate: float, second
     return shots
 
 
-async def _ticks(rate: float, seconds: float, clock: Callable[[], float] = time.perf_counter) -> AsyncIterator[int]:
+async def _ticks(
+    rate: float, seconds: float, clock: Callable[[], float] = time.perf_counter
+) -> AsyncIterator[int]:
     """Yield 0, 1, 2 ... at that rate; late ones at once."""
     started, number = clock(), 0
     while (now := clock() - started) < seconds:

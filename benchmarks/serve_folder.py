@@ -1,9 +1,10 @@
-"""A folder of tens of thousands of passages: how long it takes to index, to open again, to follow a change, and to search.
+"""A folder of tens of thousands of passages: how long it takes to index, to open again, to follow a change,
+and to search.
 
     python benchmarks/serve_folder.py --data squad2-train.json
 
-The paragraphs of SQuAD-format data are laid out as a folder, an article a file, or with `--apart` a paragraph a file. Each
-look through the folder is a process of its own, as the server's are. The last line is JSON.
+The paragraphs of SQuAD-format data are laid out as a folder, an article a file, or with `--apart` a paragraph
+a file. Each look through the folder is a process of its own, as the server's are. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def lay_out(data: list[dict[str, object]], folder: Path, *, apart: bool) -> list
         if apart:
             home.mkdir()
         for place, text in enumerate(texts if apart else ["\n\n".join(texts)]):
-            (home / f"{place:04d}.txt" if apart else home.with_suffix(".txt")).write_text(text, encoding="utf-8")
+            (home / f"{place:04d}.txt" if apart else home.with_suffix(".txt")).write_text(
+                text, encoding="utf-8"
+            )
         for paragraph, text in zip(paragraphs, texts, strict=True):
             questions: list[dict[str, object]] = paragraph["qas"]  # type: ignore[assignment]
             pairs += [(str(each["question"]), text) for each in questions if not each.get("is_impossible")]
@@ -54,7 +57,9 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description="Index, open, refresh and search a large folder.")
     parser.add_argument("--data", type=Path, required=True, help="SQuAD-format JSON")
-    parser.add_argument("--apart", action="store_true", help="a paragraph a file instead of an article a file")
+    parser.add_argument(
+        "--apart", action="store_true", help="a paragraph a file instead of an article a file"
+    )
     args = parser.parse_args()
     data = json.loads(args.data.read_text(encoding="utf-8"))["data"]
     with tempfile.TemporaryDirectory() as home:
@@ -81,8 +86,12 @@ def main() -> None:
             began = time.perf_counter()
             passages = collection.search(question)
             seconds.append(time.perf_counter() - began)
-            hits += any(passage.text[:100] in paragraph or paragraph[:100] in passage.text for passage in passages)
-        told["search_ms_p50"], told["search_ms_p95"] = (round(1000 * s, 2) for s in np.percentile(seconds, [50, 95]))
+            hits += any(
+                passage.text[:100] in paragraph or paragraph[:100] in passage.text for passage in passages
+            )
+        told["search_ms_p50"], told["search_ms_p95"] = (
+            round(1000 * s, 2) for s in np.percentile(seconds, [50, 95])
+        )
         told["paragraph_among_20"] = round(hits / len(asked), 3)
     print(json.dumps(told))
 

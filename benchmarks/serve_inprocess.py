@@ -1,6 +1,7 @@
 """The reader itself, for serve_load.py: what it does in a process of its own, without a server around it.
 
-    python serve_inprocess.py JOB.json        prints {"rate": ..., "found": [...], "alone": [...], "precision": ...}
+python serve_inprocess.py JOB.json        prints {"rate": ..., "found": [...], "alone": [...], "precision":
+...}
 """
 
 from __future__ import annotations
@@ -36,9 +37,17 @@ def main() -> None:
         reader.read(question, context)
         alone.append(time.perf_counter() - started)
     engine = f"{getattr(reader.runtime, 'engine', '')} {getattr(reader.runtime, 'precision', '')}"
-    print(json.dumps({
-        "rate": len(pairs) / seconds, "found": found, "alone": alone, "engine": engine, "foreign_share": watch.foreign_share,
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "rate": len(pairs) / seconds,
+                "found": found,
+                "alone": alone,
+                "engine": engine,
+                "foreign_share": watch.foreign_share,
+            }
+        )
+    )
 
 
 def best(reading: dict[str, Any]) -> list[Any]:

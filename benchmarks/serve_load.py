@@ -1,16 +1,18 @@
-"""The server under load, beside the reader in-process and the service that people write around Transformers' pipeline.
+"""The server under load, beside the reader in-process and the service that people write around Transformers'
+pipeline.
 
     python benchmarks/serve_load.py                          # some fifteen minutes on two cores
     python benchmarks/serve_load.py --quick --phases saturation,alone
     python benchmarks/serve_load.py --model DIR --phases beside
 
-All sides in one run, on the questions of a SQuAD file, each with its paragraph; the clients run on the same machine. Phases:
+All sides in one run, on the questions of a SQuAD file, each with its paragraph; the clients run on the same
+machine. Phases:
 
-    saturation   64 clients at a time: questions per second, beside `read_many`, and whether the answers are the same
-    snippet      the same for the peer (Transformers 4.57.6 in a FastAPI handler), its environment built on first use
-    alone        one client: what HTTP adds to the reader's own time
-    beside       a short question's time while a document of 1,000 windows is read
-    overload     ten times as many requests as it can take, for two minutes: refusals, memory, speed afterwards
+    saturation   64 clients at a time: questions per second, beside `read_many`, and whether the answers are
+    the same snippet      the same for the peer (Transformers 4.57.6 in a FastAPI handler), its environment
+    built on first use alone        one client: what HTTP adds to the reader's own time beside       a short
+    question's time while a document of 1,000 windows is read overload     ten times as many requests as it
+    can take, for two minutes: refusals, memory, speed afterwards
 
 The table is Markdown; the last line is the result as JSON. Exit code 1: a goal was missed.
 """
@@ -79,8 +81,12 @@ class Result:
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="SQuAD file; default: the development data, else our sample articles")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, help="SQuAD file; default: the development data, else our sample articles"
+    )
     parser.add_argument("--model", type=Path, help="a reader's directory; default: random weights of --shape")
     parser.add_argument("--shape", type=Shape.parse, default=Shape(6, 768), help="such as 6l-768d")
     parser.add_argument("--precision", default="auto")
@@ -113,7 +119,9 @@ class Bench:
             data = scratch / "sample.json"
             write_sample(data)
         n_singles = 20 if args.quick else 200
-        self.work: Work = make_work(data, n_pairs=args.pairs, n_singles=n_singles, n_pages=700, n_documents=1, seed=args.seed)
+        self.work: Work = make_work(
+            data, n_pairs=args.pairs, n_singles=n_singles, n_pages=700, n_documents=1, seed=args.seed
+        )
         self.model: Path = args.model
         if self.model is None:
             name = f"random-{args.shape.layers}l-{args.shape.width}d-{args.seed}-{data.stem}"
@@ -130,19 +138,45 @@ class Bench:
     def serving(self) -> Any:
         """Our server, as a context."""
         args = self.args
-        command = [sys.executable, "-m", "tinyreader", "serve", "--model", str(self.model), "--port", "0",
-                   "--precision", args.precision, "--workers", str(args.workers),
-                   "--threads", str(args.threads // args.workers), "--set", "log_level=error"]  # fmt: skip
-        own = {name: value for name, value in environment(args.threads).items() if not name.startswith("TINYREADER_")}
+        command = [
+            sys.executable,
+            "-m",
+            "tinyreader",
+            "serve",
+            "--model",
+            str(self.model),
+            "--port",
+            "0",
+            "--precision",
+            args.precision,
+            "--workers",
+            str(args.workers),
+            "--threads",
+            str(args.threads // args.workers),
+            "--set",
+            "log_level=error",
+        ]
+        own = {
+            name: value
+            for name, value in environment(args.threads).items()
+            if not name.startswith("TINYREADER_")
+        }
         return server(command, own, self.scratch / "ours.log")
 
     def in_process(self) -> dict[str, Any]:
         """What the reader does by itself."""
         job = self.scratch / "job.json"
-        given = {"model": str(self.model), "threads": self.args.threads, "precision": self.args.precision,
-                 "pairs": self.work.pairs, "singles": self.work.singles}  # fmt: skip
+        given = {
+            "model": str(self.model),
+            "threads": self.args.threads,
+            "precision": self.args.precision,
+            "pairs": self.work.pairs,
+            "singles": self.work.singles,
+        }
         job.write_text(json.dumps(given), "utf-8")
-        printed = run([sys.executable, str(HERE / "serve_inprocess.py"), str(job)], self.scratch, self.args.threads)
+        printed = run(
+            [sys.executable, str(HERE / "serve_inprocess.py"), str(job)], self.scratch, self.args.threads
+        )
         found: dict[str, Any] = json.loads(printed.splitlines()[-1])
         return found
 
@@ -164,7 +198,9 @@ def saturation(bench: Bench) -> None:
             rate, shots, cpu = bench.saturated(port, pid)
         if bad := [shot.status for shot in shots if shot.status != 200]:
             raise SystemExit(f"{len(bad)} of {len(shots)} requests were answered with {sorted(set(bad))}")
-        same = [best(json.loads(shot.body)) == found for shot, found in zip(shots, reader["found"], strict=True)]
+        same = [
+            best(json.loads(shot.body)) == found for shot, found in zip(shots, reader["found"], strict=True)
+        ]
         ours.append(rate)
         alone.append(reader["rate"])
         agreement.append(sum(same) / len(same))
@@ -172,18 +208,29 @@ def saturation(bench: Bench) -> None:
     result = bench.result
     result.rows += [
         ("reader in-process, `read_many`, questions/s", f"{statistics.median(alone):.1f}"),
-        (f"server, {bench.args.clients} clients, questions/s", f"{statistics.median(ours):.1f} ({share:.0%})"),
+        (
+            f"server, {bench.args.clients} clients, questions/s",
+            f"{statistics.median(ours):.1f} ({share:.0%})",
+        ),
         ("same best answer and no-answer", f"{min(agreement):.2%}"),
         ("server's CPU a question, front and worker, ms", f"{1000 * cpu:.1f}"),
     ]
-    result.figures |= {"rate": ours, "rate_in_process": alone, "agreement": agreement, "engine": reader["engine"]}
+    result.figures |= {
+        "rate": ours,
+        "rate_in_process": alone,
+        "agreement": agreement,
+        "engine": reader["engine"],
+    }
     result.goals += [Goal("share of read_many", share, 0.85), Goal("same answers", min(agreement), 0.99)]
 
 
 def snippet(bench: Bench) -> None:
     """The peer with both kinds of handler; the better one counts."""
     python = build_environment(bench.args.env_dir, "serve", HERE / "peers" / "serve.txt", PEER)
-    requests = [request_bytes("/qa", {"question": question, "context": context}) for question, context in bench.work.pairs]
+    requests = [
+        request_bytes("/qa", {"question": question, "context": context})
+        for question, context in bench.work.pairs
+    ]
     requests = requests[: max(64, len(requests) // 4)]
     rates = {}
     for kind in ("sync", "async"):
@@ -241,11 +288,20 @@ def beside(bench: Bench) -> None:
     p95, before = percentile([s.seconds for s in shots], 0.95), percentile([s.seconds for s in quiet], 0.95)
     bench.result.rows += [
         ("a short question's p95 by itself, ms", f"{1000 * before:.1f}"),
-        (f"beside a document of {LONG_WINDOWS:,} windows, ms", f"{1000 * p95:.1f} ({p95 / before:.1f}x, {len(shots)} asked)"),
+        (
+            f"beside a document of {LONG_WINDOWS:,} windows, ms",
+            f"{1000 * p95:.1f} ({p95 / before:.1f}x, {len(shots)} asked)",
+        ),
         ("the long document, s", f"{found.seconds:.1f}{'' if outlasted else ' (it ended first)'}"),
     ]
-    bench.result.figures |= {"beside": [s.seconds for s in shots], "quiet": [s.seconds for s in quiet], "long_s": found.seconds}
-    bench.result.goals.append(Goal("p95 beside a long document, times that alone", p95 / before, 4.0, at_least=False))
+    bench.result.figures |= {
+        "beside": [s.seconds for s in shots],
+        "quiet": [s.seconds for s in quiet],
+        "long_s": found.seconds,
+    }
+    bench.result.goals.append(
+        Goal("p95 beside a long document, times that alone", p95 / before, 4.0, at_least=False)
+    )
 
 
 def long_text(bench: Bench) -> str:
@@ -281,11 +337,17 @@ def overload(bench: Bench) -> None:
         ("refused within, ms (median, p95)", times(refused)),
         ("memory during and after, MB", f"{memory:.0f}, {after_memory:.0f}"),
         ("questions/s before and after", f"{before:.1f}, {after:.1f}"),
-        ("other statuses (0: the connection broke)", ", ".join(f"{n} x {status}" for status, n in other.items()) or "none"),
+        (
+            "other statuses (0: the connection broke)",
+            ", ".join(f"{n} x {status}" for status, n in other.items()) or "none",
+        ),
     ]
     bench.result.figures["overload"] = {
-        "answered": answered, "refused": len(refused), "others": other, "memory_mb": [memory, after_memory],
-    }  # fmt: skip
+        "answered": answered,
+        "refused": len(refused),
+        "others": other,
+        "memory_mb": [memory, after_memory],
+    }
     bench.result.goals += [
         Goal("p95 of refusals, s", percentile(refused, 0.95), REFUSED_WITHIN_S, at_least=False),
         Goal("memory after over during overload", after_memory / memory, 1.05, at_least=False),
@@ -302,19 +364,30 @@ def say(text: str) -> None:
 def main() -> int:
     """Measure, report, judge."""
     args = parse_arguments()
-    runs = {"saturation": saturation, "snippet": snippet, "alone": alone, "beside": beside, "overload": overload}
+    runs = {
+        "saturation": saturation,
+        "snippet": snippet,
+        "alone": alone,
+        "beside": beside,
+        "overload": overload,
+    }
     with tempfile.TemporaryDirectory(prefix="serve-load-") as scratch:
         bench = Bench(args, Path(scratch))
         for name in args.phases:
             runs[name](bench)
     result = bench.result
-    print(f"{cpu_name()}, {args.threads} threads, {args.workers} worker(s); {args.pairs} questions\n\n| | |\n|---|---|")
+    print(
+        f"{cpu_name()}, {args.threads} threads, {args.workers} worker(s); {args.pairs} questions\n\n| | "
+        "|\n|---|---|"
+    )
     for name, value in result.rows:
         print(f"| {name} | {value} |")
     print("\n| goal | reached | wanted | |\n|---|---|---|---|")
     for goal in result.goals:
         sign = "at least" if goal.at_least else "at most"
-        print(f"| {goal.name} | {goal.value:.3g} | {sign} {goal.bound:g} | {'yes' if goal.reached else 'NO'} |")
+        print(
+            f"| {goal.name} | {goal.value:.3g} | {sign} {goal.bound:g} | {'yes' if goal.reached else 'NO'} |"
+        )
     if args.quick:
         print("\n--quick: this shows that it works, not how fast it is.")
     goals = {goal.name: [goal.value, goal.bound, goal.reached] for goal in result.goals}

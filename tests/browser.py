@@ -1,4 +1,6 @@
-"""Headless Chromium for tests, driven over its DevTools pipe: JSON, parted by zero bytes, on descriptors 3 and 4."""
+"""Headless Chromium for tests, driven over its DevTools pipe: JSON, parted by zero bytes, on descriptors 3
+and 4.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,26 @@ from pathlib import Path
 from typing import Any
 
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
 PATIENCE_S = 60.0
 SHIFT = 8
-KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), " ": (32, " "), "Escape": (27, ""), "ArrowDown": (40, ""), "ArrowUp": (38, "")}
+KEYS = {
+    "Enter": (13, "\r"),
+    "Tab": (9, ""),
+    " ": (32, " "),
+    "Escape": (27, ""),
+    "ArrowDown": (40, ""),
+    "ArrowUp": (38, ""),
+}
 _LAUNCHER = """
 import fcntl, os, sys
 to, fro = (fcntl.fcntl(int(given), fcntl.F_DUPFD, 10) for given in sys.argv[1:3])
@@ -69,7 +85,13 @@ class Browser:
         page = Page(self, session, context)
         for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
             page.call(f"{domain}.enable")
-        page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        page.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
         scheme = "dark" if dark else "light"
         page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         page.call("Emulation.setFocusEmulationEnabled", enabled=True)
@@ -101,7 +123,9 @@ class Page:
 
     def js(self, expression: str) -> Any:
         """The value of a JavaScript expression; a promise is waited for."""
-        found = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True)
+        found = self.call(
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True
+        )
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
@@ -120,7 +144,9 @@ class Page:
 
     def texts(self, selector: str) -> list[str]:
         """The texts of all such elements."""
-        found: list[str] = self.js(f"[...document.querySelectorAll({json.dumps(selector)})].map((e) => e.textContent)")
+        found: list[str] = self.js(
+            f"[...document.querySelectorAll({json.dumps(selector)})].map((e) => e.textContent)"
+        )
         return found
 
     def close(self) -> None:
@@ -142,8 +168,12 @@ class Page:
         for key in keys:
             held, _, name = key.rpartition("+")
             code, text = KEYS[name]
-            about = {"key": name, "code": "Space" if name == " " else name, "windowsVirtualKeyCode": code,
-                     "modifiers": SHIFT if held else 0}  # fmt: skip
+            about = {
+                "key": name,
+                "code": "Space" if name == " " else name,
+                "windowsVirtualKeyCode": code,
+                "modifiers": SHIFT if held else 0,
+            }
             self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **about)
             self.call("Input.dispatchKeyEvent", type="keyUp", **about)
 
@@ -162,11 +192,15 @@ class Page:
         """Exceptions of the page's scripts, and what its content security policy refused."""
         raised = [str(e["params"]["exceptionDetails"]) for e in self._events("Runtime.exceptionThrown")]
         logged = [e["params"]["entry"] for e in self._events("Log.entryAdded")]
-        return raised + [str(entry["text"]) for entry in logged if entry["source"] not in ("network", "recommendation")]
+        return raised + [
+            str(entry["text"]) for entry in logged if entry["source"] not in ("network", "recommendation")
+        ]
 
     def _events(self, method: str) -> list[dict[str, Any]]:
         self.js("0")  # what was sent before has come with its answer
-        return [e for e in self.browser.events if e.get("method") == method and e.get("sessionId") == self.session]
+        return [
+            e for e in self.browser.events if e.get("method") == method and e.get("sessionId") == self.session
+        ]
 
 
 @contextmanager
@@ -174,10 +208,22 @@ def browsing(program: str, profile: Path) -> Iterator[Browser]:
     """A browser while the block runs; `profile` is an empty folder for it."""
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
-    command = [sys.executable, "-c", _LAUNCHER, str(theirs_in), str(theirs_out), program, *FLAGS,
-               f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-c",
+        _LAUNCHER,
+        str(theirs_in),
+        str(theirs_out),
+        program,
+        *FLAGS,
+        f"--user-data-dir={profile}",
+        "--remote-debugging-pipe",
+        "about:blank",
+    ]
     nothing = subprocess.DEVNULL
-    process = subprocess.Popen(command, pass_fds=(theirs_in, theirs_out), stdin=nothing, stdout=nothing, stderr=nothing)
+    process = subprocess.Popen(
+        command, pass_fds=(theirs_in, theirs_out), stdin=nothing, stdout=nothing, stderr=nothing
+    )
     os.close(theirs_in)
     os.close(theirs_out)
     browser = Browser(ours_out, ours_in)

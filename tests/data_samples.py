@@ -65,7 +65,9 @@ _DOCUMENT: dict[str, Any] = {
 }
 
 EXAMPLES = [
-    Example("m1", "When was the mill built?", MILL, (Answer("1811", 36), Answer("in 1811", 33)), (), "Orrin Weir"),
+    Example(
+        "m1", "When was the mill built?", MILL, (Answer("1811", 36), Answer("in 1811", 33)), (), "Orrin Weir"
+    ),
     Example("m2", "Who bought the mill?", MILL, (), (Answer("Tobe Harl", 44),), "Orrin Weir"),
     Example("f1", "What crosses the Lenn?", FERRY, (Answer("A ferry", 0),), (), "Lenn"),
 ]
@@ -79,7 +81,13 @@ def document() -> dict[str, Any]:
 def row(example_id: str = "m1", **changes: Any) -> dict[str, Any]:
     """Return a row of the Hub's squad schema with an answer, with some fields changed."""
     answers = {"text": ["1811"], "answer_start": [36]}
-    fields = {"id": example_id, "title": "Orrin Weir", "context": MILL, "question": "When?", "answers": answers}
+    fields = {
+        "id": example_id,
+        "title": "Orrin Weir",
+        "context": MILL,
+        "question": "When?",
+        "answers": answers,
+    }
     return {**fields, **changes}
 
 
@@ -95,7 +103,9 @@ def write_rows(path: Path, *rows: Any) -> Path:
     return path
 
 
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12).filter(lambda text: text.strip())
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12).filter(
+    lambda text: text.strip()
+)
 
 
 @st.composite
@@ -118,5 +128,7 @@ def example_lists(draw: st.DrawFn, min_size: int = 0, max_size: int = 8) -> list
         context = draw(st.sampled_from(contexts))
         answers = tuple(draw(st.lists(answers_on(context), max_size=2)))
         plausible = () if answers else tuple(draw(st.lists(answers_on(context), max_size=1)))
-        examples.append(Example(each, draw(TEXTS), context, answers, plausible, draw(st.sampled_from(titles))))
+        examples.append(
+            Example(each, draw(TEXTS), context, answers, plausible, draw(st.sampled_from(titles)))
+        )
     return examples

@@ -1,9 +1,11 @@
-"""An engine worker without an engine: its logits depend on each token and its place alone, and a test can hold it.
+"""An engine worker without an engine: its logits depend on each token and its place alone, and a test can
+hold it.
 
     python fake_engine.py FOLDER
 
-While FOLDER/hold is there, calls wait; FOLDER/die makes the next call kill the process and goes; FOLDER/fail makes each call
-fail; FOLDER/broken makes it refuse to start. FOLDER/calls gets a line for each call: its windows' lengths.
+While FOLDER/hold is there, calls wait; FOLDER/die makes the next call kill the process and goes; FOLDER/fail
+makes each call fail; FOLDER/broken makes it refuse to start. FOLDER/calls gets a line for each call: its
+windows' lengths.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ FACTS = {"pad_id": 0, "max_tokens": 64, "vocab_size": None, "engine": "fake", "p
 
 
 class Scattered:
-    """A runtime whose logits depend on each token and its place alone, whatever stands beside its window in a batch."""
+    """A runtime whose logits depend on each token and its place alone, whatever stands beside its window in a
+    batch.
+    """
 
     pad_id = 0
     max_tokens = 64
@@ -43,7 +47,8 @@ class Scattered:
         """Numbers that look drawn by chance."""
         places = np.arange(input_ids.shape[1])
         return tuple(  # type: ignore[return-value]
-            ((input_ids * 7919 + places * 104729 + salt) % 1009 / 100 - 5).astype(np.float32) for salt in (0, 311)
+            ((input_ids * 7919 + places * 104729 + salt) % 1009 / 100 - 5).astype(np.float32)
+            for salt in (0, 311)
         )
 
 
@@ -80,7 +85,9 @@ def main() -> None:
             write_frame(answers, FAILED, pack_failure(call.number, "no memory"))
             continue
         rows = [Scattered().logits(ids[None], None, None) for ids in call.ids]
-        write_frame(answers, LOGITS, pack_logits(call.number, [s[0] for s, _ in rows], [e[0] for _, e in rows]))
+        write_frame(
+            answers, LOGITS, pack_logits(call.number, [s[0] for s, _ in rows], [e[0] for _, e in rows])
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""A stand-in for the Hub's API on this machine: what `huggingface_hub` asks when a model is published or downloaded."""
+"""A stand-in for the Hub's API on this machine: what `huggingface_hub` asks when a model is published or
+downloaded.
+"""
 
 from __future__ import annotations
 
@@ -97,8 +99,12 @@ class _Handler(BaseHTTPRequestHandler):
         match method, parts:
             case "POST", ["api", "repos", "create"]:
                 asked = json.loads(body)
-                name = f"{asked['organization']}/{asked['name']}" if asked.get("organization") else asked["name"]
-                self.state.repositories[name] = Repository(asked.get("private") is True or asked.get("visibility") == "private")
+                name = (
+                    f"{asked['organization']}/{asked['name']}" if asked.get("organization") else asked["name"]
+                )
+                self.state.repositories[name] = Repository(
+                    asked.get("private") is True or asked.get("visibility") == "private"
+                )
                 return self._send(200, {"url": f"{self.state.url}/{name}", "name": name, "id": name})
             case "POST", ["api", "validate-yaml"]:
                 return self._send(200, {"errors": [], "warnings": []})
@@ -117,16 +123,32 @@ class _Handler(BaseHTTPRequestHandler):
         match method, rest:
             case "GET", [] | ["revision", _]:
                 files = repository.branches[rest[1] if rest else "main"]
-                return self._send(200, {
-                    "_id": "1", "id": name, "sha": COMMIT, "private": repository.private, "tags": [], "downloads": 0,
-                    "siblings": [{"rfilename": file} for file in files],
-                })  # fmt: skip
+                return self._send(
+                    200,
+                    {
+                        "_id": "1",
+                        "id": name,
+                        "sha": COMMIT,
+                        "private": repository.private,
+                        "tags": [],
+                        "downloads": 0,
+                        "siblings": [{"rfilename": file} for file in files],
+                    },
+                )
             case "GET", ["tree", revision, *_]:
                 files = repository.files(revision)
-                return self._send(200, [
-                    {"type": "file", "path": file, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
-                    for file, content in files.items()
-                ])  # fmt: skip
+                return self._send(
+                    200,
+                    [
+                        {
+                            "type": "file",
+                            "path": file,
+                            "size": len(content),
+                            "oid": hashlib.sha1(content).hexdigest(),
+                        }
+                        for file, content in files.items()
+                    ],
+                )
             case "POST", ["branch", branch]:
                 if branch in repository.branches:
                     return self._send(409, {"error": "Reference already exists"})
@@ -134,10 +156,15 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._send(201, {})
             case "POST", ["preupload", _]:
                 files = [
-                    {"path": f["path"], "shouldIgnore": False,
-                     "uploadMode": "lfs" if f["path"].endswith((".safetensors", ".bin", ".onnx")) else "regular"}
+                    {
+                        "path": f["path"],
+                        "shouldIgnore": False,
+                        "uploadMode": "lfs"
+                        if f["path"].endswith((".safetensors", ".bin", ".onnx"))
+                        else "regular",
+                    }
                     for f in json.loads(body)["files"]
-                ]  # fmt: skip
+                ]
                 return self._send(200, {"files": files})
             case "POST", ["commit", revision]:
                 return self._commit(repository, name, revision, body)
@@ -153,7 +180,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _batch(self, name: str, body: bytes) -> None:
         objects = [
-            {"oid": o["oid"], "size": o["size"], "actions": {"upload": {"href": f"{self.state.url}/upload/{o['oid']}"}}}
+            {
+                "oid": o["oid"],
+                "size": o["size"],
+                "actions": {"upload": {"href": f"{self.state.url}/upload/{o['oid']}"}},
+            }
             for o in json.loads(body)["objects"]
         ]
         return self._send(200, {"transfer": "basic", "objects": objects})
@@ -177,10 +208,14 @@ class _Handler(BaseHTTPRequestHandler):
             elif entry["key"] == "lfsFile":
                 files[value["path"]] = self.state.blobs[value["oid"]]
         oid = "c" * 40
-        return self._send(200, {"success": True, "commitOid": oid, "commitUrl": f"{self.state.url}/{name}/commit/{oid}"})
+        return self._send(
+            200, {"success": True, "commitOid": oid, "commitUrl": f"{self.state.url}/{name}/commit/{oid}"}
+        )
 
     def _send(self, status: int, content: object, headers: dict[str, str] | None = None) -> None:
-        self._send_raw(status, json.dumps(content).encode(), {"Content-Type": "application/json", **(headers or {})})
+        self._send_raw(
+            status, json.dumps(content).encode(), {"Content-Type": "application/json", **(headers or {})}
+        )
 
     def _send_raw(self, status: int, raw: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)

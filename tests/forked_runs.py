@@ -1,6 +1,8 @@
-"""A process that has everything loaded, and runs the command line in forked children which it signals when told to.
+"""A process that has everything loaded, and runs the command line in forked children which it signals when
+told to.
 
-Starting Python with torch takes seconds; a fork takes milliseconds. `Runs` is the test's end, `main` the process's own.
+Starting Python with torch takes seconds; a fork takes milliseconds. `Runs` is the test's end, `main` the
+process's own.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Blow:
-    """A signal, sent `delay` seconds after a file that matches the pattern `file` in the run's directory holds `text`."""
+    """A signal, sent `delay` seconds after a file that matches the pattern `file` in the run's directory
+    holds `text`.
+    """
 
     delay: float
     number: int = signal.SIGKILL
@@ -29,7 +33,9 @@ class Blow:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended: its exit code (minus the signal's number if one killed it), what it wrote, its seconds."""
+    """How a child ended: its exit code (minus the signal's number if one killed it), what it wrote, its
+    seconds.
+    """
 
     code: int
     seconds: float
@@ -38,16 +44,22 @@ class Ended:
 
 
 class Runs:
-    """Runs of `tinyreader` commands, one after the other, in children of one loaded process with that environment."""
+    """Runs of `tinyreader` commands, one after the other, in children of one loaded process with that
+    environment.
+    """
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder, self.environment = folder, {**os.environ, **environment}
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=self.folder,
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
             env=self.environment,
-        )  # fmt: skip
+        )
         return self
 
     def __exit__(
@@ -89,9 +101,10 @@ def main() -> None:
             _strike(child, Blow(**order["blow"]), Path(order["out"]))
         _, status = os.waitpid(child, 0)
         ended = Ended(
-            os.waitstatus_to_exitcode(status), time.monotonic() - began,
+            os.waitstatus_to_exitcode(status),
+            time.monotonic() - began,
             *(file.read_text("utf-8") for file in files),
-        )  # fmt: skip
+        )
         sys.stdout.write(json.dumps(asdict(ended)) + "\n")
         sys.stdout.flush()
 

@@ -1,7 +1,8 @@
-"""A tiny reader whose weights and vocabulary are the same everywhere, for outputs recorded from another library's pipeline.
+"""A tiny reader whose weights and vocabulary are the same everywhere, for outputs recorded from another
+library's pipeline.
 
-The weights are drawn by numpy's legacy generator, whose stream is frozen, and written by name; the vocabulary is made of the
-texts by counting. So the file of recorded outputs needs no model beside it.
+The weights are drawn by numpy's legacy generator, whose stream is frozen, and written by name; the vocabulary
+is made of the texts by counting. So the file of recorded outputs needs no model beside it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def write_model(directory: Path, family: str, texts: Iterable[str], *, noise: float = 0.0) -> Path:
-    """The reader of a family ("bert" or "roberta") with a vocabulary for the texts; `noise` moves each weight by that share."""
+    """The reader of a family ("bert" or "roberta") with a vocabulary for the texts; `noise` moves each weight
+    by that share.
+    """
     directory.mkdir(parents=True)
     if family == "bert":
         tokens = _wordpieces(texts)
@@ -34,15 +37,24 @@ def write_model(directory: Path, family: str, texts: Iterable[str], *, noise: fl
         write_byte_level_bpe(directory)
         own = {"type_vocab_size": 1, "max_position_embeddings": MAX_TOKENS + 2, "pad_token_id": 1}
     tokenizer = load_tokenizer(directory)
-    files = tokenizer_files(tokenizer, takes_segments=family == "bert", max_tokens=MAX_TOKENS, pad_id=own["pad_token_id"])
+    files = tokenizer_files(
+        tokenizer, takes_segments=family == "bert", max_tokens=MAX_TOKENS, pad_id=own["pad_token_id"]
+    )
     for name, content in files.items():
         (directory / name).write_text(content, encoding="utf-8")
     config = {
         "model_type": family,
-        "vocab_size": tokenizer.get_vocab_size(), "hidden_size": WIDTH, "num_hidden_layers": N_LAYERS,
-        "num_attention_heads": N_HEADS, "intermediate_size": INNER, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
-        "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, **own,
-    }  # fmt: skip
+        "vocab_size": tokenizer.get_vocab_size(),
+        "hidden_size": WIDTH,
+        "num_hidden_layers": N_LAYERS,
+        "num_attention_heads": N_HEADS,
+        "intermediate_size": INNER,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-12,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        **own,
+    }
     config["architectures"] = [{"bert": "Bert", "roberta": "Roberta"}[family] + "ForQuestionAnswering"]
     (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
     save_file(_weights(family, config, noise), directory / "model.safetensors")
@@ -50,7 +62,9 @@ def write_model(directory: Path, family: str, texts: Iterable[str], *, noise: fl
 
 
 def _wordpieces(texts: Iterable[str]) -> list[str]:
-    """Special tokens, letters, short pieces of words, and the words that occur often: rarer ones are several pieces."""
+    """Special tokens, letters, short pieces of words, and the words that occur often: rarer ones are several
+    pieces.
+    """
     counts = Counter(word for text in texts for word in re.findall(r"\w+|[^\w\s]", text.lower()))
     letters = sorted({letter for word in counts for letter in word})
     ends: Counter[str] = Counter()
@@ -64,7 +78,9 @@ def _wordpieces(texts: Iterable[str]) -> list[str]:
 
 
 def _weights(family: str, config: dict[str, Any], noise: float) -> dict[str, np.ndarray[Any, Any]]:
-    """The tensors by their names in a checkpoint, of such sizes that the logits spread as a trained reader's do."""
+    """The tensors by their names in a checkpoint, of such sizes that the logits spread as a trained reader's
+    do.
+    """
     draw, shake = np.random.RandomState(7), np.random.RandomState(8)
     tensors: dict[str, np.ndarray[Any, Any]] = {}
 

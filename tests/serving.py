@@ -56,9 +56,7 @@ class Running:
     service: Service
     folder: Path
 
-    def ask(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
-    ) -> Answer:
+    def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         """What it answers; a body that is not bytes is sent as JSON."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
@@ -71,7 +69,9 @@ class Running:
 
     def read(self, body: Any, **headers: str) -> Answer:
         """What it answers at /read."""
-        return self.ask("POST", "/read", body, {name.replace("_", "-"): value for name, value in headers.items()})
+        return self.ask(
+            "POST", "/read", body, {name.replace("_", "-"): value for name, value in headers.items()}
+        )
 
     def raw(self) -> socket.socket:
         """A connection to it."""
@@ -121,9 +121,14 @@ def running(folder: Path, **settings: Any) -> Iterator[Running]:
     service = open_service(resolved, command(folder))
     up = threading.Event()
     config = uvicorn.Config(
-        make_app(service), http=PatientProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
+        make_app(service),
+        http=PatientProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
         timeout_graceful_shutdown=5,
-    )  # fmt: skip
+    )
     server = Server(config, up.set)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
     thread.start()

@@ -1,4 +1,6 @@
-"""`augment.job` and `tinyreader augment`: a data set to a file, the same one however often the work was stopped."""
+"""`augment.job` and `tinyreader augment`: a data set to a file, the same one however often the work was
+stopped.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,9 @@ def job(data: Path, out: Path, proposer: Stopping, options: AugmentOptions = OPT
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.json", "out.jsonl.gz", "out.json.gz"])
 def test_the_file_is_the_same_however_often_it_was_stopped(tmp_path: Path, name: str) -> None:
-    """Stopped by request or broken off in a part, the work goes on there and ends in the same bytes; the parts then go."""
+    """Stopped by request or broken off in a part, the work goes on there and ends in the same bytes; the
+    parts then go.
+    """
     data, whole, pieces = tmp_path / "in.json", tmp_path / "whole" / name, tmp_path / "pieces" / name
     write_squad(examples(3 * CHUNK + 2), data)
     report = job(data, whole, Stopping(0, None))
@@ -108,7 +112,9 @@ def test_a_part_that_is_damaged_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["options", "proposers", "data"])
 def test_parts_of_another_job_are_not_mixed_in(tmp_path: Path, what: str) -> None:
-    """With other settings, proposers or data the parts that are there are refused, and what differs is named."""
+    """With other settings, proposers or data the parts that are there are refused, and what differs is
+    named.
+    """
     data, out = tmp_path / "in.json", tmp_path / "out.jsonl"
     write_squad(examples(2 * CHUNK), data)
     with pytest.raises(KeyboardInterrupt):
@@ -125,7 +131,9 @@ def test_parts_of_another_job_are_not_mixed_in(tmp_path: Path, what: str) -> Non
 
 
 def test_parts_that_nobody_owns_are_not_mixed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed while its parts are removed, a job is done; another job with the same output takes none of what is left."""
+    """Killed while its parts are removed, a job is done; another job with the same output takes none of what
+    is left.
+    """
     data, out = tmp_path / "in.json", tmp_path / "out.jsonl"
     write_squad(examples(2 * CHUNK), data)
 
@@ -148,7 +156,9 @@ def test_parts_that_nobody_owns_are_not_mixed_in(tmp_path: Path, monkeypatch: py
 
 
 def test_one_text_under_several_titles_is_as_many_paragraphs(tmp_path: Path) -> None:
-    """Every question has its copies where the same text stands in several articles, and the scan counts as the work does."""
+    """Every question has its copies where the same text stands in several articles, and the scan counts as
+    the work does.
+    """
     given = [replace(e, id=f"{e.id}-{t}", title=f"{t}") for e in examples(CHUNK)[::2] for t in range(3)]
     write_squad(given, tmp_path / "in.json")
     assert scan(Input(str(tmp_path / "in.json")), StopSwitch()).n_paragraphs == 3 * CHUNK
@@ -169,7 +179,9 @@ def test_a_count_that_does_not_fit_is_an_error(tmp_path: Path, counted: int) -> 
 
 
 def test_the_same_work_is_not_done_twice(tmp_path: Path) -> None:
-    """Done once, the file is left alone while data, settings, proposers and its own content are what they were."""
+    """Done once, the file is left alone while data, settings, proposers and its own content are what they
+    were.
+    """
     data, out = tmp_path / "in.json", tmp_path / "out.jsonl"
     write_squad(examples(3), data)
     report = job(data, out, Stopping(0, None))
@@ -191,10 +203,15 @@ def test_the_same_work_is_not_done_twice(tmp_path: Path) -> None:
 
 
 def test_a_kill_while_parts_are_joined_leaves_nothing(tmp_path: Path) -> None:
-    """What a kill left half written beside the output goes when the same command is repeated; other files stay."""
+    """What a kill left half written beside the output goes when the same command is repeated; other files
+    stay.
+    """
     data, out = tmp_path / "in.json", tmp_path / "out[1].jsonl"
     write_squad(examples(3), data)
-    kept = [tmp_path / name for name in (".tmp-0a1b2c3d-other.jsonl", ".tmp-mine-out[1].jsonl", ".tmp-0a1b2c3d-out1.jsonl")]
+    kept = [
+        tmp_path / name
+        for name in (".tmp-0a1b2c3d-other.jsonl", ".tmp-mine-out[1].jsonl", ".tmp-0a1b2c3d-out1.jsonl")
+    ]
     (tmp_path / ".tmp-0a1b2c3d-out[1].jsonl").write_text("half", encoding="utf-8")
     for path in kept:
         path.write_text("of others", encoding="utf-8")
@@ -242,7 +259,9 @@ def test_input_is_checked_from_end_to_end_before_the_work(tmp_path: Path) -> Non
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with in.json and synonyms.tsv, and the working directory."""
     write_squad(examples(6), tmp_path / "in.json")
-    (tmp_path / "synonyms.tsv").write_text("bridge\tviaduct\nbridge\tcrossing\nriver\tstream\npeople\tfolk\nbuilt\tmade\n")
+    (tmp_path / "synonyms.tsv").write_text(
+        "bridge\tviaduct\nbridge\tcrossing\nriver\tstream\npeople\tfolk\nbuilt\tmade\n"
+    )
     (tmp_path / "plain.toml").write_text(
         'student = {init = "checkpoint", model = "m"}\ndata = {train = "in.json"}\n'
         '[[stages]]\nname = "a"\nkind = "labels"\nbatch_size = 2\nlearning_rate = 1e-4\n'
@@ -261,7 +280,9 @@ def call(*words: str) -> tuple[int, str, str]:
 
 def test_the_command_writes_copies_and_says_what_it_did(files: Path) -> None:
     """Copies go to the file, counts to the last line of stdout."""
-    code, out, _ = call("in.json", "-o", "out.json.gz", "--synonyms", "synonyms.tsv", "--times", "4", "--seed", "3")
+    code, out, _ = call(
+        "in.json", "-o", "out.json.gz", "--synonyms", "synonyms.tsv", "--times", "4", "--seed", "3"
+    )
     facts = json.loads(out.splitlines()[-1])
     assert code == 0
     assert (facts["paragraphs"], facts["examples"]) == (6, 12)
@@ -284,7 +305,10 @@ def test_show_prints_some_and_writes_nothing(files: Path) -> None:
     [
         (["in.json", "--synonyms", "synonyms.tsv"], "say where the copies go"),
         (["in.json", "-o", "out.json"], "nobody proposes words"),
-        (["in.json", "-o", "in.json", "--synonyms", "synonyms.tsv"], "--out in.json is the data, and would replace it"),
+        (
+            ["in.json", "-o", "in.json", "--synonyms", "synonyms.tsv"],
+            "--out in.json is the data, and would replace it",
+        ),
         (["in.json", "-o", ".", "--synonyms", "synonyms.tsv"], "must end with"),
         (["in.json", "-o", "out.txt", "--synonyms", "synonyms.tsv"], "must end with"),
         (["nothing.json", "-o", "out.json", "--synonyms", "synonyms.tsv"], "nothing.json: no such file"),
@@ -293,12 +317,19 @@ def test_show_prints_some_and_writes_nothing(files: Path) -> None:
         (["in.json", "-o", "out.json", "--masked-lm", "./nothing"], "./nothing"),
         (["in.json", "-o", "out.json", "--synonyms", "synonyms.tsv", "--times", "0"], "times"),
         (["in.json", "-o", "out.json", "--synonyms", "synonyms.tsv", "--probability", "2"], "probability"),
-        (["in.json", "-o", "out.json", "--recipe", "plain.toml"], "no stage of the recipe plain.toml is augmented"),
+        (
+            ["in.json", "-o", "out.json", "--recipe", "plain.toml"],
+            "no stage of the recipe plain.toml is augmented",
+        ),
         (["in.json", "-o", "out.json", "--recipe", "nonsense"], "no recipe is called 'nonsense'"),
     ],
 )
 def test_wrong_calls_are_one_line_and_exit_code_2(
-    files: Path, words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    files: Path,
+    words: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Each mistake is named in one line, before work is spent and without leaving files behind."""
     monkeypatch.setattr(sys, "argv", ["tinyreader", "augment", *words])
@@ -312,9 +343,13 @@ def test_wrong_calls_are_one_line_and_exit_code_2(
 
 
 def test_a_recipe_gives_the_settings_and_flags_go_over_it(files: Path) -> None:
-    """--recipe takes times, probability, seed and the rest from its augmented stage; what is said beside it counts more."""
+    """--recipe takes times, probability, seed and the rest from its augmented stage; what is said beside it
+    counts more.
+    """
     augmented = '[stages.augment]\ntimes = 2\nsynonyms = "synonyms.tsv"\nkeep_original = true\n'
-    (files / "mine.toml").write_text("training = {seed = 9}\n" + (files / "plain.toml").read_text() + augmented)
+    (files / "mine.toml").write_text(
+        "training = {seed = 9}\n" + (files / "plain.toml").read_text() + augmented
+    )
     for words, n in ((["--recipe", "mine.toml"], 2), (["--recipe", "mine.toml", "--times", "3"], 3)):
         code, out, err = call("in.json", "-o", f"{n}.jsonl", *words)
         assert code == 0, err
@@ -328,17 +363,31 @@ def test_a_recipe_gives_the_settings_and_flags_go_over_it(files: Path) -> None:
 def test_help_names_the_settings() -> None:
     """The help shows every setting with what it does."""
     result = CliRunner().invoke(app, ["augment", "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
-    for option in ("--times", "--masked-lm", "--vectors", "--synonyms", "--recipe", "--seed", "--show", "--exact"):
+    for option in (
+        "--times",
+        "--masked-lm",
+        "--vectors",
+        "--synonyms",
+        "--recipe",
+        "--seed",
+        "--show",
+        "--exact",
+    ):
         assert option in result.output
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c_keeps_what_was_done(files: Path) -> None:
-    """SIGINT ends the command with code 1 and a word on how to go on; the same command then makes the whole file."""
+    """SIGINT ends the command with code 1 and a word on how to go on; the same command then makes the whole
+    file.
+    """
     write_squad(examples(40 * CHUNK), files / "big.json")
     words = ["big.json", "-o", "out.jsonl", "--synonyms", "synonyms.tsv", "--times", "8"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tinyreader", "augment", *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tinyreader", "augment", *words],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     parts = files / "out.jsonl.parts"
     while not list(parts.glob("part-*.json")):

@@ -18,8 +18,12 @@ from tinyreader.data import Answer, Example, load_examples
 from tinyreader.errors import DataError, SettingsError
 
 TEXT = "The old Bridge, built in 1911, crosses a WIDE river; 'few' people know it.\n\n Its height is 40 m 🙂."
-EXAMPLE = Example("x", "When was it made?", TEXT, answers=(Answer("1911", TEXT.index("1911")),), title="Bridges")
-NOBODY = Example("y", "Who paid?", TEXT, plausible_answers=(Answer("few' people", TEXT.index("few")),), title="Bridges")
+EXAMPLE = Example(
+    "x", "When was it made?", TEXT, answers=(Answer("1911", TEXT.index("1911")),), title="Bridges"
+)
+NOBODY = Example(
+    "y", "Who paid?", TEXT, plausible_answers=(Answer("few' people", TEXT.index("few")),), title="Bridges"
+)
 
 
 def alphabet(passages: Sequence[Passage]) -> list[list[list[str]]]:
@@ -33,14 +37,22 @@ def nobody(passages: Sequence[Passage]) -> list[list[list[str]]]:
 
 
 def test_answers_stand_where_they_are_said_to_stand() -> None:
-    """Each copy has both questions, its answers word for word at their new places, and ids that tell the origin."""
+    """Each copy has both questions, its answers word for word at their new places, and ids that tell the
+    origin.
+    """
     copies = list(augment([EXAMPLE, NOBODY], [alphabet], AugmentOptions(times=3)))
     assert [c.id for c in copies] == ["x#aug1", "y#aug1", "x#aug2", "y#aug2", "x#aug3", "y#aug3"]
     for copy, original in zip(copies, [EXAMPLE, NOBODY] * 3, strict=True):
         assert copy.context != TEXT
-        assert (copy.question, copy.title, copy.is_impossible) == (original.question, original.title, original.is_impossible)
+        assert (copy.question, copy.title, copy.is_impossible) == (
+            original.question,
+            original.title,
+            original.is_impossible,
+        )
         for now, before in zip(
-            (*copy.answers, *copy.plausible_answers), (*original.answers, *original.plausible_answers), strict=True
+            (*copy.answers, *copy.plausible_answers),
+            (*original.answers, *original.plausible_answers),
+            strict=True,
         ):
             assert now.text == before.text == copy.context[now.start : now.end]
 
@@ -58,17 +70,23 @@ def test_the_form_of_the_text_stays() -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_no_answer_is_ever_lost(data: st.DataObject) -> None:
-    """Whatever the text, the answers and the settings: spans point at their text, and outside of words nothing changes."""
+    """Whatever the text, the answers and the settings: spans point at their text, and outside of words
+    nothing changes.
+    """
     text = data.draw(st.text(alphabet="ab Cé'’-1.\n🙂x東\u0301", min_size=1, max_size=60))
     spans = data.draw(st.lists(st.tuples(st.integers(0, len(text) - 1), st.integers(1, 12)), max_size=4))
     answers = tuple(Answer(text[start : start + n], start) for start, n in spans)
     cut = data.draw(st.integers(0, len(answers)))
     example = Example("q", "ab C?", text, answers[:cut], answers[cut:])
     options = AugmentOptions(
-        times=4, probability=data.draw(st.sampled_from([0.2, 0.7, 1.0])), replace_answers=data.draw(st.booleans()),
-        replace_digits=data.draw(st.booleans()), replace_question_words=data.draw(st.booleans()),
-        keep_original=data.draw(st.booleans()), seed=data.draw(st.integers(0, 3)),
-    )  # fmt: skip
+        times=4,
+        probability=data.draw(st.sampled_from([0.2, 0.7, 1.0])),
+        replace_answers=data.draw(st.booleans()),
+        replace_digits=data.draw(st.booleans()),
+        replace_question_words=data.draw(st.booleans()),
+        keep_original=data.draw(st.booleans()),
+        seed=data.draw(st.integers(0, 3)),
+    )
     found = list(augment([example], [alphabet], options))
     assert len({e.id for e in found}) == len({e.context for e in found}) == len(found) >= 1
     for copy in found:
@@ -96,11 +114,16 @@ def test_answers_move_with_their_words_by_choice() -> None:
 
 
 def test_the_next_proposer_gets_what_the_first_leaves() -> None:
-    """Words without a usable proposal go on to the next proposer, and only these; what nobody knows is counted."""
+    """Words without a usable proposal go on to the next proposer, and only these; what nobody knows is
+    counted.
+    """
     asked: list[list[str]] = []
 
     def short_words(passages: Sequence[Passage]) -> list[list[list[str]]]:
-        return [[["this", "at", "he", "was", "most", "zz"] if len(w) < 4 else [w.upper()] for w in p.words] for p in passages]
+        return [
+            [["this", "at", "he", "was", "most", "zz"] if len(w) < 4 else [w.upper()] for w in p.words]
+            for p in passages
+        ]
 
     def others(passages: Sequence[Passage]) -> list[list[list[str]]]:
         asked.append(passages[0].words)
@@ -126,10 +149,14 @@ def test_what_is_drawn_does_not_depend_on_the_neighbours() -> None:
 
 
 def test_the_share_that_is_replaced_is_the_probability() -> None:
-    """Over many words each is replaced with its probability, and all candidates come up about equally often."""
+    """Over many words each is replaced with its probability, and all candidates come up about equally
+    often.
+    """
     text = " ".join(f"w{'abcdefghij'[n % 10]}{'abcdefghij'[n // 10]}" for n in range(100))
     report = AugmentReport()
-    copies = list(augment([Example("x", "q", text)], [alphabet], AugmentOptions(times=50, probability=0.3), report))
+    copies = list(
+        augment([Example("x", "q", text)], [alphabet], AugmentOptions(times=50, probability=0.3), report)
+    )
     assert abs(report.replaced_words / report.copied_words - 0.3) < 0.02
     assert abs(report.median_share() - 0.3) < 0.05
     counts = [sum(copy.context.count("x" * n) for copy in copies) for n in range(1, 6)]
@@ -150,12 +177,19 @@ def test_repeated_copies_are_drawn_again_then_dropped() -> None:
 
 @pytest.mark.parametrize("text", ["12 34 !", "🙂🎉", "... -- ..."])
 def test_a_paragraph_that_cannot_be_changed_is_kept_once(text: str) -> None:
-    """Without a replaceable word, or a proposal for one, the paragraph stands in the result as it was, and is counted."""
+    """Without a replaceable word, or a proposal for one, the paragraph stands in the result as it was, and is
+    counted.
+    """
     odd = [Example("x", "q", text), Example("y", "q", text)]
     for proposer in (alphabet, nobody):
         report = AugmentReport()
         assert list(augment(odd, [proposer], AugmentOptions(times=2), report)) == odd
-        assert (report.unchanged_paragraphs, report.unchanged_examples, report.copies, report.dropped) == (1, 2, 0, 0)
+        assert (report.unchanged_paragraphs, report.unchanged_examples, report.copies, report.dropped) == (
+            1,
+            2,
+            0,
+            0,
+        )
         kept = AugmentOptions(times=2, keep_original=True)
         assert list(augment(odd, [proposer], kept)) == odd
 
@@ -195,7 +229,9 @@ def test_examples_are_taken_as_they_are_needed() -> None:
 
 
 def test_marked_pieces_make_up_the_copy() -> None:
-    """The pieces for a person to look at are the copy's text, each replaced word with the one that stood there."""
+    """The pieces for a person to look at are the copy's text, each replaced word with the one that stood
+    there.
+    """
     (prepared,) = prepare([[EXAMPLE]], [alphabet], AugmentOptions(times=1))
     (copy,) = prepared.copies(AugmentOptions(times=1))
     pieces = list(marked(prepared, copy))

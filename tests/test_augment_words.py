@@ -36,12 +36,16 @@ def replaceable(examples: list[Example], options: AugmentOptions = ANYTHING) -> 
     ],
 )
 def test_words_are_letters_with_what_belongs_to_them(text: str, words: list[str]) -> None:
-    """Marks and inner apostrophes belong to a word; a genitive's 's, hyphens, underscores and emoji do not."""
+    """Marks and inner apostrophes belong to a word; a genitive's 's, hyphens, underscores and emoji do
+    not.
+    """
     assert words_of(text) == words
 
 
 def test_words_in_answers_stay() -> None:
-    """Neither a word inside an answer or a plausible answer is replaced nor one that it touches, for any question."""
+    """Neither a word inside an answer or a plausible answer is replaced nor one that it touches, for any
+    question.
+    """
     text = "Ada Lovelace wrote the first program in 1843s style."
     examples = [
         Example("a", "q", text, answers=(Answer("Lovelace", 4), Answer("Ada Lovelace", 0))),
@@ -53,13 +57,17 @@ def test_words_in_answers_stay() -> None:
 def test_words_in_answers_go_by_choice() -> None:
     """With replace_answers only words that an answer begins or ends within stay."""
     text = "Ada Lovelace wrote it in 1843s style."
-    examples = [Example("a", "q", text, answers=(Answer("Ada Lovelace", 0), Answer("1843", text.index("1843"))))]
+    examples = [
+        Example("a", "q", text, answers=(Answer("Ada Lovelace", 0), Answer("1843", text.index("1843"))))
+    ]
     options = AugmentOptions(replace_answers=True, replace_question_words=True, replace_digits=True)
     assert replaceable(examples, options) == ["Ada", "Lovelace", "wrote", "it", "in", "style"]
 
 
 def test_words_of_questions_digits_and_stop_words_stay_as_told() -> None:
-    """Words that a question shares and words with digits stay unless told otherwise; stop words go unless told to stay."""
+    """Words that a question shares and words with digits stay unless told otherwise; stop words go unless
+    told to stay.
+    """
     examples = [Example("a", "Who BUILT what?", "In 1911 they built the 2nd bridge.")]
     assert replaceable(examples, AugmentOptions()) == ["In", "they", "the", "bridge"]
     assert replaceable(examples, AugmentOptions(keep_stop_words=True)) == ["bridge"]
@@ -72,13 +80,17 @@ def test_very_long_words_stay() -> None:
 
 
 def test_negation_and_lone_letters_stay() -> None:
-    """Negation, grammar without a like and letters that are names are never replaced; one-letter words are."""
+    """Negation, grammar without a like and letters that are names are never replaced; one-letter words
+    are.
+    """
     told = [Example("a", "q", "I do not take vitamin C without a doctor of such sort.")]
     assert replaceable(told) == ["I", "do", "take", "vitamin", "a", "doctor", "sort"]
 
 
 def test_parts_of_compounds_stay() -> None:
-    """A word that a hyphen joins to another stays; a dash between words, or a hyphen at the end of one, joins nothing."""
+    """A word that a hyphen joins to another stays; a dash between words, or a hyphen at the end of one, joins
+    nothing.
+    """
     told = [Example("a", "q", "Port-au-Prince has low- and mid\u2010power ports - seven – eight—nine.")]
     assert replaceable(told) == ["has", "low", "and", "ports", "seven", "eight", "nine"]
 
@@ -115,7 +127,9 @@ def test_grammar_stands_for_grammar_of_its_kind(word: str, proposal: str, may: b
 
 
 def test_articles_go_with_what_follows() -> None:
-    """After "a" and "an" only words that sound right are candidates, and the one never stands for the other."""
+    """After "a" and "an" only words that sound right are candidates, and the one never stands for the
+    other.
+    """
     assert clean("bridge", ["arch", "tunnel", "inn"], 5, before="A") == ("tunnel",)
     assert clean("arch", ["inn", "tunnel"], 5, before="an") == ("inn",)
     assert clean("a", ["an", "the", "A", "this"], 5) == ("the", "this")
@@ -145,7 +159,9 @@ def test_the_case_of_the_word_is_carried_over(word: str, replacement: str, resul
 
 
 def test_candidates_are_other_words_each_once() -> None:
-    """The word itself, repetitions in another case and what is no word are left out; the best come first, up to the limit."""
+    """The word itself, repetitions in another case and what is no word are left out; the best come first, up
+    to the limit.
+    """
     proposals = ["Bridge", "tunnel", "TUNNEL", "##s", "12", "", "-", "via-duct", "o'", "road", "path"]
     assert clean("BRIDGE", proposals, 3) == ("TUNNEL", "VIA-DUCT", "ROAD")
     assert not is_word("12th")

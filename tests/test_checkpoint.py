@@ -1,4 +1,6 @@
-"""`distil.checkpoint`: what is saved is whole or absent, what is damaged is noticed, and nothing is a pickle."""
+"""`distil.checkpoint`: what is saved is whole or absent, what is damaged is noticed, and nothing is a
+pickle.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def point(step: int, n: int = 8) -> Checkpoint:
 
 
 def newest(folder: Path) -> tuple[int | None, list[str]]:
-    """The step of the newest whole checkpoint, checked against its content, and what was said about damaged ones."""
+    """The step of the newest whole checkpoint, checked against its content, and what was said about damaged
+    ones.
+    """
     said: list[str] = []
     found = CheckpointFolder(folder).newest(said.append)
     if found is None:
@@ -70,7 +74,14 @@ def test_everything_comes_back_bit_for_bit(tmp_path: Path) -> None:
         "empty": torch.zeros(0, 4),
         "turned": torch.arange(6.0).reshape(2, 3).T,
     }
-    state = {"x": 1 / 3, "tiny": 5e-324, "big": 2**60, "none": None, "list": [1, [True, "ü"]], "not": float("nan")}
+    state = {
+        "x": 1 / 3,
+        "tiny": 5e-324,
+        "big": 2**60,
+        "none": None,
+        "list": [1, [True, "ü"]],
+        "not": float("nan"),
+    }
     CheckpointFolder(tmp_path).save(Checkpoint(17, tensors, state))
     found = CheckpointFolder(tmp_path).newest(pytest.fail)
     assert found is not None
@@ -180,7 +191,9 @@ def test_where_all_are_damaged_there_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_a_damaged_one_is_set_aside_and_not_counted(tmp_path: Path, keep: int) -> None:
-    """After going back, the next save keeps itself and the one it came from; the damaged one stays to be looked at."""
+    """After going back, the next save keeps itself and the one it came from; the damaged one stays to be
+    looked at.
+    """
     saved(tmp_path, 10, 20, keep=2)
     cut(tmp_path / "step-00000020" / "state.json")
     assert newest(tmp_path)[0] == 10
@@ -191,7 +204,9 @@ def test_a_damaged_one_is_set_aside_and_not_counted(tmp_path: Path, keep: int) -
 
 
 @pytest.mark.parametrize("error", [FULL, SafetensorError("I/O error: No space left on device (os error 28)")])
-def test_a_full_disk_leaves_the_one_before_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_a_full_disk_leaves_the_one_before_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     """The error names the step and the folder and says what to do; nothing half-written stays."""
     saved(tmp_path, 10)
 
@@ -232,8 +247,12 @@ def test_a_disk_too_full_for_a_folder_is_said_too(tmp_path: Path, monkeypatch: p
 
 
 MOMENTS: tuple[tuple[Any, str], ...] = (
-    (module, "save_file"), (module, "digest"), (Path, "write_text"), (module, "sync"), (Path, "rename"),
-)  # fmt: skip
+    (module, "save_file"),
+    (module, "digest"),
+    (Path, "write_text"),
+    (module, "sync"),
+    (Path, "rename"),
+)
 
 
 @pytest.mark.parametrize(("owner", "name"), MOMENTS, ids=[name for _, name in MOMENTS])
@@ -241,7 +260,9 @@ MOMENTS: tuple[tuple[Any, str], ...] = (
 def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, after: bool
 ) -> None:
-    """Stopped before or after each thing that a save does, the next start finds 10 or 20 whole, and can save again."""
+    """Stopped before or after each thing that a save does, the next start finds 10 or 20 whole, and can save
+    again.
+    """
     saved(tmp_path, 10)
     original = getattr(owner, name)
 
@@ -275,12 +296,21 @@ def test_what_a_kill_left_half_done_is_never_loaded(tmp_path: Path) -> None:
 def test_nothing_is_a_pickle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint is safetensors and JSON, and loads with every way to unpickle barred."""
     saved(tmp_path, 10)
-    assert sorted(p.name for p in (tmp_path / "step-00000010").iterdir()) == ["state.json", "state.safetensors"]
+    assert sorted(p.name for p in (tmp_path / "step-00000010").iterdir()) == [
+        "state.json",
+        "state.safetensors",
+    ]
 
     def bar(*_: Any, **__: Any) -> None:
         raise AssertionError("something was unpickled")
 
-    for owner, name in ((pickle, "load"), (pickle, "loads"), (pickle, "Unpickler"), (torch, "load"), (torch, "save")):
+    for owner, name in (
+        (pickle, "load"),
+        (pickle, "loads"),
+        (pickle, "Unpickler"),
+        (torch, "load"),
+        (torch, "save"),
+    ):
         monkeypatch.setattr(owner, name, bar)
     assert newest(tmp_path) == (10, [])
     saved(tmp_path, 20)

@@ -26,7 +26,9 @@ def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
 ALL = dict(commands(typer.main.get_command(app)))
 
 
-def test_the_version_is_the_packages(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_the_packages(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """`tinyreader --version` prints it alone."""
     monkeypatch.setattr(sys, "argv", ["tinyreader", "--version"])
     with pytest.raises(SystemExit) as stop:
@@ -37,7 +39,9 @@ def test_the_version_is_the_packages(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
 def test_help_is_shown_as_it_is_written(words: tuple[str, ...]) -> None:
-    """No part of a help text is taken for markup and vanishes, and none ends in the blank that such a part leaves."""
+    """No part of a help text is taken for markup and vanishes, and none ends in the blank that such a part
+    leaves.
+    """
     for text in (ALL[words].help, *(getattr(each, "help", None) for each in ALL[words].params)):
         assert Text.from_markup(text or "").plain == (text or "")
     shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "250", "TERM": "dumb"})
@@ -55,4 +59,6 @@ def test_help_is_shown_as_it_is_written(words: tuple[str, ...]) -> None:
 )
 def test_defaults_that_are_worked_out_are_named(words: list[str], default: str) -> None:
     """The help says what happens where an option is left out."""
-    assert default in CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "250", "TERM": "dumb"}).output
+    assert (
+        default in CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "250", "TERM": "dumb"}).output
+    )

@@ -18,7 +18,9 @@ from tinyreader.reader.settings import ReaderSettings, write_settings
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with a reader that always answers, and some texts."""
-    write_settings(ReaderSettings(no_answer_threshold=float("inf"), max_seq_len=40, doc_stride=8), write_reader(tmp_path))
+    write_settings(
+        ReaderSettings(no_answer_threshold=float("inf"), max_seq_len=40, doc_stride=8), write_reader(tmp_path)
+    )
     (tmp_path / "docs" / ".hidden" / "none").mkdir(parents=True)
     (tmp_path / "docs" / "a.txt").write_text("the bridge\nwas built in it\n")
     (tmp_path / "docs" / "b.md").write_text("who built it ?")
@@ -28,7 +30,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def call(*words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+def call(
+    *words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of `tinyreader ask`."""
     monkeypatch.setattr(sys, "argv", ["tinyreader", "ask", *words])
     with pytest.raises(SystemExit) as ended:
@@ -40,8 +44,12 @@ def call(*words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 def test_answers_come_with_file_and_line(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Folders are walked without hidden files; what is no document is counted; answers stand in brackets in a pipe."""
-    code, out, err = call("who ?", "docs", "-m", "reader", "--top-k", "4", monkeypatch=monkeypatch, capsys=capsys)
+    """Folders are walked without hidden files; what is no document is counted; answers stand in brackets in a
+    pipe.
+    """
+    code, out, err = call(
+        "who ?", "docs", "-m", "reader", "--top-k", "4", monkeypatch=monkeypatch, capsys=capsys
+    )
     assert code == 0
     assert len(out.splitlines()) == 8
     assert "[" in out
@@ -50,7 +58,9 @@ def test_answers_come_with_file_and_line(
     assert "hidden" not in out + err
 
 
-def test_json_is_for_programs(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_for_programs(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """--json prints the reading in one line; standard input can be read."""
     monkeypatch.setattr(sys, "stdin", io.StringIO("the bridge was built"))
     code, out, _ = call("who ?", "-", "-m", "reader", "--json", monkeypatch=monkeypatch, capsys=capsys)
@@ -60,7 +70,9 @@ def test_json_is_for_programs(place: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert reading["answers"][0]["text"] in "the bridge was built"
 
 
-def test_no_answer_is_exit_code_1(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_answer_is_exit_code_1(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Where the texts do not answer, that is said, with the nearest spans."""
     write_settings(ReaderSettings(no_answer_threshold=-1e9, max_seq_len=40, doc_stride=8), place / "reader")
     code, out, _ = call("who ?", "docs/a.txt", "-m", "reader", monkeypatch=monkeypatch, capsys=capsys)
@@ -84,7 +96,11 @@ def test_no_answer_is_exit_code_1(place: Path, monkeypatch: pytest.MonkeyPatch, 
     ],
 )
 def test_wrong_calls_are_one_line(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
 ) -> None:
     """Each mistake is one line and exit code 2."""
     code, _, err = call(*words, monkeypatch=monkeypatch, capsys=capsys)
@@ -112,17 +128,23 @@ def test_pages_stand_in_place_of_lines(
 ) -> None:
     """Where a file has pages, an answer names its page."""
     (place / "two.txt").write_text("a\fthe bridge")
-    _, out, _ = call("who ?", "two.txt", "-m", "reader", "--top-k", "9", monkeypatch=monkeypatch, capsys=capsys)
+    _, out, _ = call(
+        "who ?", "two.txt", "-m", "reader", "--top-k", "9", monkeypatch=monkeypatch, capsys=capsys
+    )
     assert "two.txt, page 2  " in out
 
 
 def test_much_text_is_read_by_passages(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Beyond a size the best passages are read, which is said; --all reads everything; without the extra so it is."""
+    """Beyond a size the best passages are read, which is said; --all reads everything; without the extra so
+    it is.
+    """
     monkeypatch.setattr("tinyreader.cli.ask.WHOLE_CHARACTERS", 100)
     monkeypatch.setattr("tinyreader.cli.ask.PASSAGES", 1)
-    (place / "long.txt").write_text("in it a b c . " * 100 + "\n\nwho built the bridge ?\n\n" + "in it a b c . " * 100)
+    (place / "long.txt").write_text(
+        "in it a b c . " * 100 + "\n\nwho built the bridge ?\n\n" + "in it a b c . " * 100
+    )
     words = ("the bridge", "long.txt", "-m", "reader", "--json", "--top-k", "50")
 
     def starts(*more: str) -> tuple[list[int], str]:

@@ -31,7 +31,9 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs `tinyreader calibrate` in this process and directory, with a reader that finds x: exit code, stdout, stderr."""
+    """Runs `tinyreader calibrate` in this process and directory, with a reader that finds x: exit code,
+    stdout, stderr.
+    """
     monkeypatch.chdir(tmp_path)
     write_squad(examples(), Path("calib.json"))
 
@@ -62,7 +64,11 @@ def test_what_was_learned_is_stored_beside_the_model(run: Run, model: Path) -> N
     assert settings.no_answer_temperature == result["no_answer_temperature"]
     assert settings.max_seq_len == 32
     note = json.loads((model / "reader.json").read_text())["calibration"]
-    assert (note["data"], note["fingerprint"], note["questions"]) == ("calib.json", fingerprint(examples()), 300)
+    assert (note["data"], note["fingerprint"], note["questions"]) == (
+        "calib.json",
+        fingerprint(examples()),
+        300,
+    )
     assert note["share_unanswerable"] == 0.5
     assert json.loads((Path("elsewhere") / "reader.json").read_text())["calibration"] == note
     assert "300 questions, 150 answerable, weighted to 50% unanswerable" in err
@@ -80,7 +86,9 @@ def test_the_share_moves_the_threshold(run: Run, model: Path) -> None:
 
 
 def test_data_that_the_reader_has_seen_is_refused(run: Run, model: Path) -> None:
-    """Training data is an error that says why; --allow-seen says it and goes on. Nothing is changed by the error."""
+    """Training data is an error that says why; --allow-seen says it and goes on. Nothing is changed by the
+    error.
+    """
     (model / "run.json").write_text(json.dumps({"identity": {"data": {"t.json": fingerprint(examples())}}}))
     before = (model / "reader.json").read_bytes()
     code, out, err = run(model, "calib.json")
@@ -97,7 +105,10 @@ def test_data_that_the_reader_has_seen_is_refused(run: Run, model: Path) -> None
     [
         (["no/model", "calib.json"], "no/model is no directory to store the settings in: give one with -o"),
         (["reader", "calib.json", "-o", "calib.json"], "--out calib.json is a file"),
-        (["reader", "calib.json", "-o", "calib.json/x"], "--out calib.json/x cannot be written: no file can be made in"),
+        (
+            ["reader", "calib.json", "-o", "calib.json/x"],
+            "--out calib.json/x cannot be written: no file can be made in",
+        ),
         (["reader", "calib.json", "--share-unanswerable", "1"], "must lie between 0 and 1"),
         (["reader", "few.json"], "only 20 unanswerable questions"),
     ],
@@ -113,8 +124,12 @@ def test_what_cannot_be_is_refused(run: Run, model: Path, arguments: list[str], 
 
 
 def test_training_data_that_is_not_here_is_said(run: Run, model: Path) -> None:
-    """A run that names a file by a path that leads nowhere from here: single questions were not looked up, and that is told."""
-    (model / "run.json").write_text(json.dumps({"recipe": {"data": {"train": "gone.json", "dev": "ada/bridges"}}}))
+    """A run that names a file by a path that leads nowhere from here: single questions were not looked up,
+    and that is told.
+    """
+    (model / "run.json").write_text(
+        json.dumps({"recipe": {"data": {"train": "gone.json", "dev": "ada/bridges"}}})
+    )
     code, _, err = run(model, "calib.json")
     assert code == 0
     assert "whether questions of calib.json are in gone.json, ada/bridges was not looked up" in err

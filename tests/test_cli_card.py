@@ -40,7 +40,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
 
 def test_a_card_is_written_beside_the_weights_and_can_be_published(run: Run) -> None:
-    """The card is the one thing that was lacking; what it does not state is named with the option that gives it."""
+    """The card is the one thing that was lacking; what it does not state is named with the option that gives
+    it.
+    """
     data = ["--dataset-type", "rajpurkar/squad_v2", "--dataset-split", "validation"]
     code, out, err = run("reader", "--report", "report", "-o", "reader/README.md", "--language", "en", *data)
     assert code == 0, err
@@ -54,10 +56,16 @@ def test_a_card_is_written_beside_the_weights_and_can_be_published(run: Run) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["reader", "--report", "report", "-o", "x.md"], "say which public data set, and which part of it, that is"),
+        (
+            ["reader", "--report", "report", "-o", "x.md"],
+            "say which public data set, and which part of it, that is",
+        ),
         (["reader", "--report", "nowhere", "-o", "x.md"], "nowhere holds no report"),
         (["reader", "--report", "report", "-o", "reader"], "--out reader is a directory"),
-        (["reader", "--report", "report", "-o", "x.md", "--repository", "bridges"], "it looks like owner/name"),
+        (
+            ["reader", "--report", "report", "-o", "x.md", "--repository", "bridges"],
+            "it looks like owner/name",
+        ),
         (["report", "--report", "report", "-o", "x.md"], "report has no config.json"),
     ],
 )

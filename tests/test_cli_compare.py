@@ -57,12 +57,24 @@ def test_a_comparison_is_shown_and_ends_in_json(run: Run) -> None:
     ("arguments", "code", "message"),
     [
         (["good", "bad", "--fail-if-worse"], 1, "reader-bad is worse than reader-good: f1 -25.00 ["),
-        (["good", "bad", "--fail-if-worse", "--gate", "exact"], 1, "reader-bad is worse than reader-good: exact -30.00 ["),
+        (
+            ["good", "bad", "--fail-if-worse", "--gate", "exact"],
+            1,
+            "reader-bad is worse than reader-good: exact -30.00 [",
+        ),
         (["bad", "good", "--fail-if-worse", "--fail-unless-better", "--max-loss", "1"], 0, ""),
         (["good", "same", "--fail-if-worse"], 0, ""),
-        (["good", "same", "--fail-unless-better"], 1, "reader-same is not shown to be better than reader-good: f1 +0.00"),
+        (
+            ["good", "same", "--fail-unless-better"],
+            1,
+            "reader-same is not shown to be better than reader-good: f1 +0.00",
+        ),
         (["good", "same", "--max-loss", "0.5"], 0, ""),
-        (["good", "same", "bad", "--max-loss", "5"], 1, "reader-bad may lose more than 5 points against reader-good"),
+        (
+            ["good", "same", "bad", "--max-loss", "5"],
+            1,
+            "reader-bad may lose more than 5 points against reader-good",
+        ),
     ],
 )
 def test_gates_decide_the_exit_code(run: Run, arguments: list[str], code: int, message: str) -> None:
@@ -75,10 +87,18 @@ def test_gates_decide_the_exit_code(run: Run, arguments: list[str], code: int, m
 
 
 def test_questions_and_plot_are_written(run: Run) -> None:
-    """differences.jsonl has every question won and lost, with its texts where the data are given; the plot is there."""
-    paragraphs = [{"context": "some text", "qas": [
-        {"id": f"q{n}", "question": f"why {n}?", "answers": [{"text": "text", "answer_start": 5}]} for n in range(100)
-    ]}]  # fmt: skip
+    """differences.jsonl has every question won and lost, with its texts where the data are given; the plot is
+    there.
+    """
+    paragraphs = [
+        {
+            "context": "some text",
+            "qas": [
+                {"id": f"q{n}", "question": f"why {n}?", "answers": [{"text": "text", "answer_start": 5}]}
+                for n in range(100)
+            ],
+        }
+    ]
     write_json(Path("dev.json"), {"version": "v2.0", "data": [{"title": "t", "paragraphs": paragraphs}]})
     code, out, _ = run("good", "bad", "-o", "out", "--data", "dev.json")
     assert code == 0
@@ -88,18 +108,38 @@ def test_questions_and_plot_are_written(run: Run) -> None:
     assert {row["won"] for row in rows} == {False}
     assert rows[0]["question"].startswith("why ")
     assert rows[0]["gold"] == ["text"]
-    assert abs(rows[0]["first_f1"] - rows[0]["second_f1"]) >= abs(rows[-1]["first_f1"] - rows[-1]["second_f1"])
+    assert abs(rows[0]["first_f1"] - rows[0]["second_f1"]) >= abs(
+        rows[-1]["first_f1"] - rows[-1]["second_f1"]
+    )
     assert json.loads((Path("out") / "comparison.json").read_text())["questions"] == 100
     assert (Path("out") / "plots" / "pareto.svg").is_file()
 
 
 def test_data_that_are_not_the_reports_are_refused(run: Run) -> None:
     """--data must hold the questions; one report is none to compare; a file is no directory to write to."""
-    write_json(Path("other.json"), {"data": [{"title": "t", "paragraphs": [
-        {"context": "c d", "qas": [{"id": "z", "question": "q?", "answers": [{"text": "d", "answer_start": 2}]}]}
-    ]}]})  # fmt: skip
+    write_json(
+        Path("other.json"),
+        {
+            "data": [
+                {
+                    "title": "t",
+                    "paragraphs": [
+                        {
+                            "context": "c d",
+                            "qas": [
+                                {"id": "z", "question": "q?", "answers": [{"text": "d", "answer_start": 2}]}
+                            ],
+                        }
+                    ],
+                }
+            ]
+        },
+    )
     for arguments, message in (
-        (["good", "bad", "--data", "other.json"], "--data other.json lacks 100 of the 100 questions, such as 'q0'"),
+        (
+            ["good", "bad", "--data", "other.json"],
+            "--data other.json lacks 100 of the 100 questions, such as 'q0'",
+        ),
         (["good"], "give two reports or more"),
         (["good", "bad", "-o", "other.json"], "--out other.json is a file"),
         (["good", "nowhere"], "nowhere holds no report"),

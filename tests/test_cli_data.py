@@ -74,7 +74,9 @@ def test_check_of_good_data(run: Run, good: Path) -> None:
 
 
 def test_check_of_bad_data(run: Run, bad: Path, tmp_path: Path) -> None:
-    """Findings: exit code 1, each on a line with place, kind, article, question and reason; all go to --rejects."""
+    """Findings: exit code 1, each on a line with place, kind, article, question and reason; all go to
+    --rejects.
+    """
     outcome = run("check", bad, "--rejects", tmp_path / "rejects.jsonl")
     assert outcome.code == 1
     first, second, _ = outcome.out.splitlines()
@@ -96,7 +98,9 @@ def test_check_shows_the_first_findings(run: Run, bad: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b'{"data": [', b'{"title": "\xff"}', b"PK\x03\x04"])
 def test_check_of_a_damaged_file(run: Run, tmp_path: Path, content: bytes) -> None:
-    """A file that is empty, cut off, not UTF-8 or not JSON has a finding, and nothing in it can be read: exit code 2."""
+    """A file that is empty, cut off, not UTF-8 or not JSON has a finding, and nothing in it can be read: exit
+    code 2.
+    """
     path = tmp_path / "a.json"
     path.write_bytes(content)
     outcome = run("check", path)
@@ -156,7 +160,10 @@ def test_convert_repairs(run: Run, bad: Path, tmp_path: Path) -> None:
     assert [example.id for example in load_examples(out)] == ["fine", "shifted"]
     reading = outcome.result["reading"]
     assert (reading["n_kept"], reading["n_repaired"], reading["n_skipped"]) == (2, 1, 1)
-    assert [json.loads(line)["action"] for line in rejects.read_text().splitlines()] == ["skipped", "repaired"]
+    assert [json.loads(line)["action"] for line in rejects.read_text().splitlines()] == [
+        "skipped",
+        "repaired",
+    ]
     assert "2 kept (1 of them repaired), 1 skipped" in outcome.err
 
 
@@ -218,10 +225,19 @@ def test_a_place_that_cannot_be_written(run: Run, good: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["convert", "bad.jsonl", "-o", "bad.jsonl", "--on-bad", "skip"], "--out bad.jsonl is the data, and would replace it"),
+        (
+            ["convert", "bad.jsonl", "-o", "bad.jsonl", "--on-bad", "skip"],
+            "--out bad.jsonl is the data, and would replace it",
+        ),
         (["convert", "bad.jsonl", "-o", "./link.jsonl", "--on-bad", "skip"], "--out link.jsonl is the data"),
-        (["convert", "bad.jsonl", "-o", "a.jsonl", "--rejects", "a.jsonl"], "--out a.jsonl is the file of --rejects"),
-        (["convert", "bad.jsonl", "-o", "a.jsonl", "--rejects", "bad.jsonl"], "--rejects bad.jsonl is the data"),
+        (
+            ["convert", "bad.jsonl", "-o", "a.jsonl", "--rejects", "a.jsonl"],
+            "--out a.jsonl is the file of --rejects",
+        ),
+        (
+            ["convert", "bad.jsonl", "-o", "a.jsonl", "--rejects", "bad.jsonl"],
+            "--rejects bad.jsonl is the data",
+        ),
         (["check", "bad.jsonl", "--rejects", "bad.jsonl"], "--rejects bad.jsonl is the data"),
         (["stats", "bad.jsonl", "--rejects", "link.jsonl"], "--rejects link.jsonl is the data"),
         (["split", "bad.jsonl", "-o", "bad.jsonl"], "bad.jsonl is not a directory that can be written to"),
@@ -230,7 +246,9 @@ def test_a_place_that_cannot_be_written(run: Run, good: Path, tmp_path: Path) ->
 def test_the_data_is_never_replaced(
     run: Run, bad: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
 ) -> None:
-    """A result that would take the place of what is read, by whatever name, is refused before anything is written."""
+    """A result that would take the place of what is read, by whatever name, is refused before anything is
+    written.
+    """
     monkeypatch.chdir(bad.parent)
     Path("link.jsonl").symlink_to("bad.jsonl")
     before = bad.read_bytes()
@@ -262,11 +280,20 @@ def test_split_does_not_overwrite_what_it_splits(run: Run, tmp_path: Path) -> No
 
 
 def test_sample(run: Run, tmp_path: Path) -> None:
-    """A part with the share that was asked for, with questions put elsewhere among it; the counts are in the result."""
+    """A part with the share that was asked for, with questions put elsewhere among it; the counts are in the
+    result.
+    """
     texts = ("The mill was built in 1811.", "The bridge is younger.", "Boats came up the river.")
-    rows = [row(f"q{n}", context=text, answers={"text": [text[:8]], "answer_start": [0]}) for n, text in enumerate(texts)]
-    source = write_rows(tmp_path / "all.jsonl", *rows, row("none", context=texts[0], answers={"text": [], "answer_start": []}))
-    outcome = run("sample", source, "-o", tmp_path / "part.json", "--elsewhere", 2, "--unanswerable", "0.5", "--seed", 4)
+    rows = [
+        row(f"q{n}", context=text, answers={"text": [text[:8]], "answer_start": [0]})
+        for n, text in enumerate(texts)
+    ]
+    source = write_rows(
+        tmp_path / "all.jsonl", *rows, row("none", context=texts[0], answers={"text": [], "answer_start": []})
+    )
+    outcome = run(
+        "sample", source, "-o", tmp_path / "part.json", "--elsewhere", 2, "--unanswerable", "0.5", "--seed", 4
+    )
     assert outcome.code == 0, outcome.err
     drawn = load_examples(tmp_path / "part.json")
     assert (len(drawn), sum(one.is_impossible for one in drawn)) == (6, 3)

@@ -24,8 +24,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return seen
 
 
-@pytest.mark.parametrize("name", ["plain.json", "with blank.json", "数.json", "tr😀.json", 'a"b\\c.json', "5", "1e3"])
-def test_finetune_takes_any_file_name(monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["plain.json", "with blank.json", "数.json", "tr😀.json", 'a"b\\c.json', "5", "1e3"]
+)
+def test_finetune_takes_any_file_name(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], name: str
+) -> None:
     """Names reach the recipe as they were typed, signs beyond U+FFFF, quotes and numbers included."""
     monkeypatch.setattr(sys, "argv", ["tinyreader", "finetune", name, name, "-o", "out", "--epochs", "0.5"])
     with pytest.raises(SystemExit) as stop:

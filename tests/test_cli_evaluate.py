@@ -21,7 +21,9 @@ QUICK = ("--no-plots", "--samples", 20, "--latency-questions", 1, "--quiet")
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs the command line in this process and directory, with a reader and data there: exit code, stdout, stderr."""
+    """Runs the command line in this process and directory, with a reader and data there: exit code, stdout,
+    stderr.
+    """
     monkeypatch.chdir(tmp_path)
     write_json(tmp_path / "data.json", document())
     write_settings(ReaderSettings(max_seq_len=60, doc_stride=8), write_reader(tmp_path))
@@ -44,8 +46,15 @@ def test_score_gives_the_reports_numbers_on_its_files(run: Run) -> None:
     said = json.loads(out)
     assert said["f1"] == report.scores["f1"]
     assert said["questions"] == 3
-    code, out, _ = run("score", "data.json", "report/predictions.json", "-n", "report/null_odds.json", "-t",
-                       report.official["na_prob_thresh"])  # fmt: skip
+    code, out, _ = run(
+        "score",
+        "data.json",
+        "report/predictions.json",
+        "-n",
+        "report/null_odds.json",
+        "-t",
+        report.official["na_prob_thresh"],
+    )
     assert code == 0
     assert json.loads(out) == report.scores
     assert Path("report/index.html").is_file()
@@ -68,7 +77,9 @@ def test_squad_1_1_files_are_known_by_their_version(run: Run, tmp_path: Path) ->
 def test_a_language_and_a_teachers_report_by_option(run: Run) -> None:
     """--normalise is stated in the report; --teacher takes another report's directory."""
     assert run("evaluate", "reader", "data.json", "-o", "teacher", *QUICK)[0] == 0
-    code, _, _ = run("evaluate", "reader", "data.json", "-o", "r", *QUICK, "--normalise", "de", "--teacher", "teacher")
+    code, _, _ = run(
+        "evaluate", "reader", "data.json", "-o", "r", *QUICK, "--normalise", "de", "--teacher", "teacher"
+    )
     assert code == 0
     report = load_report("r")
     assert report.normalisation == "de"

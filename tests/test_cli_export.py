@@ -25,7 +25,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def call(*words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+def call(
+    *words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of `tinyreader`."""
     monkeypatch.setattr(sys, "argv", ["tinyreader", *words])
     with pytest.raises(SystemExit) as ended:
@@ -39,9 +41,19 @@ def test_the_report_is_printed_twice(
 ) -> None:
     """For a person with sizes, for a program as one line of JSON at the end; progress goes to stderr."""
     code, out, err = call(
-        "export", "reader", "-o", "out", "--data", "data.json", "--questions", "9", "--threads", "1",
-        monkeypatch=monkeypatch, capsys=capsys,
-    )  # fmt: skip
+        "export",
+        "reader",
+        "-o",
+        "out",
+        "--data",
+        "data.json",
+        "--questions",
+        "9",
+        "--threads",
+        "1",
+        monkeypatch=monkeypatch,
+        capsys=capsys,
+    )
     assert code == 0
     report = json.loads(out.splitlines()[-1])
     assert report["ok"] is True
@@ -59,7 +71,17 @@ def test_beyond_the_tolerance_is_exit_code_1(
     """What fails is said, nothing is written, and the report still comes."""
     monkeypatch.setattr("tinyreader.export.parity.Parity.failures", lambda *_: ["F1 falls by 3 points"])
     code, out, _ = call(
-        "export", "reader", "-o", "out", "--data", "data.json", "-q", "--threads", "1", monkeypatch=monkeypatch, capsys=capsys
+        "export",
+        "reader",
+        "-o",
+        "out",
+        "--data",
+        "data.json",
+        "-q",
+        "--threads",
+        "1",
+        monkeypatch=monkeypatch,
+        capsys=capsys,
     )
     assert code == 1
     assert "FAILED: F1 falls by 3 points" in out
@@ -77,7 +99,15 @@ def test_int8_from_the_command_line(
     assert code == 2
     assert "has no int8 ranges" in err
     code, out, err = call(
-        *words, "--calibrate", "data.json", "--tolerance", "100", "--least-equal", "0", monkeypatch=monkeypatch, capsys=capsys
+        *words,
+        "--calibrate",
+        "data.json",
+        "--tolerance",
+        "100",
+        "--least-equal",
+        "0",
+        monkeypatch=monkeypatch,
+        capsys=capsys,
     )
     assert (code, err) == (0, "")
     assert json.loads(out.splitlines()[-1])["parity"]["questions"] == 16
@@ -88,14 +118,24 @@ def test_int8_from_the_command_line(
     ("words", "said"),
     [
         (["--calibrate", "data.json"], "--calibrate is for --precision int8"),
-        (["--precision", "int8", "--calibrate", "data.json", "--data", "data.json"], "give --calibrate or --data"),
+        (
+            ["--precision", "int8", "--calibrate", "data.json", "--data", "data.json"],
+            "give --calibrate or --data",
+        ),
         (["--data", "nothing.json"], "nothing.json"),
-        (["--data", "nothing.json", "-o", "reader"], "reader holds the model that is exported; give another directory"),
+        (
+            ["--data", "nothing.json", "-o", "reader"],
+            "reader holds the model that is exported; give another directory",
+        ),
         (["--engine", "onnx", "--precision", "bf16"], "does not compute in bf16"),
     ],
 )
 def test_wrong_calls_are_one_line(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
 ) -> None:
     """Each mistake is one line and exit code 2."""
     code, _, err = call("export", "reader", "-o", "out", *words, monkeypatch=monkeypatch, capsys=capsys)
@@ -110,9 +150,19 @@ def test_bench_prints_a_table_and_json(
     monkeypatch.setattr("tinyreader.export.bench.installed_engines", lambda: ("openvino",))
     monkeypatch.setattr("tinyreader.export.bench._first_answer", lambda *_: 1.5)
     code, out, _ = call(
-        "bench", "reader", "--data", "data.json", "--questions", "4", "--repeats", "1", "--threads", "1",
-        monkeypatch=monkeypatch, capsys=capsys,
-    )  # fmt: skip
+        "bench",
+        "reader",
+        "--data",
+        "data.json",
+        "--questions",
+        "4",
+        "--repeats",
+        "1",
+        "--threads",
+        "1",
+        monkeypatch=monkeypatch,
+        capsys=capsys,
+    )
     assert code == 0
     rows = json.loads(out.splitlines()[-1])["rows"]
     assert len(rows) == len(out.splitlines()) - 2

@@ -36,14 +36,21 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     ("arguments", "message"),
     [
         (["-o", "data.json"], "--out data.json is the data, and would replace it"),
-        (["-o", "p.json", "--null-odds", "./data.json"], "--null-odds data.json is the data, and would replace it"),
+        (
+            ["-o", "p.json", "--null-odds", "./data.json"],
+            "--null-odds data.json is the data, and would replace it",
+        ),
         (["-o", "p.json", "--null-odds", "p.json"], "--out and --null-odds are both p.json"),
         (["-o", "."], "--out . is a directory"),
         (["-o", "data.json/p.json"], "cannot be written"),
     ],
 )
-def test_outputs_that_cannot_be_are_refused_before_the_work(run: Run, arguments: list[str], message: str) -> None:
-    """A place that cannot be written to, or that would replace another file, is an error while nothing is lost yet."""
+def test_outputs_that_cannot_be_are_refused_before_the_work(
+    run: Run, arguments: list[str], message: str
+) -> None:
+    """A place that cannot be written to, or that would replace another file, is an error while nothing is
+    lost yet.
+    """
     before = Path("data.json").read_bytes()
     code, out, err = run("no-such-reader", "data.json", *arguments)
     assert (code, out) == (2, "")
@@ -52,8 +59,14 @@ def test_outputs_that_cannot_be_are_refused_before_the_work(run: Run, arguments:
 
 
 def test_bad_data_can_be_mended_or_left_out(run: Run, tmp_path: Path) -> None:
-    """--on-bad is what the error advises, and it works: what was mended and left out is counted on stderr and stdout."""
-    rows = [row("fine"), row("shifted", answers={"text": ["1811"], "answer_start": [3]}), row("blank", question="")]
+    """--on-bad is what the error advises, and it works: what was mended and left out is counted on stderr and
+    stdout.
+    """
+    rows = [
+        row("fine"),
+        row("shifted", answers={"text": ["1811"], "answer_start": [3]}),
+        row("blank", question=""),
+    ]
     write_rows(tmp_path / "bad.jsonl", *rows)
     reader = write_reader(tmp_path / "model")
     words = [reader, "bad.jsonl", "-o", "p.json", "--max-seq-len", 60, "--doc-stride", 8, "--quiet"]

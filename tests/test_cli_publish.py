@@ -1,4 +1,6 @@
-"""`tinyreader publish`: what it sends to a stand-in for the Hub, what it refuses, and that the token stays unseen."""
+"""`tinyreader publish`: what it sends to a stand-in for the Hub, what it refuses, and that the token stays
+unseen.
+"""
 
 from __future__ import annotations
 
@@ -43,19 +45,33 @@ def run(hub: FakeHub, tmp_path: Path) -> Run:
 
     def publish(*arguments: object, **environment: str) -> tuple[int, str, str]:
         # HF_DEBUG makes the client log every request: that is where a token would slip out
-        own = {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0",
-               "HF_HUB_DISABLE_XET": "1", "HF_DEBUG": "1", "PATH": os.environ["PATH"], "HOME": str(tmp_path)}  # fmt: skip
+        own = {
+            "HF_ENDPOINT": hub.url,
+            "HF_TOKEN": TOKEN,
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_DEBUG": "1",
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+        }
         done = subprocess.run(
             [sys.executable, "-m", "tinyreader", "publish", *map(str, arguments)],
-            env={**own, **environment}, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+            env={**own, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         return done.returncode, done.stdout, done.stderr
 
     return publish
 
 
 def test_a_reader_is_published_with_its_card(run: Run, hub: FakeHub, model: Path) -> None:
-    """Every file arrives as it is, weights by LFS, in one commit; this machine's paths stay here, and so does the token."""
+    """Every file arrives as it is, weights by LFS, in one commit; this machine's paths stay here, and so does
+    the token.
+    """
     code, out, err = run(model, "ada/bridges", "--private", "--message", "First")
     assert code == 0, err
     repository = hub.repositories["ada/bridges"]
@@ -90,7 +106,9 @@ def test_a_dry_run_asks_nobody(run: Run, hub: FakeHub, model: Path) -> None:
 
 def test_a_branch_is_made_and_what_was_there_stays(run: Run, hub: FakeHub, model: Path) -> None:
     """--revision commits to a branch; files that were in the repository before are named."""
-    hub.repositories["ada/bridges"] = Repository(branches={"main": {"old.txt": b"old", ".gitattributes": b""}})
+    hub.repositories["ada/bridges"] = Repository(
+        branches={"main": {"old.txt": b"old", ".gitattributes": b""}}
+    )
     code, out, err = run(model, "ada/bridges", "--revision", "v2", "--quiet")
     assert code == 0, err
     branches = hub.repositories["ada/bridges"].branches

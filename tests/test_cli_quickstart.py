@@ -39,7 +39,9 @@ def outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outcome:
     """A quick start that is done without work: the student keeps all, and no question is answered."""
     student, shown = write_reader(tmp_path / "a place"), tmp_path / "a place" / "showcase.txt"
     shown.write_text(SHOWCASE[0].context, encoding="utf-8")
-    done = Outcome(silent(minutes()), ROW, replace(ROW, name="student"), 3.0, silent(SHOWCASE), student, shown)
+    done = Outcome(
+        silent(minutes()), ROW, replace(ROW, name="student"), 3.0, silent(SHOWCASE), student, shown
+    )
     monkeypatch.setattr("tinyreader.quickstart.ask_starter", lambda: done.asked)
     monkeypatch.setattr("tinyreader.quickstart.quickstart", lambda out, asked, progress: done)
     return done
@@ -48,7 +50,9 @@ def outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outcome:
 def test_the_command_to_go_on_with_works(
     outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With --out the last words for a person are where the student is and how to ask it: a command that runs."""
+    """With --out the last words for a person are where the student is and how to ask it: a command that
+    runs.
+    """
     call(monkeypatch, "quickstart", "--out", str(tmp_path / "kept"))
     lines = capsys.readouterr().out.splitlines()
     assert f"The student is in {outcome.directory}. Ask it something:" in lines

@@ -39,8 +39,14 @@ def write_questions(path: Path, n: int = 40) -> Path:
     (path.parent / "notes.txt").write_text("the bridge was built in it\n" * 3)
     with path.open("w") as file:
         for number in range(n):
-            texts: list[Any] = [" ".join(draw.choices(WORDS, k=draw.randint(1, 60))) for _ in range(number % 3)]
-            row = {"id": f"q{number}", "question": f"who {WORDS[number % 9]} ?", "documents": [*texts, {"path": "notes.txt"}]}
+            texts: list[Any] = [
+                " ".join(draw.choices(WORDS, k=draw.randint(1, 60))) for _ in range(number % 3)
+            ]
+            row = {
+                "id": f"q{number}",
+                "question": f"who {WORDS[number % 9]} ?",
+                "documents": [*texts, {"path": "notes.txt"}],
+            }
             file.write(json.dumps(row) + "\n")
     return path
 
@@ -60,7 +66,8 @@ def call(
 
 
 def start(model: Path, questions: Path, out: Path, slow: bool = False) -> subprocess.Popen[bytes]:
-    """The command in a process of its own, with parts of four questions; a slow one takes its time for each part.
+    """The command in a process of its own, with parts of four questions; a slow one takes its time for each
+    part.
 
     What it says goes to a file beside `out`.
     """
@@ -97,24 +104,34 @@ def test_each_line_is_the_reading_of_its_question(
     assert [r["id"] for r in readings] == [f"q{n}" for n in range(40)]
     reader = Reader.from_pretrained(model, precision="fp32")
     texts = json.loads(questions.read_text().splitlines()[5])["documents"][:-1]
-    alone = reader.read(readings[5]["question"], [*texts, ("notes.txt", (tmp_path / "notes.txt").read_text())], top_k=2)
+    alone = reader.read(
+        readings[5]["question"], [*texts, ("notes.txt", (tmp_path / "notes.txt").read_text())], top_k=2
+    )
     assert [(a["text"], a["document"], a["start"]) for a in readings[5]["answers"]] == [
         (a.text, a.document.id, a.start) for a in alone.answers
     ]
     answered = sum(r["has_answer"] for r in readings)
     assert json.loads(said.splitlines()[-1]) == {
-        "answers": str(out), "questions": 40, "answered": answered, "unanswered": 40 - answered,
-    }  # fmt: skip
+        "answers": str(out),
+        "questions": 40,
+        "answered": answered,
+        "unanswered": 40 - answered,
+    }
     assert "40/40 questions" in err
     assert not out.with_name("a.jsonl.parts").exists()
     call(*words, tmp_path / "a.jsonl.gz", "-q", monkeypatch=monkeypatch, capsys=capsys)
     assert gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()) == out.read_bytes()
     code, printed, _ = call(*words, "-", monkeypatch=monkeypatch, capsys=capsys)
-    assert (code, [json.loads(line)["id"] for line in printed.splitlines()]) == (0, [f"q{n}" for n in range(40)])
+    assert (code, [json.loads(line)["id"] for line in printed.splitlines()]) == (
+        0,
+        [f"q{n}" for n in range(40)],
+    )
 
 
 def test_a_kill_changes_nothing(model: Path, tmp_path: Path) -> None:
-    """Killed in the midst of a part, the same command goes on with the next one and ends in the same bytes."""
+    """Killed in the midst of a part, the same command goes on with the next one and ends in the same
+    bytes.
+    """
     questions = write_questions(tmp_path / "q.jsonl")
     whole = start(model, questions, tmp_path / "whole.jsonl")
     assert whole.wait(120) == 0
@@ -156,9 +173,10 @@ def test_another_job_is_not_gone_on_with(
     other = write_reader(tmp_path, seed=5)
     write_settings(ReaderSettings(max_seq_len=40, doc_stride=8), other)
     for words, said in [
-        ([model, "--top-k", "1"], "settings"), ([other], "model"),
+        ([model, "--top-k", "1"], "settings"),
+        ([other], "model"),
         ([model, "--precision", "fp32", "--engine", "torch"], "engine"),
-    ]:  # fmt: skip
+    ]:
         code, _, err = call(*words, questions, "-o", out, monkeypatch=monkeypatch, capsys=capsys)
         assert (code, f"was begun with other {said}. Give another -o" in err) == (2, True), err
     (tmp_path / "notes.txt").write_text("other words")
@@ -169,7 +187,9 @@ def test_another_job_is_not_gone_on_with(
 def test_mistakes_are_said_before_work_is_spent(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Wrong lines, too long questions and outputs that cannot be are one error, exit code 2, and nothing is written."""
+    """Wrong lines, too long questions and outputs that cannot be are one error, exit code 2, and nothing is
+    written.
+    """
     questions = write_questions(tmp_path / "q.jsonl", 3)
     with questions.open("a") as file:
         file.write('{"question": "who ?"}\n')
@@ -189,14 +209,24 @@ def test_mistakes_are_said_before_work_is_spent(
         code, _, err = call(model, *words, monkeypatch=monkeypatch, capsys=capsys)
         assert (code, said.rstrip() in err) == (2, True), err
     assert not list(tmp_path.glob("a.jsonl*"))
-    code, _, _ = call(model, long, "-o", tmp_path / "a.jsonl", "--truncate-questions", monkeypatch=monkeypatch, capsys=capsys)
+    code, _, _ = call(
+        model,
+        long,
+        "-o",
+        tmp_path / "a.jsonl",
+        "--truncate-questions",
+        monkeypatch=monkeypatch,
+        capsys=capsys,
+    )
     assert code == 0
 
 
 def test_an_export_answers_a_file(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A directory with an engine's network and no weights answers what the original answers, to a file too."""
+    """A directory with an engine's network and no weights answers what the original answers, to a file
+    too.
+    """
     export(model, tmp_path / "out", ExportSettings("openvino", threads=1), sample_examples(2))
     questions = write_questions(tmp_path / "q.jsonl", 5)
     found = []
@@ -204,18 +234,24 @@ def test_an_export_answers_a_file(
         out = tmp_path / f"{directory.name}.jsonl"
         words = [questions, "-o", out, "--precision", "fp32"]
         assert call(directory, *words, monkeypatch=monkeypatch, capsys=capsys)[0] == 0
-        found.append([[a["text"] for a in json.loads(line)["answers"]] for line in out.read_text().splitlines()])
+        found.append(
+            [[a["text"] for a in json.loads(line)["answers"]] for line in out.read_text().splitlines()]
+        )
     assert found[0] == found[1] != []
 
 
 def test_standard_input_and_output_are_a_conversation(model: Path) -> None:
     """A program may write one line and wait for its answer before it writes the next."""
     words = [sys.executable, "-m", "tinyreader", "read", str(model), "-", "-o", "-"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for n in range(3):
-            process.stdin.write(json.dumps({"id": n, "question": "who ?", "context": "the bridge was built"}) + "\n")
+            process.stdin.write(
+                json.dumps({"id": n, "question": "who ?", "context": "the bridge was built"}) + "\n"
+            )
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["id"] == n
         process.stdin.write("no json\n")
@@ -237,7 +273,9 @@ def test_standard_input_to_a_file(
 
 
 def test_lines_that_are_there_are_taken_together() -> None:
-    """All lines come in order with their numbers, blank ones passed over; what goes wrong is raised where it is wanted."""
+    """All lines come in order with their numbers, blank ones passed over; what goes wrong is raised where it
+    is wanted.
+    """
     batches = list(_ready(["a\n", "\n", "b\n", "c\n"]))
     assert [item for batch in batches for item in batch] == [(1, "a\n"), (3, "b\n"), (4, "c\n")]
     with pytest.raises(Exception, match="standard input cannot be read"):

@@ -1,4 +1,6 @@
-"""`tinyreader score`: the official scripts' output on stdout, everything else on stderr, one line where it fails."""
+"""`tinyreader score`: the official scripts' output on stdout, everything else on stderr, one line where it
+fails.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from tinyreader.cli import main
 Case = dict[str, Any]
 Run = Callable[..., tuple[int, str, str]]
 
-GOLDEN = json.loads(Path(__file__).with_name("golden").joinpath("squad_scores.json").read_text(encoding="utf-8"))
+GOLDEN = json.loads(
+    Path(__file__).with_name("golden").joinpath("squad_scores.json").read_text(encoding="utf-8")
+)
 QUESTIONS = [{"id": "q1", "answers": [{"text": "the cat"}]}, {"id": "q2", "answers": [{"text": "dog"}]}]
 
 
@@ -49,8 +53,13 @@ def write(path: Path, content: object) -> Path:
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case["name"].replace(" ", "-"))
 def test_stdout_is_the_official_scripts(tmp_path: Path, run: Run, case: Case) -> None:
-    """For each golden case stdout is the official script's, byte by byte; where that stops, exit code 2 and one line."""
-    arguments: list[object] = [write(tmp_path / "data", case["data"]), write(tmp_path / "preds", case["predictions"])]
+    """For each golden case stdout is the official script's, byte by byte; where that stops, exit code 2 and
+    one line.
+    """
+    arguments: list[object] = [
+        write(tmp_path / "data", case["data"]),
+        write(tmp_path / "preds", case["predictions"]),
+    ]
     if case.get("na_probs") is not None:
         arguments += ["--na-prob-file", write(tmp_path / "odds", case["na_probs"])]
     if case.get("na_prob_thresh") is not None:
@@ -67,7 +76,10 @@ def test_stdout_is_the_official_scripts(tmp_path: Path, run: Run, case: Case) ->
 
 def test_warnings_go_to_stderr(tmp_path: Path, run: Run) -> None:
     """Questions without prediction and predictions without question are counted on stderr, not on stdout."""
-    data, preds = write(tmp_path / "data", document()), write(tmp_path / "preds", {"q1": "cat", "x": "", "y": ""})
+    data, preds = (
+        write(tmp_path / "data", document()),
+        write(tmp_path / "preds", {"q1": "cat", "x": "", "y": ""}),
+    )
     code, out, err = run(data, preds)
     assert (code, json.loads(out)) == (0, {"exact_match": 50.0, "f1": 50.0})
     assert "2 predictions for no question of the data: 'x', 'y'" in err
@@ -88,7 +100,10 @@ def test_the_scores_can_go_to_a_file(tmp_path: Path, run: Run) -> None:
 def test_scores_replace_nothing_that_they_come_from(tmp_path: Path, run: Run, name: str) -> None:
     """-o on the data, the predictions or the odds, by whatever name, is refused and the file is whole."""
     data = write(tmp_path / "data", document("v2.0", impossible=True))
-    preds, odds = write(tmp_path / "preds", {"q1": "cat", "q2": ""}), write(tmp_path / "odds", {"q1": 0.1, "q2": 0.2})
+    preds, odds = (
+        write(tmp_path / "preds", {"q1": "cat", "q2": ""}),
+        write(tmp_path / "odds", {"q1": 0.1, "q2": 0.2}),
+    )
     (tmp_path / "link").symlink_to(preds)
     before = {path: path.read_bytes() for path in (data, preds, odds)}
     code, out, err = run(data, preds, "-n", odds, "-o", tmp_path / name)
@@ -114,14 +129,19 @@ def test_scores_appear_whole_or_not_at_all(tmp_path: Path, run: Run, monkeypatch
 
 def test_data_may_be_compressed(tmp_path: Path, run: Run) -> None:
     """A .gz data file scores as the plain one."""
-    plain, preds = write(tmp_path / "data.json", document()), write(tmp_path / "preds", {"q1": "cat", "q2": ""})
+    plain, preds = (
+        write(tmp_path / "data.json", document()),
+        write(tmp_path / "preds", {"q1": "cat", "q2": ""}),
+    )
     packed = tmp_path / "data.json.gz"
     packed.write_bytes(gzip.compress(plain.read_bytes()))
     assert run(packed, preds) == run(plain, preds)
 
 
 def test_the_version_can_be_chosen(tmp_path: Path, run: Run) -> None:
-    """--version overrides what the file says; where it says nothing, a question without answers makes it 2.0."""
+    """--version overrides what the file says; where it says nothing, a question without answers makes it
+    2.0.
+    """
     preds = write(tmp_path / "preds", {"q1": "cat", "q2": "dog"})
     data = write(tmp_path / "data", document(None))
     assert "exact_match" in run(data, preds)[1]

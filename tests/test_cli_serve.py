@@ -1,4 +1,6 @@
-"""`tinyreader serve`: the command, with a real engine: it comes up, answers, drains on SIGTERM, and says what it cannot do."""
+"""`tinyreader serve`: the command, with a real engine: it comes up, answers, drains on SIGTERM, and says what
+it cannot do.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,19 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def command(model: Path, *words: str, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
     """The running command, and what it said when it was up."""
-    line = [sys.executable, "-m", "tinyreader", "serve", "--model", str(model), "--port", "0", "--precision", "fp32", *words]
+    line = [
+        sys.executable,
+        "-m",
+        "tinyreader",
+        "serve",
+        "--model",
+        str(model),
+        "--port",
+        "0",
+        "--precision",
+        "fp32",
+        *words,
+    ]
     with log.open("wb") as stderr, subprocess.Popen(line, stdout=subprocess.PIPE, stderr=stderr) as process:
         assert process.stdout is not None
         try:
@@ -54,10 +68,14 @@ def is_gone(process: int) -> bool:
 
 
 def test_it_answers_survives_a_killed_worker_and_drains(model: Path, tmp_path: Path) -> None:
-    """Answers are those of the reader here; kill -9 of a worker costs nobody an answer; SIGTERM ends it with exit code 0
-    once what was accepted is answered, and no process is left."""
+    """Answers are those of the reader here; kill -9 of a worker costs nobody an answer; SIGTERM ends it with
+    exit code 0 once what was accepted is answered, and no process is left.
+    """
     log = tmp_path / "log"
-    with command(model, "--workers", "2", "--threads", "1", log=log) as (process, said), Client(said["url"]) as client:
+    with (
+        command(model, "--workers", "2", "--threads", "1", log=log) as (process, said),
+        Client(said["url"]) as client,
+    ):
         local = Reader.from_pretrained(model, precision="fp32", threads=1)
         asked = [(QUESTION, [text(20 + n, n)]) for n in range(40)]
         expected = [reading.answers[0].text for reading in local.read_many(asked)]
@@ -88,7 +106,9 @@ def test_workers_do_not_outlive_a_killed_server(model: Path, tmp_path: Path) -> 
     until(lambda: all(is_gone(worker) for worker in said["workers"]), "the end of the workers")
 
 
-def call(*words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+def call(
+    *words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of the command."""
     monkeypatch.setattr(sys, "argv", ["tinyreader", "serve", *words])
     code = 0
@@ -107,14 +127,31 @@ def test_settings_are_shown_and_wrong_ones_refused(
     file = tmp_path / "serve.toml"
     file.write_text('model = "a"\nworkers = 3\n')
     monkeypatch.setenv("TINYREADER_MAX_QUESTIONS", "9")
-    code, out, _ = call("--config", str(file), "--set", "busy_tokens=99", "--port", "1", "--show",
-                        monkeypatch=monkeypatch, capsys=capsys)
+    code, out, _ = call(
+        "--config",
+        str(file),
+        "--set",
+        "busy_tokens=99",
+        "--port",
+        "1",
+        "--show",
+        monkeypatch=monkeypatch,
+        capsys=capsys,
+    )
     shown = json.loads(out)
     assert code == 0
-    assert (shown["model"], shown["workers"], shown["max_questions"], shown["busy_tokens"], shown["port"]) == ("a", 3, 9, 99, 1)
+    assert (
+        shown["model"],
+        shown["workers"],
+        shown["max_questions"],
+        shown["busy_tokens"],
+        shown["port"],
+    ) == ("a", 3, 9, 99, 1)
     for words, part in (
-        (("--set", "colour=1"), "there is no setting 'colour'"), (("--port", "1", "--set", "port=2"), "given by its own flag"),
-        (("--workers", "0"), "--workers: workers is 0"), (("--set", "colour"), "name=value"),
+        (("--set", "colour=1"), "there is no setting 'colour'"),
+        (("--port", "1", "--set", "port=2"), "given by its own flag"),
+        (("--workers", "0"), "--workers: workers is 0"),
+        (("--set", "colour"), "name=value"),
     ):
         code, out, err = call("--config", str(file), *words, monkeypatch=monkeypatch, capsys=capsys)
         assert (code, out) == (2, "")

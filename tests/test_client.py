@@ -55,6 +55,7 @@ def test_one_line_moves_code_from_here_to_there(server: Running, client: Client,
 
 def test_a_stream_goes_in_and_comes_out(client: Client) -> None:
     """Readings come while questions still do: an endless stream is no reason to wait."""
+
     def endless() -> Iterator[tuple[str, str]]:
         while True:
             yield QUESTION, TEXT
@@ -96,13 +97,20 @@ def test_settings_of_the_client_and_of_a_call(server: Running) -> None:
 
 
 def test_errors_are_a_readers_errors(client: Client, server: Running) -> None:
-    """Wrong questions are `DataError`, wrong settings `SettingsError`, and a wrong key is told as what it is."""
+    """Wrong questions are `DataError`, wrong settings `SettingsError`, and a wrong key is told as what it
+    is.
+    """
     for question in ("", " ", "half \ud800"):
         with pytest.raises(DataError):
             client.read(question, TEXT)
     with pytest.raises(DataError, match="tokens"):
         client.read("the " * 400, TEXT)
-    for changes in ({"top_k": 0}, {"max_seq_len": 4000}, {"no_such": 1}, {"no_answer_threshold": float("inf")}):
+    for changes in (
+        {"top_k": 0},
+        {"max_seq_len": 4000},
+        {"no_such": 1},
+        {"no_answer_threshold": float("inf")},
+    ):
         with pytest.raises(SettingsError):
             client.read(QUESTION, TEXT, **changes)
     with pytest.raises(DataError, match="give a Question"):
@@ -158,8 +166,12 @@ def scripted() -> Iterator[tuple[str, type[Scripted]]]:
         found.shutdown()
 
 
-def test_a_full_server_is_asked_again(scripted: tuple[str, type[Scripted]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """After pauses drawn by chance, each up to twice as long as the one before; the broken connection costs none."""
+def test_a_full_server_is_asked_again(
+    scripted: tuple[str, type[Scripted]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After pauses drawn by chance, each up to twice as long as the one before; the broken connection costs
+    none.
+    """
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
     url, handler = scripted
@@ -207,5 +219,8 @@ def test_a_server_that_says_nothing_is_given_up() -> None:
     """After the time that was set."""
     import socket
 
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ServiceError, match=r"within 0\.2 s"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(ServiceError, match=r"within 0\.2 s"),
+    ):
         Client(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2, patience=QUICK).info()

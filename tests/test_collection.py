@@ -75,7 +75,9 @@ def test_the_best_are_those_of_a_whole_sort(n: int) -> None:
     assert best_places(np.zeros(4, np.float32), n).tolist() == []
 
 
-def test_what_changed_is_read_again_and_nothing_else(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_changed_is_read_again_and_nothing_else(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """New, changed and removed files are told apart; a file that only looks newer keeps its document."""
     index = tmp_path / "index"
     first = refresh(folder, index)
@@ -141,7 +143,9 @@ def test_files_that_cannot_be_read_are_counted_and_not_tried_again(folder: Path,
 
 
 @pytest.mark.skipif(os.name == "nt", reason="alarms")
-def test_a_file_that_takes_too_long_is_given_up(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_takes_too_long_is_given_up(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is counted with those that cannot be read, the others are there, and no alarm is left behind."""
     (folder / "slow.txt").write_text("slow")
     os.utime(folder / "slow.txt", ns=(LONG_AGO, LONG_AGO))
@@ -189,7 +193,9 @@ def test_readings_have_their_places_in_the_documents(folder: Path, tmp_path: Pat
     for answer in reading.answers:
         assert answer.document.text[answer.start : answer.end] == answer.text
     assert max(answer.start for answer in reading.answers) > 1000
-    several = list(collection.read_many(reader, [Question(QUESTION, (), 1), Question("zebra", (), 2)], 4, top_k=6))
+    several = list(
+        collection.read_many(reader, [Question(QUESTION, (), 1), Question("zebra", (), 2)], 4, top_k=6)
+    )
     assert several[0].answers == reading.answers
     assert (several[1].id, several[1].answers, several[1].has_answer) == (2, (), False)
 

@@ -31,14 +31,18 @@ def only_finding(path: Path, content: bytes) -> Finding:
 def test_an_empty_file(tmp_path: Path, name: str, content: bytes) -> None:
     """A file with nothing but blanks is found to be empty, and cannot be read in any mode."""
     path = tmp_path / name
-    assert only_finding(path, gzip.compress(content) if name.endswith(".gz") else content).kind == "empty-file"
+    assert (
+        only_finding(path, gzip.compress(content) if name.endswith(".gz") else content).kind == "empty-file"
+    )
     for on_bad in ("error", "repair", "skip"):
         with pytest.raises(DataError, match="empty-file"):
             load_examples(path, on_bad=on_bad)
 
 
 def test_every_cut_of_a_document_is_called_truncated(tmp_path: Path) -> None:
-    """Wherever a SQuAD file ends early (inside a character, a literal, an escape) it is said to be cut off."""
+    """Wherever a SQuAD file ends early (inside a character, a literal, an escape) it is said to be cut
+    off.
+    """
     data = document()
     del data["data"][0]
     data["data"][0]["title"] = "Örrin \U0001f98a"
@@ -106,7 +110,12 @@ def test_not_utf8_names_the_byte(tmp_path: Path) -> None:
     finding = only_finding(tmp_path / "a.json", latin)
     assert finding.kind == "not-utf8"
     assert f"byte {latin.index(0xD6)} (0xd6)" in finding.message
-    lines = b"\xef\xbb\xbf" + json.dumps(row("a")).encode() + b'\n{"id": "\xff"}\n' + json.dumps(row("b")).encode()
+    lines = (
+        b"\xef\xbb\xbf"
+        + json.dumps(row("a")).encode()
+        + b'\n{"id": "\xff"}\n'
+        + json.dumps(row("b")).encode()
+    )
     finding = only_finding(tmp_path / "a.jsonl", lines)
     assert (finding.kind, finding.place) == ("not-utf8", "line 2")
     assert f"byte {lines.index(0xFF)} (0xff)" in finding.message

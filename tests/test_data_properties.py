@@ -25,8 +25,12 @@ VALUES = st.recursive(
     | st.floats()
     | st.text(st.characters(), max_size=5)
     | st.sampled_from(["", " ", "1811", "Tobe Harl", "m1", "\ud800", -1, 36, 10**30]),
-    lambda inner: st.lists(inner, max_size=2)
-    | st.dictionaries(st.sampled_from(["text", "answer_start", "context", "qas", "id"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["text", "answer_start", "context", "qas", "id"]), inner, max_size=3
+        )
+    ),
     max_leaves=4,
 )
 
@@ -95,7 +99,10 @@ def mutated_bytes(draw: st.DrawFn) -> bytes:
 def assert_holds(path: Path) -> None:
     """Check what must be true of any file at all."""
     report = check(path)
-    assert all(finding.kind in KINDS and finding.message and str(finding).isprintable() for finding in report.findings)
+    assert all(
+        finding.kind in KINDS and finding.message and str(finding).isprintable()
+        for finding in report.findings
+    )
     assert report.n_good <= report.n_questions
     if report.ok:
         assert len(load_examples(path)) == report.n_questions == report.n_good
@@ -131,7 +138,9 @@ def assert_sound(examples: list[Example]) -> None:
 @given(content=mutated_documents())
 @settings(max_examples=150, deadline=None)
 def test_documents_with_wrong_values(directory: Path, content: bytes) -> None:
-    """Wrong values anywhere in a SQuAD document are findings; what is kept is sound, and the counts add up."""
+    """Wrong values anywhere in a SQuAD document are findings; what is kept is sound, and the counts add
+    up.
+    """
     path = directory / "a.json"
     path.write_bytes(content)
     assert_holds(path)
@@ -149,7 +158,9 @@ def test_rows_with_wrong_values(directory: Path, content: bytes) -> None:
 @given(content=mutated_bytes(), name=st.sampled_from(["a.json", "a.jsonl", "a.json.gz", "a"]))
 @settings(max_examples=150, deadline=None)
 def test_damaged_bytes(directory: Path, content: bytes, name: str) -> None:
-    """Changed, lost and added bytes, in any format under any name, give findings and never another exception."""
+    """Changed, lost and added bytes, in any format under any name, give findings and never another
+    exception.
+    """
     path = directory / name
     path.write_bytes(content)
     assert_holds(path)

@@ -15,7 +15,15 @@ from typing import Any
 import pytest
 
 from data_samples import EXAMPLES, FERRY, MILL, document, row, write_json, write_rows
-from tinyreader.data import Example, ReadReport, check, iter_examples, load_examples, require_rereadable, write_jsonl
+from tinyreader.data import (
+    Example,
+    ReadReport,
+    check,
+    iter_examples,
+    load_examples,
+    require_rereadable,
+    write_jsonl,
+)
 from tinyreader.data.hub import looks_like_hub_id
 from tinyreader.errors import DataError, MissingExtraError, SettingsError
 
@@ -88,7 +96,9 @@ def test_an_endless_stream_with_a_mistake_still_ends(monkeypatch: pytest.MonkeyP
 
 
 def test_opening_fails_at_once(tmp_path: Path) -> None:
-    """A missing file or a wrong setting is an error when `iter_examples` is called, not when it is first read."""
+    """A missing file or a wrong setting is an error when `iter_examples` is called, not when it is first
+    read.
+    """
     with pytest.raises(DataError):
         iter_examples(tmp_path / "absent.json")
     with pytest.raises(SettingsError, match="choose one of: error, repair, skip"):
@@ -195,10 +205,14 @@ def test_a_file_goes_before_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_directory_is_no_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder of files is not handed to `datasets`, which would make something of it; one that it wrote is."""
+    """A folder of files is not handed to `datasets`, which would make something of it; one that it wrote
+    is.
+    """
     monkeypatch.setitem(sys.modules, "datasets", None)
     write_json(tmp_path / "train.json", document())
-    with pytest.raises(DataError, match=r"is a directory, and not one that .*A data set is a SQuAD JSON file"):
+    with pytest.raises(
+        DataError, match=r"is a directory, and not one that .*A data set is a SQuAD JSON file"
+    ):
         load_examples(tmp_path)
     for name in ("dataset_info.json", "state.json", "dataset_dict.json"):
         (tmp_path / name).write_text("{}")
@@ -210,16 +224,22 @@ def test_a_directory_is_no_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("rows", [{"a": 1}, {"train": None}, 5])
 def test_what_holds_no_rows_is_an_error(rows: Any) -> None:
     """Something in memory that is no stream of rows is named by its type."""
-    with pytest.raises(DataError, match=r"rows in memory are a list or a stream; this is of type '(int|NoneType)'"):
+    with pytest.raises(
+        DataError, match=r"rows in memory are a list or a stream; this is of type '(int|NoneType)'"
+    ):
         load_examples(rows)
 
 
 def test_files_can_be_read_twice_and_streams_cannot(tmp_path: Path) -> None:
-    """A pipe or a device is refused before it is read; files, directories, Hub ids and nonsense are for others to judge."""
+    """A pipe or a device is refused before it is read; files, directories, Hub ids and nonsense are for
+    others to judge.
+    """
     write_json(tmp_path / "a.json", document())
     for name in (tmp_path / "a.json", tmp_path, "rajpurkar/squad_v2", "x" * 5000, "\0"):
         require_rereadable(str(name))
-    with pytest.raises(DataError, match="is no regular file, and the data is read twice: write it to a file first"):
+    with pytest.raises(
+        DataError, match="is no regular file, and the data is read twice: write it to a file first"
+    ):
         require_rereadable(os.devnull)
 
 
@@ -227,7 +247,9 @@ def test_datasets_in_memory_and_on_disk(tmp_path: Path) -> None:
     """A real `datasets.Dataset` reads as it is, and from the directory that `save_to_disk` wrote."""
     datasets = pytest.importorskip("datasets", reason="needs the [train] extra")
     rows = [row("a"), row("b", answers={"text": [], "answer_start": []})]
-    expected = [Example(each["id"], "When?", MILL, EXAMPLES[0].answers[:1], (), "Orrin Weir") for each in rows]
+    expected = [
+        Example(each["id"], "When?", MILL, EXAMPLES[0].answers[:1], (), "Orrin Weir") for each in rows
+    ]
     expected[1] = Example("b", "When?", MILL, (), (), "Orrin Weir")
     data = datasets.Dataset.from_list(rows)
     assert load_examples(data) == load_examples(data.with_format("numpy")) == expected

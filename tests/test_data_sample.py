@@ -24,12 +24,18 @@ TOWN = (
 def questions(n_answered: int, n_without: int) -> list[Example]:
     """Return so many questions of either kind, mixed."""
     answered = [Example(f"a{n}", "Who?", "Ada came", (Answer("Ada", 0),)) for n in range(n_answered)]
-    return [*answered[::2], *(Example(f"n{n}", "Why?", "Ada came") for n in range(n_without)), *answered[1::2]]
+    return [
+        *answered[::2],
+        *(Example(f"n{n}", "Why?", "Ada came") for n in range(n_without)),
+        *answered[1::2],
+    ]
 
 
 def town(question: str, answer: str, place: int = 0) -> Example:
     """Return a question on a paragraph of the town's article, which has its answer."""
-    return Example("q", question, TOWN[place], (Answer(answer, TOWN[place].index(answer)),), title="Orrin Weir")
+    return Example(
+        "q", question, TOWN[place], (Answer(answer, TOWN[place].index(answer)),), title="Orrin Weir"
+    )
 
 
 def whole_town(*own: Example) -> list[Example]:
@@ -38,10 +44,12 @@ def whole_town(*own: Example) -> list[Example]:
 
 
 @given(
-    n_answered=st.integers(0, 40), n_without=st.integers(0, 40), share=st.floats(0, 1), seed=st.integers(0, 3),
-)  # fmt: skip
+    n_answered=st.integers(0, 40), n_without=st.integers(0, 40), share=st.floats(0, 1), seed=st.integers(0, 3)
+)
 @settings(max_examples=200, deadline=None)
-def test_the_share_is_met_with_as_many_as_can_be(n_answered: int, n_without: int, share: float, seed: int) -> None:
+def test_the_share_is_met_with_as_many_as_can_be(
+    n_answered: int, n_without: int, share: float, seed: int
+) -> None:
     """The share is met to the nearest question, in the order given, and no larger number would do."""
     examples = questions(n_answered, n_without)
     try:
@@ -57,7 +65,9 @@ def test_the_share_is_met_with_as_many_as_can_be(n_answered: int, n_without: int
 
 
 def test_so_many_are_drawn_by_the_seed() -> None:
-    """A number is met exactly; the same seed draws the same questions, another others; without a share the mix is chance."""
+    """A number is met exactly; the same seed draws the same questions, another others; without a share the
+    mix is chance.
+    """
     examples = questions(60, 20)
     drawn = sample(examples, n_questions=30, unanswerable=0.5, seed=1)
     assert (len(drawn), sum(one.is_impossible for one in drawn)) == (30, 15)
@@ -102,15 +112,21 @@ def test_a_question_goes_to_the_paragraph_that_looks_most_like_its_own() -> None
 
 
 def test_a_paragraph_with_the_answer_is_no_place_for_it() -> None:
-    """Wherever the answer's words stand, in whatever case, the question may be answered: it is not put there."""
+    """Wherever the answer's words stand, in whatever case, the question may be answered: it is not put
+    there.
+    """
     own = town("Who built the bridge at Orrin Weir?", "Tom Reed", 1)
-    shouting = Example("x", "What?", "At Orrin Weir they sang of TOM REED and the bridge.", title="Orrin Weir")
+    shouting = Example(
+        "x", "What?", "At Orrin Weir they sang of TOM REED and the bridge.", title="Orrin Weir"
+    )
     made = ask_elsewhere([*whole_town(own), shouting], 1)
     assert made.examples[0].context == TOWN[0]
 
 
 def test_too_few_places_are_an_error() -> None:
-    """A question whose words stand everywhere cannot be put elsewhere; too few questions are said to be too few."""
+    """A question whose words stand everywhere cannot be put elsewhere; too few questions are said to be too
+    few.
+    """
     nowhere = Example("a", "Who?", "Ada came", (Answer("Ada", 0),), title="T")
     lonely = [nowhere, Example("b", "Why?", "Then ada left", title="T")]
     with pytest.raises(SettingsError, match="0 of the 1 answerable ones have one without"):
@@ -132,7 +148,9 @@ def test_other_paragraphs_are_of_the_same_article(examples: list[Example], seed:
     except SettingsError:
         return
     (one,) = made.examples
-    origins = [e for e in examples if f"{e.id}-elsewhere" == one.id and e.question == one.question and e.answers]
+    origins = [
+        e for e in examples if f"{e.id}-elsewhere" == one.id and e.question == one.question and e.answers
+    ]
     assert origins
     assert any(
         article[e.context] == article[one.context]
@@ -144,12 +162,16 @@ def test_other_paragraphs_are_of_the_same_article(examples: list[Example], seed:
 
 
 def test_no_question_is_put_elsewhere_twice() -> None:
-    """Ids stay apart when what was made is drawn from again: other questions are taken, or too few are said to be left."""
+    """Ids stay apart when what was made is drawn from again: other questions are taken, or too few are said
+    to be left.
+    """
     own = town("Who built the mill at Orrin Weir?", "Ada Marsh")
     other = replace(town("Who came from the coast?", "Tom Reed", 1), id="r")
     examples = whole_town(own, other)
     once = [*examples, *ask_elsewhere(examples, 1).examples]
     twice = [*once, *ask_elsewhere(once, 1).examples]
     assert {one.id for one in twice[len(examples) :]} == {"q-elsewhere", "r-elsewhere"}
-    with pytest.raises(SettingsError, match=r"0 of the 0 answerable ones .* 2 more have been put elsewhere before"):
+    with pytest.raises(
+        SettingsError, match=r"0 of the 0 answerable ones .* 2 more have been put elsewhere before"
+    ):
         ask_elsewhere(twice, 1)

@@ -35,7 +35,9 @@ def titles(examples: Sequence[Example]) -> set[str]:
 
 
 def two_articles() -> st.SearchStrategy[list[Example]]:
-    """Examples of two articles or more: those that were drawn, and one of an article of its own (filtering would drop most)."""
+    """Examples of two articles or more: those that were drawn, and one of an article of its own (filtering
+    would drop most).
+    """
     own = Example("an id of its own", "Why?", "a context of its own", title="a title of its own")
     return example_lists(min_size=1).map(lambda examples: [*examples, own])
 
@@ -58,7 +60,9 @@ def test_nothing_is_on_both_sides(examples: list[Example], share: float, seed: i
 
 @given(examples=two_articles(), seed=st.integers(0, 3), order=st.randoms(use_true_random=False))
 @settings(max_examples=30, deadline=None)
-def test_the_order_of_the_data_plays_no_part(examples: list[Example], seed: int, order: random.Random) -> None:
+def test_the_order_of_the_data_plays_no_part(
+    examples: list[Example], seed: int, order: random.Random
+) -> None:
     """The same articles are held out however the examples are shuffled."""
     assert len(set(group_articles(examples))) > 1
     shuffled = order.sample(examples, len(examples))

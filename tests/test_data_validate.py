@@ -57,7 +57,11 @@ def answered(text: Any, start: Any) -> dict[str, Any]:
         (row(is_impossible="no"), "wrong-type", "expected true or false"),
         (row(question="\ud83d?"), "lone-surrogate", r"'\ud83d?'"),
         (answered("\udc00", 3), "lone-surrogate", "'answers[0].text' holds half"),
-        (row(plausible_answers=[{"text": "1811", "answer_start": 3}]), "offset-mismatch", "plausible_answers[0]"),
+        (
+            row(plausible_answers=[{"text": "1811", "answer_start": 3}]),
+            "offset-mismatch",
+            "plausible_answers[0]",
+        ),
         ([row()], "wrong-type", "this is a list; expected an object"),
     ],
 )
@@ -112,7 +116,9 @@ def test_duplicate_ids_name_the_first_place() -> None:
 
 def test_several_findings_on_one_question() -> None:
     """A question is looked at to the end, not to its first mistake."""
-    report = check([row(question="", answers=[{"text": "", "answer_start": 0}, {"text": "1811", "answer_start": 0}])])
+    report = check(
+        [row(question="", answers=[{"text": "", "answer_start": 0}, {"text": "1811", "answer_start": 0}])]
+    )
     assert report.counts == {"empty-question": 1, "empty-answer": 1, "offset-mismatch": 1}
     assert (report.n_questions, report.n_good, report.n_repairable) == (1, 0, 1)
 
@@ -164,7 +170,9 @@ def test_overlapping_copies_count() -> None:
     ],
 )
 def test_offsets_are_code_points(context: str, text: str, start: int) -> None:
-    """Emoji count one per code point, combining marks count by themselves, writing direction plays no part."""
+    """Emoji count one per code point, combining marks count by themselves, writing direction plays no
+    part.
+    """
     assert context[start : start + len(text)] == text
     good = row(context=context, answers={"text": [text], "answer_start": [start]})
     (example,) = load_examples([good])
@@ -181,7 +189,9 @@ def test_offsets_in_other_units_are_found() -> None:
 
 
 def test_another_unicode_form_is_another_text() -> None:
-    """A composed é does not stand in a text with e and a combining accent; nothing is normalised in silence."""
+    """A composed é does not stand in a text with e and a combining accent; nothing is normalised in
+    silence.
+    """
     finding = only_finding(row(context="cafe\u0301", answers=[{"text": "caf\u00e9", "answer_start": 0}]))
     assert (finding.kind, finding.repairable) == ("offset-mismatch", False)
 
@@ -225,14 +235,19 @@ def test_squad_findings_have_json_paths() -> None:
 
 
 def test_skipping_counts_the_questions_of_a_bad_paragraph() -> None:
-    """A paragraph without a context takes its questions with it, and they are counted; unknown numbers are said so."""
+    """A paragraph without a context takes its questions with it, and they are counted; unknown numbers are
+    said so.
+    """
     data = document()
     data["data"][0]["paragraphs"][0]["context"] = ""
     data["data"].append({"title": "Odd", "paragraphs": None})
     report = ReadReport()
     assert [example.id for example in load_examples(data, on_bad="skip", rejected=report)] == ["f1"]
     assert (report.n_kept, report.n_skipped, report.n_unread) == (1, 2, 1)
-    assert str(report) == "1 kept (0 of them repaired), 2 skipped, 1 parts not readable: 1 wrong-type, 1 empty-context"
+    assert (
+        str(report)
+        == "1 kept (0 of them repaired), 2 skipped, 1 parts not readable: 1 wrong-type, 1 empty-context"
+    )
 
 
 def test_squad_v1_without_flags() -> None:

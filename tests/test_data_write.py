@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_samples import EXAMPLES, SHARED_DATA, document, example_lists
-from tinyreader.data import Example, fingerprint, iter_examples, load_examples, write_jsonl, write_squad, writer_for
+from tinyreader.data import (
+    Example,
+    fingerprint,
+    iter_examples,
+    load_examples,
+    write_jsonl,
+    write_squad,
+    writer_for,
+)
 from tinyreader.errors import DataError, SettingsError
 
 DEV = SHARED_DATA / "squad2-dev-a.json"
@@ -84,7 +92,9 @@ def test_following_contexts_share_a_paragraph(tmp_path: Path) -> None:
     shuffled = [EXAMPLES[0], EXAMPLES[2], EXAMPLES[1]]
     write_squad(shuffled, tmp_path / "a.json")
     data = json.loads((tmp_path / "a.json").read_text())["data"]
-    assert [article["title"] for article in data] == [title for title, _ in groupby(each.title for each in shuffled)]
+    assert [article["title"] for article in data] == [
+        title for title, _ in groupby(each.title for each in shuffled)
+    ]
 
 
 def test_a_failing_source_leaves_the_old_file(tmp_path: Path) -> None:

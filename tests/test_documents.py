@@ -20,7 +20,11 @@ from tinyreader.errors import DataError, MissingExtraError
 
 def pdf_of(pages: Sequence[str]) -> bytes:
     """The smallest PDF that shows these lines, one a page."""
-    objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b"", b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"",
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
     kids = []
     for words in pages:
         stream = f"BT /F1 12 Tf 50 700 Td ({words}) Tj ET".encode() if words else b""
@@ -69,10 +73,17 @@ def docx_bytes() -> bytes:
 
 
 def test_texts_stay_as_they_are(tmp_path: Path) -> None:
-    """Plain text and Markdown are taken code point for code point, line ends too, in UTF-8 or with a byte order mark."""
+    """Plain text and Markdown are taken code point for code point, line ends too, in UTF-8 or with a byte
+    order mark.
+    """
     text = "# Ünïcode\r\n\r\nof *two*\nlines 😀\n"
-    encodings = [("", "utf-8"), (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"),
-                 (codecs.BOM_UTF16_BE, "utf-16-be"), (codecs.BOM_UTF32_LE, "utf-32-le")]  # fmt: skip
+    encodings = [
+        ("", "utf-8"),
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+        (codecs.BOM_UTF32_LE, "utf-32-le"),
+    ]
     for mark, encoding in encodings:
         path = tmp_path / "a.md"
         path.write_bytes((mark or b"") + text.encode(encoding))  # type: ignore[operator]
@@ -83,7 +94,9 @@ def test_texts_stay_as_they_are(tmp_path: Path) -> None:
 
 
 def test_an_offset_gives_page_and_line() -> None:
-    """Pages begin at their offsets, form feeds part the pages of plain text, and lines end in every system's way."""
+    """Pages begin at their offsets, form feeds part the pages of plain text, and lines end in every system's
+    way.
+    """
     text = "one\ntwo\r\nthree\rfour\ffive"
     document = Document("d", text, page_breaks(text))
     assert document.pages == (0, text.index("five"))
@@ -94,7 +107,9 @@ def test_an_offset_gives_page_and_line() -> None:
 
 
 def test_html_is_what_a_browser_shows() -> None:
-    """Scripts and styles are left out, blocks stand on lines of their own, inline marks cut no word, cells are apart."""
+    """Scripts and styles are left out, blocks stand on lines of their own, inline marks cut no word, cells
+    are apart.
+    """
     page = b"""<!DOCTYPE html><html><head><title>The  mill</title><style>p {}</style></head><body>
       <script>var hidden = "no"</script><!-- nor this -->
       <h1>Mill</h1><p>It was
@@ -111,18 +126,25 @@ def test_html_is_what_a_browser_shows() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    ["<meta charset=iso-8859-1><p>Café</p>".encode("latin-1"), "<p>Café</p>".encode(),
-     '<meta http-equiv=Content-Type content="text/html; charset=UTF-8"><p>Café</p>'.encode(),
-     codecs.BOM_UTF16_LE + "<p>Café</p>".encode("utf-16-le"),
-     '<?xml version="1.0" encoding="iso-8859-2"?><html><body><p>Café</p></body></html>'.encode("iso-8859-2")],
-)  # fmt: skip
+    [
+        "<meta charset=iso-8859-1><p>Café</p>".encode("latin-1"),
+        "<p>Café</p>".encode(),
+        '<meta http-equiv=Content-Type content="text/html; charset=UTF-8"><p>Café</p>'.encode(),
+        codecs.BOM_UTF16_LE + "<p>Café</p>".encode("utf-16-le"),
+        '<?xml version="1.0" encoding="iso-8859-2"?><html><body><p>Café</p></body></html>'.encode(
+            "iso-8859-2"
+        ),
+    ],
+)
 def test_html_says_its_encoding(raw: bytes) -> None:
     """A byte order mark, a declaration, or UTF-8."""
     assert document_of(raw, "p", ".html").text == "Café"
 
 
 def test_pdf_has_pages(caplog: pytest.LogCaptureFixture) -> None:
-    """Each page's text begins at its offset; a page without text is told; locked against printing is no hindrance."""
+    """Each page's text begins at its offset; a page without text is told; locked against printing is no
+    hindrance.
+    """
     with caplog.at_level(logging.WARNING, "tinyreader"):
         document = document_of(pdf_of(["The mill", "", "was built"]), "p.pdf", ".pdf")
     assert [document.page_at(document.text.index(word)) for word in ("mill", "built")] == [1, 3]
@@ -144,7 +166,11 @@ def test_docx_has_paragraphs_and_tables() -> None:
         ("a.txt", b"\xff\xfea", r"a.txt is not UTF-16 text"),
         ("a.txt", "the mill".encode("utf-16-le"), "a.txt is no text.*without a byte order mark"),
         ("a.bin", b"\x7fELF\x00\x80", "a.bin is no text.*binary file"),
-        ("a.txt.gz", gzip.compress(b"the mill" * 100)[:30], "a.txt.gz cannot be read: it is compressed, and damaged"),
+        (
+            "a.txt.gz",
+            gzip.compress(b"the mill" * 100)[:30],
+            "a.txt.gz cannot be read: it is compressed, and damaged",
+        ),
         ("a.html", b"<meta charset=utf-8>Caf\xe9", "a.html is not UTF-8 text"),
         ("a.html", b"<meta charset=klingon>a", "a.html says that it is in 'klingon'"),
         ("a.pdf", b"hello", "a.pdf is a broken PDF"),
@@ -171,9 +197,12 @@ def test_folders_and_missing_files_are_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "module", "raw"), [(".pdf", "pypdf", pdf_of(["a"])), (".docx", "docx", b"PK"), (".html", "lxml", b"<p>a</p>")]
+    ("suffix", "module", "raw"),
+    [(".pdf", "pypdf", pdf_of(["a"])), (".docx", "docx", b"PK"), (".html", "lxml", b"<p>a</p>")],
 )
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, suffix: str, module: str, raw: bytes) -> None:
+def test_a_missing_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, suffix: str, module: str, raw: bytes
+) -> None:
     """Without its library a format is an error that says what to install; text needs none."""
     honest = builtins.__import__
 
@@ -189,7 +218,9 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, suffix: str, 
 
 
 def test_folders_are_walked_once_round(tmp_path: Path) -> None:
-    """In order of names, without hidden files; links in a circle end, a file is taken once, and what is left out is told."""
+    """In order of names, without hidden files; links in a circle end, a file is taken once, and what is left
+    out is told.
+    """
     (tmp_path / "docs" / "deep").mkdir(parents=True)
     (tmp_path / "docs" / ".git").mkdir()
     for name in ("b.txt", "A.MD", "deep/c.html", ".git/d.txt", ".e.txt", "f.png", "g.txt.gz"):
@@ -200,7 +231,13 @@ def test_folders_are_walked_once_round(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "docs" / "pipe.txt")
     found, left_out = find_files([tmp_path / "docs", tmp_path / "docs" / "f.png"])
     names = [(file.path.relative_to(tmp_path / "docs").as_posix(), file.named) for file in found]
-    assert names == [("A.MD", False), ("b.txt", False), ("g.txt.gz", False), ("deep/c.html", False), ("f.png", True)]
+    assert names == [
+        ("A.MD", False),
+        ("b.txt", False),
+        ("g.txt.gz", False),
+        ("deep/c.html", False),
+        ("f.png", True),
+    ]
     reasons = {item.path.name: (item.is_other_kind, item.reason) for item in left_out}
     assert reasons.keys() == {"f.png", "dead.txt", "pipe.txt"}
     assert reasons["f.png"][0]
@@ -210,7 +247,9 @@ def test_folders_are_walked_once_round(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
-    """Twice by name, or by name and in its folder: one file, which must be readable, at the place of its first name."""
+    """Twice by name, or by name and in its folder: one file, which must be readable, at the place of its
+    first name.
+    """
     (tmp_path / "docs").mkdir()
     first, other = tmp_path / "docs" / "a.txt", tmp_path / "b.txt"
     first.write_text("a")
@@ -220,7 +259,9 @@ def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
 
 
 def test_what_may_not_be_looked_at_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of a folder that the system does not let us ask about is told with the system's reason; the others are found."""
+    """A file of a folder that the system does not let us ask about is told with the system's reason; the
+    others are found.
+    """
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text("a")
     ask = Path.is_file

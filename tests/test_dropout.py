@@ -1,4 +1,6 @@
-"""`distil.dropout`: cheap random bits that are right in number, size and place, and the same again when asked."""
+"""`distil.dropout`: cheap random bits that are right in number, size and place, and the same again when
+asked.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def test_share_of_zeros_is_the_rate(rate: float) -> None:
     expected = round(rate * 256) / 256
     assert abs(expected - rate) <= 1 / 512
     assert float(dropped.double().mean()) == pytest.approx(expected, abs=4 * (expected / 64 / 4096) ** 0.5)
-    assert float((dropped.double().mean(0) - expected).abs().max()) < 6 * (expected * (1 - expected) / 64) ** 0.5
+    assert (
+        float((dropped.double().mean(0) - expected).abs().max()) < 6 * (expected * (1 - expected) / 64) ** 0.5
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -42,7 +46,9 @@ def test_what_is_kept_is_scaled_to_keep_the_mean(dtype: torch.dtype) -> None:
 
 
 def test_same_key_same_bits() -> None:
-    """A stream is fixed by its key; other keys, and the next draw, give other bits; the length of earlier draws counts."""
+    """A stream is fixed by its key; other keys, and the next draw, give other bits; the length of earlier
+    draws counts.
+    """
     x = torch.ones(4, 1001)
     random = seeded(3, 1, 4)
     first, second = drop(x, 0.5, random), drop(x, 0.5, random)
@@ -66,7 +72,9 @@ def test_reseed_reaches_torch_itself() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gradient_passes_where_the_value_did(dtype: torch.dtype) -> None:
-    """The gradient of a kept element is the scale, of a dropped one 0, also for a gradient that is not contiguous."""
+    """The gradient of a kept element is the scale, of a dropped one 0, also for a gradient that is not
+    contiguous.
+    """
     x = torch.randn(6, 5, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
     y = drop(x, 0.5, seeded(2))
     upstream = torch.arange(1.0, 31.0).view(5, 6).to(dtype).t()
@@ -106,7 +114,9 @@ def test_module_drops_only_in_training() -> None:
 
 
 def test_every_dropout_of_a_model_is_replaced() -> None:
-    """Dropout layers at any depth become ours with their own rate, or with the one rate that was asked for."""
+    """Dropout layers at any depth become ours with their own rate, or with the one rate that was asked
+    for.
+    """
 
     class Inner(nn.Module):
         def __init__(self) -> None:

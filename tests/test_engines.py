@@ -1,4 +1,6 @@
-"""Which engine reads a model: chosen by what the model is and what is installed, told, and refused with a reason."""
+"""Which engine reads a model: chosen by what the model is and what is installed, told, and refused with a
+reason.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def test_every_engine_says_the_same(tmp_path: Path, engine: Any) -> None:
 
 
 def test_auto_says_what_it_took(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """OpenVINO where the architecture is built, torch for others, in the best precision of this CPU; the log has the reason."""
+    """OpenVINO where the architecture is built, torch for others, in the best precision of this CPU; the log
+    has the reason.
+    """
     with caplog.at_level(logging.INFO, "tinyreader"):
         runtime = open_engine(write_reader(tmp_path / "a"), "auto", "auto", 1)
         other = open_engine(write_reader(tmp_path / "b", "deberta-v2"), "auto", "fp32", 1)
@@ -56,7 +60,10 @@ def test_auto_goes_by_the_files(tmp_path: Path) -> None:
     directory = write_reader(tmp_path)
     for name in ("model.onnx", IR_FILE):
         (directory / name).touch()
-    assert open_engine(directory, "auto", "fp32", 1).logits(*batch([5]))[0].shape == (1, 5)  # the weights go first
+    assert open_engine(directory, "auto", "fp32", 1).logits(*batch([5]))[0].shape == (
+        1,
+        5,
+    )  # the weights go first
     for name in ("model.safetensors", "model.onnx", IR_FILE):
         (directory / name).unlink()
     assert choose_engine(directory).engine == "openvino"  # whose error says that there are no weights
@@ -68,10 +75,15 @@ def test_auto_goes_by_the_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("held", "asked"), [("onnx", "openvino"), ("openvino", "onnx"), ("onnx", "torch")])
 def test_an_export_for_another_engine_says_which_one_it_is_for(tmp_path: Path, held: Any, asked: Any) -> None:
-    """Where a directory holds nothing but another engine's network, the error names it, its precision and what to choose."""
+    """Where a directory holds nothing but another engine's network, the error names it, its precision and
+    what to choose.
+    """
     export(write_reader(tmp_path), tmp_path / "out", ExportSettings(held, threads=1), sample_examples(2))
-    with pytest.raises(ModelError, match=f"holds a network for {held} at fp32, and no weights that {asked} reads: choose the "
-                                         rf"engine {held} \(--engine {held}\) or auto"):  # fmt: skip
+    with pytest.raises(
+        ModelError,
+        match=f"holds a network for {held} at fp32, and no weights that {asked} reads: choose the "
+        rf"engine {held} \(--engine {held}\) or auto",
+    ):
         open_engine(tmp_path / "out", asked, "auto", 1)
     said = "export the original with --precision int8"
     with pytest.raises(ModelError, match=said):
@@ -81,7 +93,9 @@ def test_an_export_for_another_engine_says_which_one_it_is_for(tmp_path: Path, h
 def test_without_torch_other_architectures_are_an_error_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where only Transformers knows the model and is not installed, that is said; what is known needs nothing."""
+    """Where only Transformers knows the model and is not installed, that is said; what is known needs
+    nothing.
+    """
     there = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else there(name))
     assert "torch" not in installed_engines()
@@ -92,7 +106,10 @@ def test_without_torch_other_architectures_are_an_error_with_a_remedy(
 
 @pytest.mark.parametrize(
     ("engine", "module", "extra"),
-    [("torch", "tinyreader.runtimes.torch_runtime", "train"), ("onnx", "tinyreader.runtimes.onnx.opening", "onnx")],
+    [
+        ("torch", "tinyreader.runtimes.torch_runtime", "train"),
+        ("onnx", "tinyreader.runtimes.onnx.opening", "onnx"),
+    ],
 )
 def test_an_engine_that_is_not_installed_names_its_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Any, module: str, extra: str
@@ -104,20 +121,28 @@ def test_an_engine_that_is_not_installed_names_its_extra(
 
 
 @pytest.mark.parametrize("family", ["deberta-v2", "modernbert"])
-def test_openvino_converts_what_it_does_not_build(tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openvino_converts_what_it_does_not_build(
+    tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Other architectures go through torch once; then the cache serves, and torch is not needed."""
     directory = write_reader(tmp_path, family)
     inputs = batch([40, 31, 8])
     expected = open_engine(directory, "torch", "fp32", 1).logits(*inputs)
-    assert difference(open_engine(directory, "openvino", "fp32", 1).logits(*inputs), expected, inputs[1]) < 1e-4
+    assert (
+        difference(open_engine(directory, "openvino", "fp32", 1).logits(*inputs), expected, inputs[1]) < 1e-4
+    )
     monkeypatch.setitem(sys.modules, "tinyreader.runtimes.openvino.convert", None)
-    assert difference(open_engine(directory, "openvino", "fp32", 1).logits(*inputs), expected, inputs[1]) < 1e-4
+    assert (
+        difference(open_engine(directory, "openvino", "fp32", 1).logits(*inputs), expected, inputs[1]) < 1e-4
+    )
     shutil.rmtree(converted(directory))
     with pytest.raises(MissingExtraError, match=r"converting .* for OpenVINO.*tinyreader\[train\]"):
         open_engine(directory, "openvino", "fp32", 1)
 
 
-def test_what_cannot_be_converted_names_the_torch_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_converted_names_the_torch_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where the converter fails, or what it makes says other things, the error says how to read the model."""
     from tinyreader.runtimes import tracing
     from tinyreader.runtimes.openvino import convert
@@ -131,14 +156,20 @@ def test_what_cannot_be_converted_names_the_torch_engine(tmp_path: Path, monkeyp
         raise RuntimeError("no such operation\nand a long trace")
 
     monkeypatch.setattr(convert.ov, "convert_model", fail)
-    with pytest.raises(ModelError, match=r'cannot be converted for OpenVINO .RuntimeError: no such operation.*"torch"'):
+    with pytest.raises(
+        ModelError, match=r'cannot be converted for OpenVINO .RuntimeError: no such operation.*"torch"'
+    ):
         open_engine(directory, "openvino", "fp32", 1)
 
 
 @pytest.mark.parametrize(
     ("engine", "precision", "said"),
     [
-        ("tensorflow", "auto", "engine is 'tensorflow'; it must be one of \"auto\", \"openvino\", \"onnx\", \"torch\""),
+        (
+            "tensorflow",
+            "auto",
+            'engine is \'tensorflow\'; it must be one of "auto", "openvino", "onnx", "torch"',
+        ),
         ("auto", "int4", "precision is 'int4'; it must be one of"),
         ("torch", "int8", "torch has no int8"),
         ("onnx", "bf16", "does not compute in bf16"),

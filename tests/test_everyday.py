@@ -1,4 +1,6 @@
-"""The everyday set: as large and as honest as promised, every answer verbatim, and the built file that of its sources."""
+"""The everyday set: as large and as honest as promised, every answer verbatim, and the built file that of its
+sources.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,19 @@ from everyday import build  # noqa: E402
 
 TEXT = "The gate\nopens at 8 a.m. and shuts at 8 p.m. Eight gates shut."
 KINDS = {
-    "device manual", "minutes of a meeting", "e-mail thread", "rental contract", "recipe", "long report", "release notes",
-    "how-to page", "travel itinerary", "museum leaflet", "school notice", "staff policy",
-}  # fmt: skip
+    "device manual",
+    "minutes of a meeting",
+    "e-mail thread",
+    "rental contract",
+    "recipe",
+    "long report",
+    "release notes",
+    "how-to page",
+    "travel itinerary",
+    "museum leaflet",
+    "school notice",
+    "staff policy",
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +57,14 @@ def words(text: str) -> list[str]:
 
 
 def test_set_is_as_large_as_promised(documents: list[build.Document], examples: list[Example]) -> None:
-    """At least 150 questions on ten texts or more, a third of them (give or take two in a hundred) without an answer."""
+    """At least 150 questions on ten texts or more, a third of them (give or take two in a hundred) without an
+    answer.
+    """
     assert len(documents) >= 10
     assert len(examples) >= 150
-    assert sum(example.is_impossible for example in examples) / len(examples) == pytest.approx(1 / 3, abs=0.02)
+    assert sum(example.is_impossible for example in examples) / len(examples) == pytest.approx(
+        1 / 3, abs=0.02
+    )
 
 
 def test_kinds_of_text_are_covered(documents: list[build.Document], examples: list[Example]) -> None:
@@ -58,7 +74,9 @@ def test_kinds_of_text_are_covered(documents: list[build.Document], examples: li
 
 
 def test_unanswerable_questions_are_spread(documents: list[build.Document]) -> None:
-    """Each text has a quarter to two fifths of them and at least three kinds of trap; each kind of trap is used seven times."""
+    """Each text has a quarter to two fifths of them and at least three kinds of trap; each kind of trap is
+    used seven times.
+    """
     counts = Counter[str | None]()
     for document in documents:
         traps = [question.trap for question in document.questions.values()]
@@ -97,7 +115,9 @@ def test_readme_tells_of_the_set_as_it_is(documents: list[build.Document], examp
     for document in documents:
         row = rf"^\| `{document.name}` \| .*\| {len(document.text.split()):,} \|$"
         assert re.search(row, readme, re.MULTILINE), document.name
-    for trap, n in Counter(q.trap for document in documents for q in document.questions.values() if q.trap).items():
+    for trap, n in Counter(
+        q.trap for document in documents for q in document.questions.values() if q.trap
+    ).items():
         assert re.search(rf"^\| `{trap}` \| .*\| {n} \|$", readme, re.MULTILINE), trap
 
 
@@ -141,12 +161,15 @@ def test_questions_are_not_the_text_in_order(examples: list[Example]) -> None:
         assert not [run for run in runs if f" {run} " in context], example.id
 
 
-@pytest.mark.parametrize(("quotation", "text", "start"), [
-    ("gate opens", "gate\nopens", 4),
-    ("opens at [8 a.m.]", "8 a.m.", 18),
-    ("[shuts at 8 p.m.] Eight", "shuts at 8 p.m.", 29),
-    ("Eight", "Eight", 45),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("quotation", "text", "start"),
+    [
+        ("gate opens", "gate\nopens", 4),
+        ("opens at [8 a.m.]", "8 a.m.", 18),
+        ("[shuts at 8 p.m.] Eight", "shuts at 8 p.m.", 29),
+        ("Eight", "Eight", 45),
+    ],
+)
 def test_quotation_is_located(quotation: str, text: str, start: int) -> None:
     """A quotation, or what its brackets enclose, is found whatever white space the text has there."""
     answer = build.located(quotation, TEXT, "here")
@@ -154,15 +177,18 @@ def test_quotation_is_located(quotation: str, text: str, start: int) -> None:
     assert TEXT[answer.start : answer.end] == text
 
 
-@pytest.mark.parametrize(("quotation", "message"), [
-    ("opens at 9", "stands in the text 0 times"),
-    ("Gate", "stands in the text 0 times"),
-    ("gat", "stands in the text 0 times"),
-    ("8", "stands in the text 2 times"),
-    ("shuts [at] 8 [p.m.]", "one pair of brackets"),
-    ("shuts [at ]8", "one pair of brackets"),
-    ("shuts [] at", "one pair of brackets"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("quotation", "message"),
+    [
+        ("opens at 9", "stands in the text 0 times"),
+        ("Gate", "stands in the text 0 times"),
+        ("gat", "stands in the text 0 times"),
+        ("8", "stands in the text 2 times"),
+        ("shuts [at] 8 [p.m.]", "one pair of brackets"),
+        ("shuts [at ]8", "one pair of brackets"),
+        ("shuts [] at", "one pair of brackets"),
+    ],
+)
 def test_quotation_that_is_not_verbatim_or_not_unique_is_refused(quotation: str, message: str) -> None:
     """What does not stand there once, as whole words and with its letters, is refused with the place."""
     with pytest.raises(DataError, match=message) as caught:
@@ -170,16 +196,24 @@ def test_quotation_that_is_not_verbatim_or_not_unique_is_refused(quotation: str,
     assert "gate/hours" in str(caught.value)
 
 
-@pytest.mark.parametrize(("table", "message"), [
-    ('[q]\nask = "When?"\nanswers = ["8 a.m."]\ntrap = "time"\nplausible = ["8 p.m."]\n', "either"),
-    ('[q]\nask = "When?"\n', "either"),
-    ('[q]\nask = "When?"\ntrap = "time"\n', "either"),
-    ('[q]\nask = "When?"\ntrap = "spite"\nplausible = ["8 p.m."]\n', "trap"),
-    ('[q]\nask = "When?"\nanswer = ["8 a.m."]\n', "answer"),
-    ('[q]\nask = "When?"\nanswers = ["8 a.m."]\n[r]\nask = "when?"\nanswers = ["8 p.m."]\n', "more than once"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('[q]\nask = "When?"\nanswers = ["8 a.m."]\ntrap = "time"\nplausible = ["8 p.m."]\n', "either"),
+        ('[q]\nask = "When?"\n', "either"),
+        ('[q]\nask = "When?"\ntrap = "time"\n', "either"),
+        ('[q]\nask = "When?"\ntrap = "spite"\nplausible = ["8 p.m."]\n', "trap"),
+        ('[q]\nask = "When?"\nanswer = ["8 a.m."]\n', "answer"),
+        (
+            '[q]\nask = "When?"\nanswers = ["8 a.m."]\n[r]\nask = "when?"\nanswers = ["8 p.m."]\n',
+            "more than once",
+        ),
+    ],
+)
 def test_wrong_tables_are_refused(tmp_path: Path, table: str, message: str) -> None:
-    """A question with and without an answer, with neither, with unknown keys or traps, or asked twice is refused."""
+    """A question with and without an answer, with neither, with unknown keys or traps, or asked twice is
+    refused.
+    """
     write_set(tmp_path, 'kind = "sign"\n' + table)
     with pytest.raises(DataError, match=message):
         build.examples(tmp_path)
@@ -204,26 +238,42 @@ def write_set(folder: Path, questions: str) -> None:
 
 
 def test_table_counts_a_report_that_answers_everything(examples: list[Example], tmp_path: Path) -> None:
-    """Gold answers for every question score 100 where there is one and 0 where there is none; no trap is avoided."""
+    """Gold answers for every question score 100 where there is one and 0 where there is none; no trap is
+    avoided.
+    """
     rows = [
         {
-            "id": e.id, "prediction": (e.answers or e.plausible_answers)[0].text, "answered": True, "confidence": 0.9,
-            "exact": float(bool(e.answers)), "f1": float(bool(e.answers)), "text_exact": 1.0, "text_f1": 1.0,
+            "id": e.id,
+            "prediction": (e.answers or e.plausible_answers)[0].text,
+            "answered": True,
+            "confidence": 0.9,
+            "exact": float(bool(e.answers)),
+            "f1": float(bool(e.answers)),
+            "text_exact": 1.0,
+            "text_f1": 1.0,
         }
         for e in examples
-    ]  # fmt: skip
+    ]
     report = tmp_path / "eager"
     report.mkdir()
     (report / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    (report / "report.json").write_text(json.dumps({"reader": {"settings": {"no_answer_threshold": 0.5}}}), "utf-8")
+    (report / "report.json").write_text(
+        json.dumps({"reader": {"settings": {"no_answer_threshold": 0.5}}}), "utf-8"
+    )
     command = [sys.executable, str(BENCHMARKS / "everyday_table.py"), str(report), "--worst", "3"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout
     lines = printed.splitlines()
     assert "| with an answer | 130 | 100.0 / 100.0 |" in lines
     assert "| without | 65 | 0.0 / 0.0 |" in lines
     assert len([line for line in lines if line.startswith("- 0.90 ")]) == 3
-    assert all(line.endswith("| 0 |") for line in lines if line.startswith(tuple(f"| {trap}: " for trap in build.TRAPS)))
-    assert json.loads(lines[-1]) == {"eager": {"exact": pytest.approx(200 / 3), "f1": pytest.approx(200 / 3), "threshold": 0.5}}
+    assert all(
+        line.endswith("| 0 |")
+        for line in lines
+        if line.startswith(tuple(f"| {trap}: " for trap in build.TRAPS))
+    )
+    assert json.loads(lines[-1]) == {
+        "eager": {"exact": pytest.approx(200 / 3), "f1": pytest.approx(200 / 3), "threshold": 0.5}
+    }
 
 
 def test_table_refuses_a_report_on_other_questions(tmp_path: Path) -> None:

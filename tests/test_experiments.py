@@ -1,4 +1,6 @@
-"""`benchmarks/experiments.py`: what was made is not made again after a stop, and never taken for something else."""
+"""`benchmarks/experiments.py`: what was made is not made again after a stop, and never taken for something
+else.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,14 @@ def run_commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def options(work: Path, **changes: object) -> argparse.Namespace:
     """The script's options, with changes."""
-    given = {"teacher": "t", "encoder": "e", "train": "squad.json", "dev": "dev.json", "work": work, "rate": 1e-4}
+    given = {
+        "teacher": "t",
+        "encoder": "e",
+        "train": "squad.json",
+        "dev": "dev.json",
+        "work": work,
+        "rate": 1e-4,
+    }
     return argparse.Namespace(**(given | changes))
 
 
@@ -55,7 +64,9 @@ def test_nothing_is_made_twice(tmp_path: Path, run_commands: list[str]) -> None:
 
 
 def test_answers_without_their_odds_are_half_of_a_command(tmp_path: Path, run_commands: list[str]) -> None:
-    """Killed between the two files of `predict`, it is run again; so it is for another student in the same place."""
+    """Killed between the two files of `predict`, it is run again; so it is for another student in the same
+    place.
+    """
     experiments.run_row(ROW, options(tmp_path))
     experiments.odds_file(tmp_path / "try.judged.json").unlink()
     experiments.run_row(ROW, options(tmp_path))
@@ -66,7 +77,9 @@ def test_answers_without_their_odds_are_half_of_a_command(tmp_path: Path, run_co
 
 
 def test_what_another_command_made_is_not_taken(tmp_path: Path, run_commands: list[str]) -> None:
-    """Another learning rate or other training data in the same directory is an error that names both commands."""
+    """Another learning rate or other training data in the same directory is an error that names both
+    commands.
+    """
     experiments.prepare(options(tmp_path))
     experiments.run_row(ROW, options(tmp_path))
     n = len(run_commands)
@@ -81,7 +94,8 @@ def test_what_another_command_made_is_not_taken(tmp_path: Path, run_commands: li
 
 
 @pytest.mark.parametrize(
-    ("stages", "rewritten"), [({"prediction": 1.0}, "prediction"), ({"intermediate": 0.3, "prediction": 0.7}, "intermediate")]
+    ("stages", "rewritten"),
+    [({"prediction": 1.0}, "prediction"), ({"intermediate": 0.3, "prediction": 0.7}, "intermediate")],
 )
 def test_copies_are_of_the_first_stages_data(
     tmp_path: Path, run_commands: list[str], stages: dict[str, float], rewritten: str
@@ -91,5 +105,6 @@ def test_copies_are_of_the_first_stages_data(
     experiments.run_row(row, options(tmp_path, masked_lm="m", vectors=None))
     command = (tmp_path / "commands" / "try-student-run.json").read_text()
     assert {part for part in command.split() if ".augment." in part} == {
-        f"stages.{rewritten}.augment.times=4", f"stages.{rewritten}.augment.masked_lm=m"
-    }  # fmt: skip
+        f"stages.{rewritten}.augment.times=4",
+        f"stages.{rewritten}.augment.masked_lm=m",
+    }

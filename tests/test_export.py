@@ -1,4 +1,6 @@
-"""`export`: files that plain engines and our Reader read, put in place only when they say what the original says."""
+"""`export`: files that plain engines and our Reader read, put in place only when they say what the original
+says.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def settings(engine: Any, precision: Any = "fp32", **changes: Any) -> ExportSett
 
 @pytest.mark.parametrize("engine", ["openvino", "onnx"])
 def test_an_export_is_read_back(tmp_path: Path, directory: Path, engine: Any) -> None:
-    """Our Reader finds files, settings and tokenizer in the new directory alone, and says what the original says."""
+    """Our Reader finds files, settings and tokenizer in the new directory alone, and says what the original
+    says.
+    """
     report = export(directory, tmp_path / "out", settings(engine), examples())
     assert report.failures == ()
     assert report.parity.equal_answers == 1.0
@@ -74,9 +78,14 @@ def test_an_export_is_read_back(tmp_path: Path, directory: Path, engine: Any) ->
     assert report.parity.f1_change == 0.0
     assert report.reference == "torch fp32"
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "config.json", "reader.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt",
+        "config.json",
+        "reader.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "vocab.txt",
         *(["model.onnx"] if engine == "onnx" else [IR_FILE, "openvino_model.bin"]),
-    }  # fmt: skip
+    }
     shutil.move(directory, tmp_path / "gone")
     reader = Reader.from_pretrained(tmp_path / "out", precision="fp32", threads=1)
     original = Reader.from_pretrained(tmp_path / "gone", precision="fp32", threads=1)
@@ -92,12 +101,19 @@ def test_plain_openvino_reads_the_files(tmp_path: Path, family: str) -> None:
     """OpenVINO alone compiles them and gives Transformers' logits, for any batch and length."""
     directory = write_reader(tmp_path, family)
     export(directory, tmp_path / "out", settings("openvino"), examples(4))
-    compiled = ov.Core().compile_model(str(tmp_path / "out" / IR_FILE), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = ov.Core().compile_model(
+        str(tmp_path / "out" / IR_FILE), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
     for lengths in ([12], [40, 9]):
         inputs = batch(lengths, pad_id=1)
         named = dict(zip(("input_ids", "attention_mask", "token_type_ids"), inputs, strict=True))
         out = compiled({one.get_any_name(): named[one.get_any_name()] for one in compiled.inputs})
-        assert difference((out["start_logits"], out["end_logits"]), by_transformers(directory, inputs), inputs[1]) < 1e-4
+        assert (
+            difference(
+                (out["start_logits"], out["end_logits"]), by_transformers(directory, inputs), inputs[1]
+            )
+            < 1e-4
+        )
 
 
 @pytest.mark.skipif(not HAS_BF16, reason="this CPU does not compute in bf16")
@@ -108,14 +124,20 @@ def test_a_bf16_export_is_half_the_size(tmp_path: Path, directory: Path) -> None
     assert half.sizes["openvino_model.bin"] < 0.6 * full
     assert half.parity.largest_logit_difference < 0.2
     assert open_engine(tmp_path / "out", "auto", "auto", 1).precision == "bf16"
-    with pytest.raises(SettingsError, match='was exported at bf16; set precision to "bf16" or "auto", not "fp32"'):
+    with pytest.raises(
+        SettingsError, match='was exported at bf16; set precision to "bf16" or "auto", not "fp32"'
+    ):
         open_engine(tmp_path / "out", "openvino", "fp32", 1)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnx"])
 def test_int8_is_calibrated_exported_and_found(tmp_path: Path, directory: Path, engine: Any) -> None:
-    """Ranges go beside the model and into the export; then precision="int8" works with both, and no calibration is needed."""
-    report = export(directory, tmp_path / "out", settings(engine, "int8", tolerance=FREE), examples(32), calibrates=True)
+    """Ranges go beside the model and into the export; then precision="int8" works with both, and no
+    calibration is needed.
+    """
+    report = export(
+        directory, tmp_path / "out", settings(engine, "int8", tolerance=FREE), examples(32), calibrates=True
+    )
     assert report.failures == ()
     assert report.parity.questions == 16
     assert report.parity.largest_logit_difference < 0.5
@@ -136,7 +158,9 @@ def test_int8_is_calibrated_exported_and_found(tmp_path: Path, directory: Path, 
 def test_the_worst_products_are_kept_until_it_is_good_enough(directory: Path) -> None:
     """Products are kept in the order of what int8 does to the logits, as few as the tolerance allows."""
     search = Int8Search(directory, threads=1)
-    calibration, held = (make_trial(examples(12, answered=False)[k::2], load_tokenizer(directory), SHORT) for k in (0, 1))
+    calibration, held = (
+        make_trial(examples(12, answered=False)[k::2], load_tokenizer(directory), SHORT) for k in (0, 1)
+    )
     free = search.find(calibration, held, FREE)
     assert free.kept == ()
     errors = free.findings["logit_errors"]
@@ -148,7 +172,9 @@ def test_the_worst_products_are_kept_until_it_is_good_enough(directory: Path) ->
 
 
 def test_int8_that_is_never_good_enough_is_an_error(tmp_path: Path, directory: Path) -> None:
-    """Where half of the products are kept and it still is not within the tolerance, nothing is written anywhere."""
+    """Where half of the products are kept and it still is not within the tolerance, nothing is written
+    anywhere.
+    """
     before = (directory / "reader.json").read_bytes()
     strict = settings("openvino", "int8", tolerance=Tolerance(equal_answers=1.0, logit=1e-6))
     with pytest.raises(ModelError, match="int8 is not within the tolerance even with 6 of 12 products kept"):
@@ -161,7 +187,9 @@ def test_what_says_other_things_is_not_put_in_place(tmp_path: Path, directory: P
     """Beyond the tolerance the report says so, and an earlier export stays."""
     export(directory, tmp_path / "out", settings("openvino"), examples(8))
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    report = export(directory, tmp_path / "out", settings("openvino", tolerance=Tolerance(1.0, logit=1e-12)), examples(8))
+    report = export(
+        directory, tmp_path / "out", settings("openvino", tolerance=Tolerance(1.0, logit=1e-12)), examples(8)
+    )
     assert len(report.failures) == 1
     assert "a logit differs by" in report.failures[0]
     assert report.as_dict()["ok"] is False
@@ -172,12 +200,24 @@ def test_what_says_other_things_is_not_put_in_place(tmp_path: Path, directory: P
 @pytest.mark.parametrize(
     ("spoil", "error", "said"),
     [
-        (lambda d, out: out.mkdir() or (out / "notes.txt").touch(), SettingsError, "holds other things than an export"),
+        (
+            lambda d, out: out.mkdir() or (out / "notes.txt").touch(),
+            SettingsError,
+            "holds other things than an export",
+        ),
         (lambda d, out: out.touch(), SettingsError, "is a file"),
         (lambda d, out: out.symlink_to(d), SettingsError, "out holds the model that is exported"),
         (lambda d, out: out.symlink_to(d.parent), SettingsError, "out holds the model that is exported"),
-        (lambda d, out: [one.unlink() for one in d.glob("[tv]o*")], ModelError, "no tokenizer that can be used"),
-        (lambda d, out: (d / "model.safetensors").write_bytes(b""), ModelError, "damaged or no safetensors file"),
+        (
+            lambda d, out: [one.unlink() for one in d.glob("[tv]o*")],
+            ModelError,
+            "no tokenizer that can be used",
+        ),
+        (
+            lambda d, out: (d / "model.safetensors").write_bytes(b""),
+            ModelError,
+            "damaged or no safetensors file",
+        ),
     ],
 )
 def test_what_cannot_be_exported_is_said(
@@ -207,7 +247,9 @@ def test_what_was_put_beside_an_export_is_not_lost(tmp_path: Path, directory: Pa
     """An earlier export is replaced, but not with a card or notes in it, which are named."""
     export(directory, tmp_path / "out", settings("openvino"), examples(4))
     (tmp_path / "out" / "README.md").write_text("a card")
-    with pytest.raises(SettingsError, match=r"an earlier export and beside it README\.md, which would be lost"):
+    with pytest.raises(
+        SettingsError, match=r"an earlier export and beside it README\.md, which would be lost"
+    ):
         export(directory, tmp_path / "out", settings("openvino"), examples(4))
     assert (tmp_path / "out" / "README.md").read_text() == "a card"
 
@@ -219,7 +261,12 @@ def test_wrong_settings_are_refused(tmp_path: Path, directory: Path) -> None:
     with pytest.raises(SettingsError, match="6 questions are too few to calibrate with"):
         export(directory, tmp_path / "out", settings("openvino", "int8"), examples(6), calibrates=True)
     with pytest.raises(SettingsError, match="is exported as fp32 alone"):
-        export(write_reader(tmp_path / "m", "modernbert"), tmp_path / "out", settings("openvino", "int8"), examples(8))
+        export(
+            write_reader(tmp_path / "m", "modernbert"),
+            tmp_path / "out",
+            settings("openvino", "int8"),
+            examples(8),
+        )
     export(directory, tmp_path / "out", settings("openvino"), examples(4))
     with pytest.raises(ModelError, match="is an export itself"):
         export(tmp_path / "out", tmp_path / "out2", settings("openvino"), examples(4))
@@ -236,7 +283,10 @@ def test_a_damaged_export_is_refused(tmp_path: Path, directory: Path) -> None:
 
 def test_parity_counts_what_differs() -> None:
     """Equal answers, logits and F1 are compared question by question, and each limit has its sentence."""
-    data = [Example("a", "q", "one two", (Answer("one", 0),)), Example("b", "q", "one two", (Answer("two", 4),))]
+    data = [
+        Example("a", "q", "one two", (Answer("one", 0),)),
+        Example("b", "q", "one two", (Answer("two", 4),)),
+    ]
     trial = make_trial(data, load_tokenizer_of_words(), ReaderSettings(max_seq_len=32, doc_stride=4))
     logits = tuple((np.zeros(len(w), np.float32), np.zeros(len(w), np.float32)) for w in trial.windows)
     moved = (*logits[:1], (logits[1][0] + 0.25, logits[1][1]))
@@ -246,7 +296,9 @@ def test_parity_counts_what_differs() -> None:
     said = parity.failures(Tolerance(0.6, logit=0.1, f1=1.0))
     assert [one.split()[0] for one in said] == ["a", "F1", "50.0%"]
     assert len(parity.failures(Tolerance(0.6, f1=60.0))) == 1
-    assert len(replace(parity, questions=5000).failures(Tolerance(0.6, f1=60.0))) == 1  # F1 alone is a matter of luck
+    assert (
+        len(replace(parity, questions=5000).failures(Tolerance(0.6, f1=60.0))) == 1
+    )  # F1 alone is a matter of luck
     blind = replace(parity, f1=None, f1_original=None)
     assert len(blind.failures(Tolerance(0.6))) == 1
 
@@ -257,7 +309,9 @@ def test_both_kinds_of_questions_count_half() -> None:
     questions = [*answerable, *(Example(f"x{n}", "q", "one two", ()) for n in range(50))]
     assert f1(questions, ["one"] * 450 + [""] * 50) == 100.0
     assert f1(questions, ["one"] * 500) == 50.0
-    assert f1(questions[:499], ["one"] * 499) == pytest.approx(100 * 450 / 499)  # too few to decide by themselves
+    assert f1(questions[:499], ["one"] * 499) == pytest.approx(
+        100 * 450 / 499
+    )  # too few to decide by themselves
     assert f1(answerable, ["one"] * 450) == 100.0
 
 
@@ -272,7 +326,9 @@ def load_tokenizer_of_words() -> Any:
 
 
 def test_the_sample_has_many_lengths_and_no_told_answers() -> None:
-    """Our own texts come in one to six paragraphs, the same each time, and claim nothing about what is right."""
+    """Our own texts come in one to six paragraphs, the same each time, and claim nothing about what is
+    right.
+    """
     made = sample_examples(24)
     assert made == sample_examples(24)
     assert len(made) == 24

@@ -41,8 +41,12 @@ EXAMPLES = [
 PAD = 77
 
 
-def window(n: int, *, first: int = 5, example: int = 0, segments: Sequence[int] | None = None, token: int = 7) -> Window:
-    """A window of n equal tokens, [first, n - 1) of them context, in BERT's segments unless others are given."""
+def window(
+    n: int, *, first: int = 5, example: int = 0, segments: Sequence[int] | None = None, token: int = 7
+) -> Window:
+    """A window of n equal tokens, [first, n - 1) of them context, in BERT's segments unless others are
+    given.
+    """
     kinds = [0] * first + [1] * (n - first) if segments is None else segments
     return Window(
         example=example,
@@ -67,7 +71,9 @@ def rows_of(*numbers: int) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("make", [wordpiece, mpnet], ids=["with-segments", "without"])
 def test_a_batch_gives_back_the_windows(tmp_path: Path, make: Any) -> None:
-    """Ids, segments, labels and lengths come back for any rows in any order, padded to the longest of them (and to 8)."""
+    """Ids, segments, labels and lengths come back for any rows in any order, padded to the longest of them
+    (and to 8).
+    """
     windows = list(Windower(make(), WindowSettings(max_seq_len=60, doc_stride=10)).windows(EXAMPLES))
     store = stored(windows, tmp_path / "store")
     assert len(store) == len(windows)
@@ -126,7 +132,9 @@ def test_any_one_run_of_ones_is_kept(tmp_path: Path, segments: list[int]) -> Non
 
 @pytest.mark.parametrize("segments", [[2] + [0] * 4 + [1] * 3, [1, 0, 0, 0, 0, 1, 1, 1]])
 def test_other_segments_are_refused(tmp_path: Path, segments: list[int]) -> None:
-    """What the store could only keep wrongly is an error, not a reader that learned from other inputs than it gets."""
+    """What the store could only keep wrongly is an error, not a reader that learned from other inputs than it
+    gets.
+    """
     with pytest.raises(ModelError, match="segment ids"):
         stored([window(8, segments=segments)], tmp_path / "store")
     assert not list(tmp_path.iterdir())
@@ -137,7 +145,9 @@ def test_large_vocabularies_take_four_bytes_and_no_id_is_cut(tmp_path: Path) -> 
     store = stored([window(6, token=250_001)], tmp_path / "store", vocab_size=250_002)
     assert store.ids.itemsize == 4
     assert store.batch(rows_of(0), PAD).input_ids.tolist() == [[250_001] * 6]
-    assert stored([window(6, token=65_535)], tmp_path / "small", vocab_size=65_536).ids.tolist() == [65_535] * 6
+    assert (
+        stored([window(6, token=65_535)], tmp_path / "small", vocab_size=65_536).ids.tolist() == [65_535] * 6
+    )
     with pytest.raises(ModelError, match="65536 does not fit"):
         stored([window(6, token=65_536)], tmp_path / "refused", vocab_size=65_536)
 
@@ -156,7 +166,9 @@ def test_a_data_set_without_windows_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_store_appears_only_when_it_is_whole(tmp_path: Path) -> None:
-    """An error on the way leaves what was there before; what a kill left behind is swept away by the next try."""
+    """An error on the way leaves what was there before; what a kill left behind is swept away by the next
+    try.
+    """
     target = tmp_path / "store"
     stored([window(6)], target)
     (tmp_path / "store.partial").mkdir()
@@ -198,7 +210,9 @@ def test_a_damaged_store_is_refused_with_advice(tmp_path: Path, name: str, damag
     assert str(tmp_path / "store") in str(caught.value)
 
 
-@pytest.mark.parametrize("meta", ["[]", "7", "{}", '{"format": 1, "windows": 1, "tokens": 6, "dtype": "<u2"}'])
+@pytest.mark.parametrize(
+    "meta", ["[]", "7", "{}", '{"format": 1, "windows": 1, "tokens": 6, "dtype": "<u2"}']
+)
 def test_a_store_of_another_kind_is_refused(tmp_path: Path, meta: str) -> None:
     """A description that is none, or one of an earlier version, is no reason for a traceback."""
     stored([window(6)], tmp_path / "store")
@@ -222,7 +236,9 @@ def squad_like(n: int) -> Iterator[Window]:
 
 
 def peak_mib(folder: Path, n: int) -> float:
-    """The highest memory, in MiB, in use while n windows are written and all of them are read in batches of 26."""
+    """The highest memory, in MiB, in use while n windows are written and all of them are read in batches of
+    26.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     tracemalloc.start()
     try:
@@ -236,10 +252,11 @@ def peak_mib(folder: Path, n: int) -> float:
 
 
 def test_a_hundredth_of_the_augmented_data_needs_no_memory_to_speak_of(tmp_path: Path) -> None:
-    """26,000 windows take 9.3 MiB of disk and under 8 of memory, the same as a quarter of them; padded it would be 305.
+    """26,000 windows take 9.3 MiB of disk and under 8 of memory, the same as a quarter of them; padded it
+    would be 305.
 
-    Times a hundred, as the published recipe has them, that is under 1 GiB of disk; memory grows by the lengths alone,
-    four bytes a window.
+    Times a hundred, as the published recipe has them, that is under 1 GiB of disk; memory grows by the
+    lengths alone, four bytes a window.
     """
     n = 26_000
     few, all_of_them = peak_mib(tmp_path / "store", n // 4), peak_mib(tmp_path / "store", n)
@@ -267,9 +284,16 @@ def test_a_choice_of_rows_is_seeded_and_grows_by_adding() -> None:
     assert rows.tolist() != choose_rows(1000, 50, seed=8).tolist()
 
 
-@given(st.lists(st.integers(1, 400), min_size=1, max_size=200), st.integers(1, 30), st.integers(1, 8), st.integers(0, 2**31))
+@given(
+    st.lists(st.integers(1, 400), min_size=1, max_size=200),
+    st.integers(1, 30),
+    st.integers(1, 8),
+    st.integers(0, 2**31),
+)
 @settings(deadline=None, max_examples=100)
-def test_an_epoch_has_each_row_exactly_once(lengths: list[int], batch_size: int, pool: int, seed: int) -> None:
+def test_an_epoch_has_each_row_exactly_once(
+    lengths: list[int], batch_size: int, pool: int, seed: int
+) -> None:
     """All batches but one are full, and the same key gives the same batches."""
     rows = np.arange(len(lengths), dtype=np.int64)[::-1].copy()
     sizes = np.array(lengths, dtype=np.int32)
@@ -309,7 +333,9 @@ def test_windows_of_like_length_share_a_batch() -> None:
 @given(st.lists(st.integers(1, 400), max_size=120), st.integers(1, 3000))
 @settings(deadline=None, max_examples=100)
 def test_a_pass_has_each_row_once_and_bounded_batches(lengths: list[int], max_tokens: int) -> None:
-    """Longest first; a batch holds at most `max_tokens` with its padding, unless one window alone is longer."""
+    """Longest first; a batch holds at most `max_tokens` with its padding, unless one window alone is
+    longer.
+    """
     sizes = np.array(lengths, dtype=np.int32)
     batches = sorted_batches(np.arange(len(lengths)), sizes, max_tokens)
     flat = [int(row) for batch in batches for row in batch]
@@ -336,7 +362,9 @@ def test_an_index_entry_takes_what_the_docstring_says() -> None:
 
 @pytest.mark.parametrize("steps", [1, 3, 6, 7, 20])
 def test_visited_rows_are_those_of_the_first_batches(steps: int) -> None:
-    """A stage shorter than an epoch needs the teacher's outputs for the windows it sees, and for no others."""
+    """A stage shorter than an epoch needs the teacher's outputs for the windows it sees, and for no
+    others.
+    """
     rows = np.arange(3, 56, dtype=np.int64)
     lengths = np.random.default_rng(0).integers(20, 60, 60).astype(np.int32)
     batches = training_batches(rows, lengths, 8, (5, 2, 0))

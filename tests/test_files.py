@@ -47,7 +47,6 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: t
     target = tmp_path / "a.txt"
     target.write_text("old")
 
-
     def fail() -> None:
         with atomic_path(target) as temporary:
             temporary.write_text("half")
@@ -134,19 +133,25 @@ def test_what_kills_left_of_a_file_is_swept_away(tmp_path: Path) -> None:
 
 
 def test_an_output_replaces_no_input(tmp_path: Path) -> None:
-    """By its own name, through a link or as a second name of it, an input is refused as output; what is not there is not."""
+    """By its own name, through a link or as a second name of it, an input is refused as output; what is not
+    there is not.
+    """
     data = tmp_path / "data.json"
     data.write_text("{}")
     (tmp_path / "link").symlink_to(data)
     (tmp_path / "second").hardlink_to(data)
     for path in (data, tmp_path / "x" / ".." / "data.json", tmp_path / "link", tmp_path / "second"):
-        with pytest.raises(SettingsError, match=r"--out .* is the data, and would replace it; give another name"):
+        with pytest.raises(
+            SettingsError, match=r"--out .* is the data, and would replace it; give another name"
+        ):
             require_output(path, "--out", {"none": None, "the data": data})
     with pytest.raises(SettingsError, match="is a directory"):
         require_output(tmp_path, "--out", {})
     with pytest.raises(SettingsError, match=r"cannot be written: .*data\.json is not a directory"):
         require_output(data / "new", "--out", {})
-    require_output(tmp_path / "new" / "deep.json", "--out", {"the data": data, "a Hub id": "org/name", "nonsense": "\0"})
+    require_output(
+        tmp_path / "new" / "deep.json", "--out", {"the data": data, "a Hub id": "org/name", "nonsense": "\0"}
+    )
     require_output(Path(os.devnull), "--out", {"the data": os.devnull})
 
 

@@ -24,7 +24,8 @@ PACKAGE = REPOSITORY / "src" / "tinyreader"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 README = (REPOSITORY / "README.md").read_text("utf-8")
 
-# The flow of data, in one direction: a room imports only rooms above it. This is the only place where it is written.
+# The flow of data, in one direction: a room imports only rooms above it. This is the only place where it is
+# written.
 ORDER = (
     "errors",
     "files",
@@ -57,11 +58,27 @@ ORDER = (
     "__main__",
 )
 TORCH_FREE = (
-    "errors", "files", "progress", "data", "documents", "passages", "tokenizer", "model_files", "windows", "spans", "metrics",
-    "runtimes", "predict", "reader", "export", "report", "cli",
-)  # fmt: skip
+    "errors",
+    "files",
+    "progress",
+    "data",
+    "documents",
+    "passages",
+    "tokenizer",
+    "model_files",
+    "windows",
+    "spans",
+    "metrics",
+    "runtimes",
+    "predict",
+    "reader",
+    "export",
+    "report",
+    "cli",
+)
 OF_TORCH = {  # the modules of a light room that are loaded when torch is asked for
-    PACKAGE / "runtimes" / name for name in ("torch_runtime.py", "tracing.py", "openvino/convert.py", "onnx/convert.py")
+    PACKAGE / "runtimes" / name
+    for name in ("torch_runtime.py", "tracing.py", "openvino/convert.py", "onnx/convert.py")
 }
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "huggingface_hub")
 
@@ -73,7 +90,9 @@ def room_of(path: Path) -> str:
 
 
 def imports(tree: ast.AST, *, of_module_level: bool = False) -> Iterator[tuple[int, str]]:
-    """The line and dotted name of each import; of_module_level leaves out functions and type-checking blocks."""
+    """The line and dotted name of each import; of_module_level leaves out functions and type-checking
+    blocks.
+    """
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -120,39 +139,54 @@ def test_version_is_that_of_the_project_file() -> None:
     """`__version__` is what pyproject.toml says, and the changelog has an entry for it."""
     version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     assert tinyreader.__version__ == version
-    assert re.search(rf"^## {re.escape(version)}\b", (REPOSITORY / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert re.search(
+        rf"^## {re.escape(version)}\b", (REPOSITORY / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE
+    )
 
 
 def test_import_is_light_and_without_effects() -> None:
-    """`import tinyreader` loads a handful of small modules and leaves environment and logging as they were."""
-    loaded, unchanged = json.loads(run_python(
-        "import json, logging, os, sys\n"
-        "state = lambda: (dict(os.environ), list(logging.root.handlers), logging.root.level)\n"
-        "modules, before = set(sys.modules), state()\n"
-        "import tinyreader\n"
-        "print(json.dumps([sorted(set(sys.modules) - modules), before == state()]))\n"
-    ))
+    """`import tinyreader` loads a handful of small modules and leaves environment and logging as they
+    were.
+    """
+    loaded, unchanged = json.loads(
+        run_python(
+            "import json, logging, os, sys\n"
+            "state = lambda: (dict(os.environ), list(logging.root.handlers), logging.root.level)\n"
+            "modules, before = set(sys.modules), state()\n"
+            "import tinyreader\n"
+            "print(json.dumps([sorted(set(sys.modules) - modules), before == state()]))\n"
+        )
+    )
     assert unchanged
     assert "tinyreader" in loaded
     assert len(loaded) < 10, f"too much for an import that should cost milliseconds: {loaded}"
 
 
 def test_light_rooms_import_without_the_train_extra() -> None:
-    """Importing every module of the torch-free rooms, the command line included, loads no package of the extra."""
-    names = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-             for path in MODULES if room_of(path) in TORCH_FREE and path not in OF_TORCH]
+    """Importing every module of the torch-free rooms, the command line included, loads no package of the
+    extra.
+    """
+    names = [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for path in MODULES
+        if room_of(path) in TORCH_FREE and path not in OF_TORCH
+    ]
     names = [name.removesuffix(".__init__") for name in names]
-    loaded = json.loads(run_python(
-        "import importlib, json, sys\n"
-        f"for name in {names!r}: importlib.import_module(name)\n"
-        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))\n"
-    ))
+    loaded = json.loads(
+        run_python(
+            "import importlib, json, sys\n"
+            f"for name in {names!r}: importlib.import_module(name)\n"
+            f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))\n"
+        )
+    )
     assert loaded == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_module_keeps_the_house_rules(path: Path) -> None:
-    """A module stands in the order, imports only rooms before its own, and a light one defers what is heavy."""
+    """A module stands in the order, imports only rooms before its own, and a light one defers what is
+    heavy.
+    """
     room, tree = room_of(path), parse(path)
     if room == "":
         return
@@ -163,10 +197,14 @@ def test_module_keeps_the_house_rules(path: Path) -> None:
         parts = name.split(".")
         if parts[0] == "tinyreader":
             target = parts[1] if len(parts) > 1 else ""
-            assert target in earlier, f"{place(path, line)}: {room} must not import {name}; it may use {earlier}"
+            assert target in earlier, (
+                f"{place(path, line)}: {room} must not import {name}; it may use {earlier}"
+            )
     if room in TORCH_FREE and path not in OF_TORCH:
         for line, name in imports(tree, of_module_level=True):
-            assert name.split(".")[0] not in HEAVY, f"{place(path, line)}: import {name} in the function that uses it"
+            assert name.split(".")[0] not in HEAVY, (
+                f"{place(path, line)}: import {name} in the function that uses it"
+            )
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id != "print", f"{place(path, node.lineno)}: a library does not print"
@@ -185,13 +223,17 @@ def test_readme_targets_and_tree_are_there() -> None:
 
 
 def test_readme_commands_are_those_of_the_command_line() -> None:
-    """Each `tinyreader ...` in the README names a command and its options, and no command is missing there."""
+    """Each `tinyreader ...` in the README names a command and its options, and no command is missing
+    there.
+    """
     commands = registered(typer.main.get_command(app))
     shown = [line.split() for line in re.findall(r"(?:^|`)tinyreader ([^`#\n]+)", README, re.MULTILINE)]
     seen = set()
     for words in shown:
         name = " ".join(words[:2]) if " ".join(words[:2]) in commands else words[0]
-        assert name in commands, f"the README shows `tinyreader {' '.join(words)}`; there are {sorted(commands)}"
+        assert name in commands, (
+            f"the README shows `tinyreader {' '.join(words)}`; there are {sorted(commands)}"
+        )
         unknown = {word for word in words if word.startswith("-")} - commands[name]
         assert not unknown, f"`tinyreader {name}` has no {unknown}"
         seen.add(name)

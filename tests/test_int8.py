@@ -1,4 +1,6 @@
-"""int8: ranges measured on windows, plans beside the model, and logits near those of fp32 with either engine."""
+"""int8: ranges measured on windows, plans beside the model, and logits near those of fp32 with either
+engine.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ INT8 = EngineSettings("int8", threads=1)
 
 
 def test_a_weight_is_int8_with_a_scale_for_each_output() -> None:
-    """No number is off by more than half a step of its row, the largest stays exact, and rows of zeros stay zeros."""
+    """No number is off by more than half a step of its row, the largest stays exact, and rows of zeros stay
+    zeros.
+    """
     weight = np.random.default_rng(0).normal(size=(5, 30)).astype(np.float32)
     weight[2] = 0
     whole, scale = quantised(weight)
@@ -57,7 +61,9 @@ def executed(directory: Path) -> Counter[str]:
     """How many products with weights OpenVINO computes from each number format."""
     model = open_openvino(directory, INT8).compiled.get_runtime_model()
     info = [node.get_rt_info() for node in model.get_ordered_ops()]
-    return Counter(i["runtimePrecision"].astype(str) for i in info if i["layerType"].astype(str) == "FullyConnected")
+    return Counter(
+        i["runtimePrecision"].astype(str) for i in info if i["layerType"].astype(str) == "FullyConnected"
+    )
 
 
 def test_products_are_computed_in_int8_but_for_those_kept(tmp_path: Path) -> None:
@@ -70,7 +76,9 @@ def test_products_are_computed_in_int8_but_for_those_kept(tmp_path: Path) -> Non
 
 
 def test_uneven_channels_are_made_even() -> None:
-    """Where a few channels are a hundred times the others, scales by channel leave a small part of the error."""
+    """Where a few channels are a hundred times the others, scales by channel leave a small part of the
+    error.
+    """
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 64)).astype(np.float32)
     x[:, :2] *= 100
@@ -103,7 +111,9 @@ def test_a_tensor_of_zeros_has_a_range(tmp_path: Path) -> None:
 
 
 def test_products_with_one_input_share_their_range(tmp_path: Path) -> None:
-    """Query, key and value read the same numbers, and have one range; each product inside the layers has some."""
+    """Query, key and value read the same numbers, and have one range; each product inside the layers has
+    some.
+    """
     directory = write_reader(tmp_path)
     architecture = read_architecture(directory)
     ranges = measure(architecture, Checkpoint(directory, "bert"), [batch([12])], 12)
@@ -114,7 +124,9 @@ def test_products_with_one_input_share_their_range(tmp_path: Path) -> None:
 
 
 def test_a_plan_lies_beside_the_model(tmp_path: Path) -> None:
-    """What is written is read again, what else stands in reader.json stays, and scales survive the rounding."""
+    """What is written is read again, what else stands in reader.json stays, and scales survive the
+    rounding.
+    """
     directory = write_reader(tmp_path)
     (directory / "reader.json").write_text('{"settings": {"top_k": 5}}', encoding="utf-8")
     plan = calibrate(directory, kept=("encoder.layer.1.output.dense",))
@@ -130,7 +142,9 @@ def test_int8_without_ranges_says_how_to_get_them(tmp_path: Path) -> None:
     """Asking for int8 where nothing was measured is an error with the command; "auto" never takes int8."""
     directory = write_reader(tmp_path)
     for engine in ("auto", "openvino", "onnx"):
-        with pytest.raises(ModelError, match=r"has no int8 ranges.*tinyreader export .* --precision int8 --calibrate"):
+        with pytest.raises(
+            ModelError, match=r"has no int8 ranges.*tinyreader export .* --precision int8 --calibrate"
+        ):
             open_engine(directory, engine, "int8", 1)  # type: ignore[arg-type]
     calibrate(directory)
     assert open_engine(directory, "auto", "auto", 1).precision in ("bf16", "fp32")
@@ -199,7 +213,9 @@ def test_a_trained_reader_says_nearly_the_same_in_int8(trained: Path, shared_dir
     ranges = measure(search.architecture, search.weights, seen.batches(search.architecture.pad_id), n_tokens)
     exact = held.run(search.runtime("fp32"))
     ours = compare(held, exact, held.run(search.runtime("fp32", Int8Plan(ranges))))
-    plain = {name: Range(low=-20.0, high=20.0, scale=np.ones_like(found.scale)) for name, found in ranges.items()}
+    plain = {
+        name: Range(low=-20.0, high=20.0, scale=np.ones_like(found.scale)) for name, found in ranges.items()
+    }
     theirs = compare(held, exact, held.run(search.runtime("fp32", Int8Plan(plain))))
     assert ours.mean_logit_difference < 0.25
     assert ours.mean_logit_difference < theirs.mean_logit_difference / 2

@@ -1,4 +1,6 @@
-"""`tinyreader.integrations.haystack`: the component as Haystack's own reader was, and right where that one was not."""
+"""`tinyreader.integrations.haystack`: the component as Haystack's own reader was, and right where that one
+was not.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ LETTERS = [word for word in WORDS if word.isalpha()]
 
 
 class Pointing:
-    """A runtime for which a token's start and end logit are its height, by its id; the first token's is `null`."""
+    """A runtime for which a token's start and end logit are its height, by its id; the first token's is
+    `null`.
+    """
 
     pad_id = 0
     max_tokens = 64
@@ -93,10 +97,13 @@ def loaded(text: str) -> Pipeline:
     return Pipeline.loads(text, **allowed)
 
 
-# -- what the predecessor promises ------------------------------------------------------------------------------------
+# -- what the predecessor promises
+# ------------------------------------------------------------------------------------
 
 
-def test_a_strict_token_is_looked_up_when_the_model_is_loaded(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_strict_token_is_looked_up_when_the_model_is_loaded(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A token whose variable is missing is no error until `warm_up`, which names the variable."""
     monkeypatch.delenv("NO_SUCH_TOKEN", raising=False)
     reader = ExtractiveReader(directory, token=Secret.from_env_var("NO_SUCH_TOKEN"))
@@ -116,7 +123,9 @@ def test_the_token_opens_the_hub(monkeypatch: pytest.MonkeyPatch, directory: Pat
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     monkeypatch.setenv("OUR_TOKEN", "secret")
-    reader = ExtractiveReader("owner/name", token=Secret.from_env_var("OUR_TOKEN"), model_kwargs={"revision": "v1"})
+    reader = ExtractiveReader(
+        "owner/name", token=Secret.from_env_var("OUR_TOKEN"), model_kwargs={"revision": "v1"}
+    )
     assert asked == []
     reader.warm_up()
     reader.warm_up()
@@ -135,14 +144,26 @@ def test_the_usual_settings_are_the_predecessors() -> None:
 
 
 def test_it_becomes_plain_data_and_comes_back() -> None:
-    """Every setting survives `to_dict` and `from_dict`, thresholds, tokens, devices and number types among them."""
+    """Every setting survives `to_dict` and `from_dict`, thresholds, tokens, devices and number types among
+    them.
+    """
     import torch
 
     reader = ExtractiveReader(
-        "my-model", device=ComponentDevice.from_str("cpu"), token=Secret.from_env_var("OUR_TOKEN"), top_k=5,
-        score_threshold=0.0, overlap_threshold=0.5, max_batch_size=7, answers_per_seq=9, no_answer=False,
-        model_kwargs={"torch_dtype": torch.bfloat16}, engine="openvino", no_answer_from="model", context_chars=0,
-    )  # fmt: skip
+        "my-model",
+        device=ComponentDevice.from_str("cpu"),
+        token=Secret.from_env_var("OUR_TOKEN"),
+        top_k=5,
+        score_threshold=0.0,
+        overlap_threshold=0.5,
+        max_batch_size=7,
+        answers_per_seq=9,
+        no_answer=False,
+        model_kwargs={"torch_dtype": torch.bfloat16},
+        engine="openvino",
+        no_answer_from="model",
+        context_chars=0,
+    )
     data = reader.to_dict()
     assert data["type"] == f"{MODULE}.ExtractiveReader"
     assert data["init_parameters"]["token"] == {"type": "env_var", "env_vars": ["OUR_TOKEN"], "strict": True}
@@ -161,7 +182,9 @@ def test_a_pipeline_becomes_yaml_and_comes_back(directory: Path, token: Secret |
     if token is not None:
         token = Secret.from_env_var("OUR_TOKEN", strict=False)
     pipeline = Pipeline()
-    pipeline.add_component("reader", ExtractiveReader(directory, **{**SHORT, "token": token}, top_k=2, threads=1))
+    pipeline.add_component(
+        "reader", ExtractiveReader(directory, **{**SHORT, "token": token}, top_k=2, threads=1)
+    )
     again = loaded(pipeline.dumps())
     assert again.to_dict() == pipeline.to_dict()
     given = {"reader": {"query": QUERY, "documents": [Document(content="the bridge was built in x .")]}}
@@ -183,7 +206,9 @@ def test_no_documents_no_answers(directory: Path) -> None:
 
 
 def test_scores_are_the_logistic_function_of_the_logits(directory: Path) -> None:
-    """Each document gives its best piece with sigmoid(factor x (start + end)); no answer has the product of the rest."""
+    """Each document gives its best piece with sigmoid(factor x (start + end)); no answer has the product of
+    the rest.
+    """
     reader, _ = pointing(directory, calibration_factor=0.3)
     documents = [Document(content=text) for text in ("a x b", "the x", "c c x")]
     answers = reader.run(QUERY, documents, top_k=3)["answers"]
@@ -197,12 +222,16 @@ def test_scores_are_the_logistic_function_of_the_logits(directory: Path) -> None
 
 
 def test_candidates_are_the_best_spans_of_each_window(directory: Path) -> None:
-    """`answers_per_seq` spans of a window are looked at, no end before its start, and all of them where it has fewer."""
+    """`answers_per_seq` spans of a window are looked at, no end before its start, and all of them where it
+    has fewer.
+    """
     heights = {"x": 4.0, "a": 3.0, "b": 1.0}
     reader, _ = pointing(directory, heights, no_answer=False, overlap_threshold=1.0)
     answers = reader.run(QUERY, [Document(content="a b x")], answers_per_seq=3)["answers"]
     assert texts(answers) == ["x", "a b x", "a"]
-    assert [answer.score for answer in answers] == pytest.approx([probability(s, 0.1) for s in (8.0, 7.0, 6.0)])
+    assert [answer.score for answer in answers] == pytest.approx(
+        [probability(s, 0.1) for s in (8.0, 7.0, 6.0)]
+    )
     assert len(reader.run(QUERY, [Document(content="a b x")], answers_per_seq=50)["answers"]) == 6
 
 
@@ -225,7 +254,9 @@ def span(start: int, end: int, score: float) -> Span:
 
 @pytest.mark.parametrize(("threshold", "kept"), [(0.01, 2), (0.4, 2), (0.5, 3), (1.0, 3), (None, 3)])
 def test_overlaps_count_by_the_shorter_answer(threshold: float | None, kept: int) -> None:
-    """An answer goes when it shares more than the threshold's part of its own or of a better one's length with that."""
+    """An answer goes when it shares more than the threshold's part of its own or of a better one's length
+    with that.
+    """
     spans = [span(0, 10, 3.0), span(7, 13, 2.0), span(10, 12, 1.0)]  # half of the second lies in the first
     if threshold is not None and threshold == 0.5:  # the third lies wholly in the second, which is kept now
         assert [s.start for s in without_overlaps(spans, threshold, 5)] == [0, 7]
@@ -248,7 +279,9 @@ def test_answers_of_different_documents_never_overlap(directory: Path) -> None:
 
 
 def test_page_numbers_count_form_feeds(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The page is the document's own plus the form feeds before the answer; without a number there is none."""
+    """The page is the document's own plus the form feeds before the answer; without a number there is
+    none.
+    """
     reader, _ = pointing(directory, top_k=1, no_answer=False)
     text = "a b \f a \f x \f b"
     assert reader.run(QUERY, [Document(content=text, meta={"page_number": 5})])["answers"][0].meta == {
@@ -284,7 +317,14 @@ def test_answers_become_plain_data(directory: Path) -> None:
 
 @pytest.mark.parametrize(
     ("device_map", "device"),
-    [("auto", None), ("cpu:0", "cpu"), ("cpu", "cpu"), ({"": "cpu:0"}, "cpu"), ({"": 0}, "cuda:0"), ("cuda:1", "cuda:1")],
+    [
+        ("auto", None),
+        ("cpu:0", "cpu"),
+        ("cpu", "cpu"),
+        ({"": "cpu:0"}, "cpu"),
+        ({"": 0}, "cuda:0"),
+        ("cuda:1", "cuda:1"),
+    ],
 )
 def test_device_maps_name_a_device(device_map: Any, device: str | None) -> None:
     """A `device_map` for Transformers is read as the device it means."""
@@ -292,17 +332,26 @@ def test_device_maps_name_a_device(device_map: Any, device: str | None) -> None:
 
 
 def test_what_cannot_be_honoured_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    """Two devices at once, models split over devices, and arguments of Transformers' own loading give a warning each."""
+    """Two devices at once, models split over devices, and arguments of Transformers' own loading give a
+    warning each.
+    """
     with caplog.at_level(logging.WARNING):
-        both = ExtractiveReader("m", device=ComponentDevice.from_str("cuda:0"), model_kwargs={"device_map": "cpu"})
+        both = ExtractiveReader(
+            "m", device=ComponentDevice.from_str("cuda:0"), model_kwargs={"device_map": "cpu"}
+        )
         split = ExtractiveReader("m", model_kwargs={"device_map": {"layer_1": 1, "classifier": "cpu"}})
         ExtractiveReader("m", model_kwargs={"attn_implementation": "sdpa"})
     assert (both._wanted.device, split._wanted.device) == ("cpu", None)
-    for part in ("the device_map counts", "not split over devices (cpu, cuda:1)", "no effect: attn_implementation"):
+    for part in (
+        "the device_map counts",
+        "not split over devices (cpu, cuda:1)",
+        "no effect: attn_implementation",
+    ):
         assert part in caplog.text
 
 
-# -- where the predecessor is wrong -----------------------------------------------------------------------------------
+# -- where the predecessor is wrong
+# -----------------------------------------------------------------------------------
 
 
 def test_segment_ids_reach_the_model(directory: Path) -> None:
@@ -337,9 +386,9 @@ def test_zero_and_false_are_values(directory: Path) -> None:
     documents = [Document(content="a x b")]
     assert texts(reader.run(QUERY, documents)["answers"]) == ["x"]
     assert len(reader.run(QUERY, documents, score_threshold=0.0)["answers"]) == 3
-    assert texts(reader.run(QUERY, documents, score_threshold=0.0, no_answer=False, overlap_threshold=0.0)["answers"]) == [
-        "x", "a",
-    ]  # fmt: skip
+    assert texts(
+        reader.run(QUERY, documents, score_threshold=0.0, no_answer=False, overlap_threshold=0.0)["answers"]
+    ) == ["x", "a"]
     (nothing,) = reader.run(QUERY, documents, top_k=0)["answers"]
     assert (nothing.data, nothing.score) == (None, 1.0)
     assert reader.run(QUERY, documents, top_k=0, no_answer=False) == {"answers": []}
@@ -353,7 +402,9 @@ def test_zero_and_false_are_values(directory: Path) -> None:
 
 
 def test_a_document_given_twice_counts_once(directory: Path) -> None:
-    """Copies of a document neither double its answers nor weigh on the no-answer score; other texts of its id are read."""
+    """Copies of a document neither double its answers nor weigh on the no-answer score; other texts of its id
+    are read.
+    """
     reader, runtime = pointing(directory)
     once = reader.run(QUERY, [Document(content="a x b")])["answers"]
     runtime.batches.clear()
@@ -364,20 +415,26 @@ def test_a_document_given_twice_counts_once(directory: Path) -> None:
 
 
 def test_several_queries_are_read_together(directory: Path) -> None:
-    """Each query of a call has its own documents and the answers it has alone, and their windows share batches."""
+    """Each query of a call has its own documents and the answers it has alone, and their windows share
+    batches.
+    """
     reader, runtime = pointing(directory)
     queries = [QUERY, "was it built in x ?"]
     documents = [[Document(content="a x b"), Document(content="c x")], [Document(content="b a x")]]
     together = reader.run_many(queries, documents)["answers"]
     assert len(runtime.batches) == 1
-    assert together == [reader.run(query, own)["answers"] for query, own in zip(queries, documents, strict=True)]
+    assert together == [
+        reader.run(query, own)["answers"] for query, own in zip(queries, documents, strict=True)
+    ]
     assert [answers[0].query for answers in together] == queries
     with pytest.raises(DataError, match="2 queries came with 1 lists"):
         reader.run_many(queries, documents[:1])
 
 
 def test_batches_are_bounded(directory: Path) -> None:
-    """A batch holds at most 4,096 tokens, and `max_batch_size` windows where that is set, with the same answers."""
+    """A batch holds at most 4,096 tokens, and `max_batch_size` windows where that is set, with the same
+    answers.
+    """
     reader, runtime = pointing(directory)
     documents = [Document(content="a " * n + "x") for n in range(1, 31)] * 10
     documents = [replace(document, id=str(number)) for number, document in enumerate(documents)]
@@ -389,7 +446,9 @@ def test_batches_are_bounded(directory: Path) -> None:
 
 
 def test_the_models_own_null_score_by_choice(directory: Path) -> None:
-    """With `no_answer_from="model"`, no answer stands first exactly where the null odds are above the threshold."""
+    """With `no_answer_from="model"`, no answer stands first exactly where the null odds are above the
+    threshold.
+    """
     document = [Document(content="a x b")]
     for null, first in ((2.4, "x"), (2.6, None)):
         reader, _ = pointing(directory, null=null, no_answer_from="model", top_k=1)
@@ -405,10 +464,23 @@ def test_the_models_own_null_score_by_choice(directory: Path) -> None:
         ExtractiveReader("m", no_answer_from="null")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("bad", [{"top_k": -1}, {"max_batch_size": 0}, {"answers_per_seq": 0}, {"overlap_threshold": -0.1},
-                                 {"max_seq_length": 20}, {"score_threshold": math.nan}, {"top_k": "x"}, {"stride": "x"},
-                                 {"answers_per_seq": 1.5}, {"overlap_threshold": "x"}, {"score_threshold": "x"},
-                                 {"no_answer": "no"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"top_k": -1},
+        {"max_batch_size": 0},
+        {"answers_per_seq": 0},
+        {"overlap_threshold": -0.1},
+        {"max_seq_length": 20},
+        {"score_threshold": math.nan},
+        {"top_k": "x"},
+        {"stride": "x"},
+        {"answers_per_seq": 1.5},
+        {"overlap_threshold": "x"},
+        {"score_threshold": "x"},
+        {"no_answer": "no"},
+    ],
+)
 def test_wrong_values_are_named(directory: Path, bad: dict[str, Any]) -> None:
     """A value that cannot be is one error that names the setting."""
     (name,) = bad
@@ -423,7 +495,9 @@ def test_a_query_is_needed(directory: Path) -> None:
         reader.run(" ", [Document(content="a x")])
     with pytest.raises(DataError, match="query 0 is of type int; it must be a text"):
         reader.run(5, [Document(content="a x")])
-    with pytest.raises(DataError, match=r"has 60 tokens; .*Shorten the query, raise max_seq_length or lower stride\.$"):
+    with pytest.raises(
+        DataError, match=r"has 60 tokens; .*Shorten the query, raise max_seq_length or lower stride\.$"
+    ):
         reader.run("a " * 60, [Document(content="a x")])
 
 
@@ -442,7 +516,9 @@ def test_what_is_no_document_is_said(directory: Path, documents: Any, said: str)
     with pytest.raises(DataError, match=said):
         reader.run(QUERY, documents)
     odd = Document(id="b", content="a x")
-    object.__setattr__(odd, "content", 5)  # newer Haystacks refuse it when a document is made, older ones do not
+    object.__setattr__(
+        odd, "content", 5
+    )  # newer Haystacks refuse it when a document is made, older ones do not
     with pytest.raises(DataError, match="document b is of type int; it must be a text"):
         reader.run(QUERY, [odd])
     with pytest.raises(DataError, match="document b holds half of a surrogate pair at 2"):
@@ -454,7 +530,12 @@ def test_what_is_no_document_is_said(directory: Path, documents: Any, said: str)
 
 def test_wrong_arguments_are_refused_when_it_is_made(directory: Path) -> None:
     """What is neither number nor mapping is named at once; several queries come as a list."""
-    for name, value in {"context_chars": "x", "calibration_factor": "x", "model_kwargs": "x", "device": "cpu"}.items():
+    for name, value in {
+        "context_chars": "x",
+        "calibration_factor": "x",
+        "model_kwargs": "x",
+        "device": "cpu",
+    }.items():
         with pytest.raises(SettingsError, match=f"{name} is {value!r}; (it must be|give)"):
             ExtractiveReader("m", **{name: value})
     with pytest.raises(SettingsError, match="calibration_factor is nan"):
@@ -482,16 +563,23 @@ def test_lengths_beyond_the_model_are_lowered(directory: Path, caplog: pytest.Lo
     assert "max_seq_length is 64 instead of 384" in caplog.text
 
 
-# -- the engine beneath -----------------------------------------------------------------------------------------------
+# -- the engine beneath
+# -----------------------------------------------------------------------------------------------
 
 
 def test_scores_are_the_models_logits(directory: Path) -> None:
-    """On a real network, the scores are those that a loop over all spans of every window gives, within 1e-6."""
-    reader = ExtractiveReader(directory, **SHORT, threads=1, no_answer=False, overlap_threshold=1.0, answers_per_seq=10_000)
+    """On a real network, the scores are those that a loop over all spans of every window gives, within
+    1e-6.
+    """
+    reader = ExtractiveReader(
+        directory, **SHORT, threads=1, no_answer=False, overlap_threshold=1.0, answers_per_seq=10_000
+    )
     text = " ".join(LETTERS * 6)
     found = reader.run(QUERY, [Document(content=text)], top_k=30)["answers"]
     assert reader._model is not None
-    windows = list(Windower(reader._model.tokenizer, WindowSettings(48, 8)).windows([Example("0", QUERY, text)]))
+    windows = list(
+        Windower(reader._model.tokenizer, WindowSettings(48, 8)).windows([Example("0", QUERY, text)])
+    )
     best: dict[tuple[int, int], float] = {}
     for window in windows:
         ids, segments = (np.array([part], np.int64) for part in (window.input_ids, window.segment_ids))
@@ -519,11 +607,15 @@ def test_it_runs_with_and_without_warm_up_and_asynchronously(directory: Path) ->
 
 
 def test_torch_on_a_device_gives_the_same(directory: Path) -> None:
-    """With `engine="torch"` and a CPU named, the answers are OpenVINO's within 1e-4; OpenVINO refuses another device."""
+    """With `engine="torch"` and a CPU named, the answers are OpenVINO's within 1e-4; OpenVINO refuses another
+    device.
+    """
     documents = [Document(content="the bridge was built in x . it was a x")]
     ours = ExtractiveReader(directory, **SHORT, threads=1, top_k=3).run(QUERY, documents)["answers"]
     cpu = ComponentDevice.from_str("cpu")
-    other = ExtractiveReader(directory, **SHORT, device=cpu, engine="torch", top_k=3).run(QUERY, documents)["answers"]
+    other = ExtractiveReader(directory, **SHORT, device=cpu, engine="torch", top_k=3).run(QUERY, documents)[
+        "answers"
+    ]
     assert texts(other) == texts(ours)
     assert [answer.score for answer in other] == pytest.approx([answer.score for answer in ours], abs=1e-4)
     gpu = ExtractiveReader(directory, **SHORT, device=ComponentDevice.from_str("cuda:0"), engine="openvino")
@@ -534,7 +626,10 @@ def test_torch_on_a_device_gives_the_same(directory: Path) -> None:
 
 
 def test_precision_is_fp32_unless_asked_otherwise() -> None:
-    """The number format is the predecessor's own, that of `model_kwargs`, or what `precision` says, which goes first."""
+    """The number format is the predecessor's own, that of `model_kwargs`, or what `precision` says, which
+    goes first.
+    """
+
     def chosen(kwargs: dict[str, Any], precision: Any = None) -> str:
         return wanted("m", None, kwargs, "auto", precision, None).precision
 
@@ -558,7 +653,9 @@ def test_choices_are_checked_on_their_own() -> None:
 
 
 def test_reading_needs_neither_torch_nor_transformers(directory: Path) -> None:
-    """A component answers a question in a process that has neither (Haystack itself imports torch where it is there)."""
+    """A component answers a question in a process that has neither (Haystack itself imports torch where it is
+    there).
+    """
     code = (
         "import sys\n"
         "sys.modules['torch'] = sys.modules['transformers'] = None\n"
@@ -580,7 +677,8 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert haystack.__name__ == "haystack"
 
 
-# -- the example with many documents ----------------------------------------------------------------------------------
+# -- the example with many documents
+# ----------------------------------------------------------------------------------
 
 
 def example() -> ModuleType:
@@ -599,17 +697,33 @@ def arguments(tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) 
     """The example's command line, for two paragraphs."""
     texts_ = {"the bridge was built in x": "who built the bridge ?", "a b c": "who b c ?"}
     paragraphs = [
-        {"context": text, "qas": [{"id": text, "question": question, "answers": [{"text": text[0], "answer_start": 0}]}]}
+        {
+            "context": text,
+            "qas": [{"id": text, "question": question, "answers": [{"text": text[0], "answer_start": 0}]}],
+        }
         for text, question in texts_.items()
     ]
     data = tmp_path / "data.json"
-    data.write_text(json.dumps({"version": "v2.0", "data": [{"title": "t", "paragraphs": paragraphs}]}), "utf-8")
-    command = ["example", str(data), "--model", str(directory), "--table", "tinyreader_test", "--precision", "fp32"]
+    data.write_text(
+        json.dumps({"version": "v2.0", "data": [{"title": "t", "paragraphs": paragraphs}]}), "utf-8"
+    )
+    command = [
+        "example",
+        str(data),
+        "--model",
+        str(directory),
+        "--table",
+        "tinyreader_test",
+        "--precision",
+        "fp32",
+    ]
     monkeypatch.setattr(sys, "argv", command)
 
 
 @pytest.mark.usefixtures("arguments")
-def test_the_example_says_why_it_is_skipped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_says_why_it_is_skipped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Without a database, or without the package for it, the example says which is missing and ends well."""
     monkeypatch.delenv("PG_CONN_STR", raising=False)
     assert example().main() == 0
@@ -620,7 +734,9 @@ def test_the_example_says_why_it_is_skipped(monkeypatch: pytest.MonkeyPatch, cap
 
 @pytest.mark.usefixtures("arguments")
 def test_the_example_runs_on_a_database(capsys: pytest.CaptureFixture[str]) -> None:
-    """With a database, each gold paragraph is found, in a first run and in one that finds the paragraphs there already."""
+    """With a database, each gold paragraph is found, in a first run and in one that finds the paragraphs
+    there already.
+    """
     if not os.environ.get("PG_CONN_STR"):
         pytest.skip("needs a PostgreSQL database with pgvector, named by PG_CONN_STR")
     pytest.importorskip("haystack_integrations.document_stores.pgvector", reason="needs pgvector-haystack")

@@ -1,4 +1,6 @@
-"""`integrations.transformers`: the answers of Transformers 4.57.6's pipeline where it was right, through its call forms."""
+"""`integrations.transformers`: the answers of Transformers 4.57.6's pipeline where it was right, through its
+call forms.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ from tinyreader.windows import Windower, WindowSettings
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "pipeline_answers.json").read_text("utf-8"))
 TOLERANCE = 1e-4
-CONTEXT = "The bridge was built in 1764. It was designed by Tamine Fenavane, until then known only for churches."
+CONTEXT = (
+    "The bridge was built in 1764. It was designed by Tamine Fenavane, until then known only for churches."
+)
 QUESTION = "Who designed the bridge?"
 ONE = {"question": QUESTION, "context": CONTEXT}
 OTHER = {"question": "When was the bridge built?", "context": CONTEXT}
@@ -71,13 +75,20 @@ def nlp(pipelines: dict[str, QuestionAnsweringPipeline]) -> QuestionAnsweringPip
 def recorded(family: str) -> Iterator[tuple[dict[str, Any], list[Pair], list[Any]]]:
     """Yield each setting with its pairs and what Transformers answered, without those where a tie decides.
 
-    Left out for RoBERTa is a text with tabs and line breaks, which are tokens there: its answers begin and end with them.
+    Left out for RoBERTa is a text with tabs and line breaks, which are tokens there: its answers begin and
+    end with them.
     """
     own = GOLDEN["families"][family]
-    pairs = [Pair(question, " ".join(GOLDEN["texts"][n] for n in numbers)) for question, numbers in own["pairs"]]
+    pairs = [
+        Pair(question, " ".join(GOLDEN["texts"][n] for n in numbers)) for question, numbers in own["pairs"]
+    ]
     for options, results in zip(GOLDEN["settings"], own["results"], strict=True):
         rows = zip(pairs, results, strict=True)
-        kept = [(pair, found) for pair, found in rows if found is not None and (family == "bert" or "\t" not in pair.context)]
+        kept = [
+            (pair, found)
+            for pair, found in rows
+            if found is not None and (family == "bert" or "\t" not in pair.context)
+        ]
         yield options, [pair for pair, _ in kept], [found for _, found in kept]
 
 
@@ -103,8 +114,12 @@ def without_zeros(answers: list[list[Any]]) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize("family", GOLDEN["families"])
-def test_by_their_rules_all_recorded_answers_come_out(family: str, pipelines: dict[str, QuestionAnsweringPipeline]) -> None:
-    """With decoding="transformers-4", places are equal and scores within 1e-4 on every recorded pair and setting."""
+def test_by_their_rules_all_recorded_answers_come_out(
+    family: str, pipelines: dict[str, QuestionAnsweringPipeline]
+) -> None:
+    """With decoding="transformers-4", places are equal and scores within 1e-4 on every recorded pair and
+    setting.
+    """
     total = 0
     for options, pairs, results in recorded(family):
         found = asked(pipelines[family], pairs, **options, decoding="transformers-4")
@@ -118,7 +133,9 @@ def test_by_their_rules_all_recorded_answers_come_out(family: str, pipelines: di
 def test_by_our_rules_they_differ_only_where_theirs_were_wrong(
     family: str, pipelines: dict[str, QuestionAnsweringPipeline]
 ) -> None:
-    """Answers are equal where one window was read and no answer's words stand twice; elsewhere no score exceeds 1."""
+    """Answers are equal where one window was read and no answer's words stand twice; elsewhere no score
+    exceeds 1.
+    """
     right = different = 0
     for options, pairs, results in recorded(family):
         cutter = pipelines[family]._cutter(Parameters().changed(options))
@@ -141,7 +158,9 @@ def test_recorded_scores_exceed_one() -> None:
     assert sum(score > 1.0001 for found in results for score, _, _ in found) > 20
 
 
-def by_hand(windows: list[WindowLogits], words: list[tuple[int, int]], text: str, rules: Rules) -> list[Found]:
+def by_hand(
+    windows: list[WindowLogits], words: list[tuple[int, int]], text: str, rules: Rules
+) -> list[Found]:
     """The formula, one token pair at a time."""
     best: dict[tuple[int, int], float] = defaultdict(float)
     null = 1.0
@@ -197,7 +216,9 @@ def test_decoding_is_the_formula(seed: int) -> None:
 
 
 def test_rules_of_merging() -> None:
-    """One place in two windows has its better score or the sum; equal words at two places are two answers or one."""
+    """One place in two windows has its better score or the sum; equal words at two places are two answers or
+    one.
+    """
     text = "Ada met ada."
     places = np.array([[0, 3], [4, 7], [8, 11], [11, 12]], np.int32)
     offsets = np.array([[0, 0], [0, 0], *places.tolist()], np.int32)
@@ -209,7 +230,9 @@ def test_rules_of_merging() -> None:
     assert mine[0].score + mine[1].score < 0.6
     added = decode(windows, words, text, Rules(top_k=2, max_answer_len=1, adds_windows=True))
     assert [one.score for one in added] == pytest.approx([2 * one.score for one in mine])
-    merged = decode(windows, words, text, Rules(top_k=1, max_answer_len=1, adds_windows=True, merges_texts=True))
+    merged = decode(
+        windows, words, text, Rules(top_k=1, max_answer_len=1, adds_windows=True, merges_texts=True)
+    )
     assert (merged[0].start, merged[0].end) == (0, 3)
     assert merged[0].score == pytest.approx(2 * (mine[0].score + mine[1].score))
 
@@ -271,12 +294,16 @@ def test_call_forms_of_one_pair(nlp: QuestionAnsweringPipeline) -> None:
     assert nlp(QUESTION, CONTEXT) == expected
     assert nlp(ONE) == nlp([ONE]) == nlp((ONE,)) == nlp({**ONE, "id": 7}) == expected
     assert nlp(Squad(QUESTION, CONTEXT)) == nlp([Squad(QUESTION, CONTEXT)]) == expected
-    assert nlp(question=[QUESTION], context=CONTEXT) == nlp(question=[QUESTION], context=[CONTEXT]) == expected
+    assert (
+        nlp(question=[QUESTION], context=CONTEXT) == nlp(question=[QUESTION], context=[CONTEXT]) == expected
+    )
     assert nlp(X=[ONE]) == nlp(data=ONE) == expected
 
 
 def test_samples_are_made_and_read(nlp: QuestionAnsweringPipeline) -> None:
-    """`create_sample` gives what a call takes: one sample, or a list of them where the questions are a list."""
+    """`create_sample` gives what a call takes: one sample, or a list of them where the questions are a
+    list.
+    """
     question, context = "who built it ?", "the bridge was built in a b c"
     sample = nlp.create_sample(question, context)
     assert isinstance(sample, SquadExample)
@@ -321,7 +348,9 @@ def asked_flat(nlp: QuestionAnsweringPipeline, rows: list[dict[str, str]]) -> li
 
 
 def test_a_stream_is_read_as_its_results_are_taken(nlp: QuestionAnsweringPipeline) -> None:
-    """The first result needs one item; with batch_size=1 no item is taken before the result ahead of it was."""
+    """The first result needs one item; with batch_size=1 no item is taken before the result ahead of it
+    was.
+    """
     for size, taken_after_four in ((1, 4), (None, 7), (2, 5)):
         taken: list[int] = []
 
@@ -374,12 +403,20 @@ def test_a_wrong_item_of_a_stream_says_its_number(nlp: QuestionAnsweringPipeline
         ({**ONE, "batch_size": 0}, ValueError, "batch_size is 0"),
         ({**ONE, "batch_size": "x"}, ValueError, "batch_size is 'x'; it must be a whole number"),
         ({**ONE, "doc_stride": True}, ValueError, "doc_stride is True; it must be a whole number"),
-        ({"question": "Who?", "context": "a \ud83d b"}, ValueError, "context of item 0 holds half of a surrogate pair at 2"),
+        (
+            {"question": "Who?", "context": "a \ud83d b"},
+            ValueError,
+            "context of item 0 holds half of a surrogate pair at 2",
+        ),
         ({**ONE, "n_best": 3}, ValueError, "n_best is no parameter"),
     ],
 )
-def test_errors(given: dict[str, Any], error: type[Exception], words: str, nlp: QuestionAnsweringPipeline) -> None:
-    """What is wrong is said at once, by an exception of the kind that Transformers raised and of Tinyreader's own."""
+def test_errors(
+    given: dict[str, Any], error: type[Exception], words: str, nlp: QuestionAnsweringPipeline
+) -> None:
+    """What is wrong is said at once, by an exception of the kind that Transformers raised and of Tinyreader's
+    own.
+    """
     with pytest.raises(error, match=words) as caught:
         nlp(**given)
     assert isinstance(caught.value, DataError | SettingsError)
@@ -391,7 +428,9 @@ def test_numpys_whole_numbers_are_numbers(nlp: QuestionAnsweringPipeline) -> Non
 
 
 def test_words_of_tokens() -> None:
-    """A token's word spans the tokens of the same number; those of no width widen nothing, those of no word stand alone."""
+    """A token's word spans the tokens of the same number; those of no width widen nothing, those of no word
+    stand alone.
+    """
     offsets = np.array([[0, 3], [3, 5], [6, 6], [6, 9], [10, 10], [11, 12], [12, 13]], np.int32)
     places = word_places([0, 0, 1, 1, 2, None, None], offsets)
     assert places.tolist() == [[0, 5], [0, 5], [6, 9], [6, 9], [10, 10], [11, 12], [12, 13]]
@@ -404,8 +443,12 @@ def test_a_missing_key_reads_well() -> None:
 
 
 def test_parameters_at_making_and_at_calling(models: dict[str, Path]) -> None:
-    """Those given to `pipeline` are the defaults of its calls; a call's own go over them, and None leaves them."""
-    nlp = pipeline("question-answering", model=models["bert"], top_k=3, handle_impossible_answer=True, threads=1)
+    """Those given to `pipeline` are the defaults of its calls; a call's own go over them, and None leaves
+    them.
+    """
+    nlp = pipeline(
+        "question-answering", model=models["bert"], top_k=3, handle_impossible_answer=True, threads=1
+    )
     three: Any = nlp(ONE)
     assert len(three) == 3
     two: Any = nlp(ONE, topk=2)
@@ -425,7 +468,10 @@ def test_one_answer_is_a_dict(nlp: QuestionAnsweringPipeline) -> None:
 
 def test_blank_contexts(nlp: QuestionAnsweringPipeline) -> None:
     """A context without words is refused, or answered by "no answer" where that is allowed."""
-    for given in ({"question": "Who?", "context": " \n "}, [ONE, {"question": "Who?", "context": "\u200b\x00"}]):
+    for given in (
+        {"question": "Who?", "context": " \n "},
+        [ONE, {"question": "Who?", "context": "\u200b\x00"}],
+    ):
         with pytest.raises(InputError, match="has no words"):
             nlp(given)
     nothing: Any = nlp(question="Who?", context=" \n ", handle_impossible_answer=True)
@@ -433,7 +479,9 @@ def test_blank_contexts(nlp: QuestionAnsweringPipeline) -> None:
 
 
 def test_long_questions(nlp: QuestionAnsweringPipeline) -> None:
-    """A long question is answered where its context fits beside it; where windows would never move on, it is an error."""
+    """A long question is answered where its context fits beside it; where windows would never move on, it is
+    an error.
+    """
     question = "who built the old bridge " * 36
     found: Any = nlp(question=question, context="It was Tamine.")
     assert found["answer"] in "It was Tamine."
@@ -445,7 +493,9 @@ def test_long_questions(nlp: QuestionAnsweringPipeline) -> None:
         nlp(question="who built the bridge " * 600, context="It was Tamine.")
 
 
-def test_max_seq_len_beyond_the_model(nlp: QuestionAnsweringPipeline, caplog: pytest.LogCaptureFixture) -> None:
+def test_max_seq_len_beyond_the_model(
+    nlp: QuestionAnsweringPipeline, caplog: pytest.LogCaptureFixture
+) -> None:
     """A max_seq_len that the model cannot take is taken as far as it can, and that is said."""
     with caplog.at_level(logging.WARNING):
         long: Any = nlp(question=QUESTION, context=CONTEXT * 12, max_seq_len=10_000)
@@ -473,7 +523,9 @@ def asked_one(nlp: QuestionAnsweringPipeline, pair: Pair, **options: Any) -> lis
 
 
 def test_windows_are_cut_as_windower_does(models: dict[str, Path]) -> None:
-    """Where both can cut, the pairs' windows are the windower's; long texts have the same words in parts as whole."""
+    """Where both can cut, the pairs' windows are the windower's; long texts have the same words in parts as
+    whole.
+    """
     tokenizer = AutoTokenizer.from_pretrained(models["bert"]).tokenizer
     text = " ".join(GOLDEN["texts"][:9])
     cutter, windower = Cutter(tokenizer, 96, 30), Windower(tokenizer, WindowSettings(96, 30))
@@ -500,7 +552,10 @@ def test_snippets_of_the_model_card(models: dict[str, Path]) -> None:
     tokenizer = AutoTokenizer.from_pretrained(name)
     assert pipeline("question-answering", model=model, tokenizer=tokenizer)(ONE) == by_name
     assert pipeline(model=model)(ONE) == by_name
-    assert pipeline("question-answering", name, None, (name, {"use_fast": True}), framework="pt", device=-1)(ONE) == by_name
+    assert (
+        pipeline("question-answering", name, None, (name, {"use_fast": True}), framework="pt", device=-1)(ONE)
+        == by_name
+    )
     assert pipeline(model=model, tokenizer=tokenizer.tokenizer).runtime is nlp_runtime(model)
 
 
@@ -536,13 +591,16 @@ def test_torch_by_choice(models: dict[str, Path]) -> None:
 
 
 def test_neither_torch_nor_transformers_is_needed(models: dict[str, Path]) -> None:
-    """Where both are missing, the pipeline answers; asking for an accelerator by name says what to install."""
+    """Where both are missing, the pipeline answers; asking for an accelerator by name says what to
+    install.
+    """
     code = (
         "import sys\n"
         "for name in ('torch', 'transformers'): sys.modules[name] = None\n"
         "from tinyreader.integrations.transformers import *\n"
         "from tinyreader.errors import MissingExtraError\n"
-        f"nlp = pipeline('question-answering', model={str(models['bert'])!r}, tokenizer={str(models['bert'])!r}, device=0)\n"
+        f"nlp = pipeline('question-answering', model={str(models['bert'])!r}, "
+        f"tokenizer={str(models['bert'])!r}, device=0)\n"
         f"print(nlp({ONE!r})['answer'])\n"
         "try: pipeline(model=nlp.model, device='cuda')\n"
         "except MissingExtraError as error: print(error)\n"
@@ -557,11 +615,15 @@ def test_neither_torch_nor_transformers_is_needed(models: dict[str, Path]) -> No
 @pytest.mark.parametrize(
     ("dtype", "stored", "precision"),
     [
-        (None, {}, "fp32"), ("auto", {"dtype": "float32"}, "fp32"), ("auto", {"torch_dtype": "bfloat16"}, "auto"),
-        (torch.float32, {"dtype": "bfloat16"}, "fp32"), (torch.bfloat16, {}, "auto"), ("float16", {}, "auto"),
+        (None, {}, "fp32"),
+        ("auto", {"dtype": "float32"}, "fp32"),
+        ("auto", {"torch_dtype": "bfloat16"}, "auto"),
+        (torch.float32, {"dtype": "bfloat16"}, "fp32"),
+        (torch.bfloat16, {}, "auto"),
+        ("float16", {}, "auto"),
         ("int8", {}, "int8"),
     ],
-)  # fmt: skip
+)
 def test_dtypes(dtype: Any, stored: dict[str, str], precision: str) -> None:
     """A dtype, by name or torch's own, is a precision; left out, it is that of the weights."""
     assert precision_of(dtype, stored) == precision
@@ -569,17 +631,28 @@ def test_dtypes(dtype: Any, stored: dict[str, str], precision: str) -> None:
 
 def test_without_a_model_it_is_the_reader_in_the_package() -> None:
     """As Transformers' pipeline took a model of its own choice, this one takes the starter."""
-    found = pipeline("question-answering")(question="Who designed the bridge?", context="The bridge was designed by Ada Rost.")
+    found = pipeline("question-answering")(
+        question="Who designed the bridge?", context="The bridge was designed by Ada Rost."
+    )
     assert found["answer"] == "Ada Rost"
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Devices are named as torch does; a number without an accelerator is the CPU, and None is left to the engine."""
+    """Devices are named as torch does; a number without an accelerator is the CPU, and None is left to the
+    engine.
+    """
     monkeypatch.setattr(models_module, "_accelerator", lambda number: None)
-    assert [device_name(given, None) for given in (None, -1, 0, "cpu", torch.device("cpu"))] == [None, *["cpu"] * 4]
+    assert [device_name(given, None) for given in (None, -1, 0, "cpu", torch.device("cpu"))] == [
+        None,
+        *["cpu"] * 4,
+    ]
     assert device_name(None, "auto") == "cpu"
     monkeypatch.setattr(models_module, "_accelerator", lambda number: f"cuda:{number}")
-    assert [device_name(1, None), device_name(None, "auto"), device_name("mps", None)] == ["cuda:1", "cuda:0", "mps"]
+    assert [device_name(1, None), device_name(None, "auto"), device_name("mps", None)] == [
+        "cuda:1",
+        "cuda:0",
+        "mps",
+    ]
     with pytest.raises(ParameterError, match="both given"):
         device_name(0, "auto")
     with pytest.raises(ParameterError, match="mapping"):
@@ -606,7 +679,9 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_a_pipeline_cannot_follow(options: dict[str, Any], words: str, models: dict[str, Path]) -> None:
-    """Options that would change what is read, and cannot be followed, are refused when the pipeline is made."""
+    """Options that would change what is read, and cannot be followed, are refused when the pipeline is
+    made.
+    """
     with pytest.raises(ParameterError, match=words):
         pipeline(**{"task": "question-answering", "model": models["bert"], **options})
 
@@ -622,7 +697,9 @@ def test_options_of_the_hub(models: dict[str, Path], caplog: pytest.LogCaptureFi
 
 
 def test_models_that_are_none(models: dict[str, Path], tmp_path: Path) -> None:
-    """A directory without a model, one that pads on the left and a tokenizer of another model are clear errors."""
+    """A directory without a model, one that pads on the left and a tokenizer of another model are clear
+    errors.
+    """
     with pytest.raises(ModelError, match=r"no config\.json"):
         AutoModelForQuestionAnswering.from_pretrained(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text('{"padding_side": "left"}', encoding="utf-8")

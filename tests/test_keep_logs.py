@@ -1,4 +1,6 @@
-"""The logs of experiments that are committed: short, whole at the ends of stages, and without this machine's paths."""
+"""The logs of experiments that are committed: short, whole at the ends of stages, and without this machine's
+paths.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ from tinyreader.data import Answer, Example, write_squad
 
 
 def step(number: int, of: int, stage: str = "prediction") -> dict[str, object]:
-    return {"event": "step", "stage": stage, "step": number, "of": of, "loss": 1.23456789, "time": 1795672164.802}
+    return {
+        "event": "step",
+        "stage": stage,
+        "step": number,
+        "of": of,
+        "loss": 1.23456789,
+        "time": 1795672164.802,
+    }
 
 
 def test_of_many_steps_few_are_kept_and_each_stages_last_and_all_other_notes() -> None:
@@ -34,11 +43,19 @@ def test_few_steps_are_all_kept() -> None:
 
 
 def test_two_files_of_one_name_are_both_kept() -> None:
-    assert keep_logs.without_folders({"/a/x/train.json": 1, "/b/y/train.json": 2}) == {"train.json": 1, "train.json (1)": 2}
+    assert keep_logs.without_folders({"/a/x/train.json": 1, "/b/y/train.json": 2}) == {
+        "train.json": 1,
+        "train.json (1)": 2,
+    }
 
 
 def test_names_stand_in_place_of_paths_and_times_stay_whole() -> None:
-    note = {"data": {"/home/me/all.json": "4e52"}, "read": ["/home/me/dev.json", "a/b"], "time": 1795672164.8, "f1": 61.96023}
+    note = {
+        "data": {"/home/me/all.json": "4e52"},
+        "read": ["/home/me/dev.json", "a/b"],
+        "time": 1795672164.8,
+        "f1": 61.96023,
+    }
     kept = {"data": {"all.json": "4e52"}, "read": ["dev.json", "a/b"], "time": 1795672164.8, "f1": 61.9602}
     assert keep_logs.short(keep_logs.without_folders(note)) == kept
 
@@ -46,9 +63,14 @@ def test_names_stand_in_place_of_paths_and_times_stay_whole() -> None:
 def test_a_row_is_written_with_its_record_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row = tmp_path / "work" / "mine"
     (row / "student").mkdir(parents=True)
-    (row / "student" / "run.json").write_text(json.dumps({"recipe": {"data": {"train": "/secret/train.json"}}}), "utf-8")
+    (row / "student" / "run.json").write_text(
+        json.dumps({"recipe": {"data": {"train": "/secret/train.json"}}}), "utf-8"
+    )
     (row / "log.jsonl").write_text("".join(json.dumps(step(n, 20)) + "\n" for n in (10, 20)), "utf-8")
-    questions = [Example("a", "Who?", "Ada did it.", (Answer("Ada", 0),)), Example("b", "When?", "Ada did it.", ())]
+    questions = [
+        Example("a", "Who?", "Ada did it.", (Answer("Ada", 0),)),
+        Example("b", "When?", "Ada did it.", ()),
+    ]
     write_squad(questions, tmp_path / "work" / keep_logs.JUDGE)
     (tmp_path / "work" / "mine.judged.json").write_text(json.dumps({"a": "Ada", "b": "it"}), "utf-8")
     (tmp_path / "work" / "mine.judged.odds.json").write_text(json.dumps({"a": -1.0, "b": 2.0}), "utf-8")

@@ -31,7 +31,9 @@ MAX_TOKENS = 64
 
 
 class Teacher:
-    """Stands in for a `Network`: logits between -8 and 8 that depend on the token and its place; remembers what it saw."""
+    """Stands in for a `Network`: logits between -8 and 8 that depend on the token and its place; remembers
+    what it saw.
+    """
 
     def __init__(self, *, scale: float = 8.0, broken_row: int = -1) -> None:
         self.scale, self.broken_row = scale, broken_row
@@ -136,8 +138,12 @@ def test_progress_is_told_in_windows(store: FeatureStore, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("n_batches", [1, 3, 7])
-def test_a_stopped_pass_goes_on_with_the_same_bytes(store: FeatureStore, tmp_path: Path, n_batches: int) -> None:
-    """Stopped after every few batches until it is done: nothing is computed twice, and the file is the same."""
+def test_a_stopped_pass_goes_on_with_the_same_bytes(
+    store: FeatureStore, tmp_path: Path, n_batches: int
+) -> None:
+    """Stopped after every few batches until it is done: nothing is computed twice, and the file is the
+    same.
+    """
     label(store, tmp_path / "straight", Teacher())
     teacher = Teacher()
     for _ in range(200):
@@ -154,7 +160,9 @@ def test_a_stopped_pass_goes_on_with_the_same_bytes(store: FeatureStore, tmp_pat
 def test_a_killed_pass_repeats_what_was_not_noted(
     store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
 ) -> None:
-    """From the files as kill -9 leaves them: what was noted is there, the rest is computed again, to the same bytes."""
+    """From the files as kill -9 leaves them: what was noted is there, the rest is computed again, to the same
+    bytes.
+    """
     monkeypatch.setattr(labels, "_SAVE_EVERY", 3)
     batches = 0
 
@@ -175,10 +183,17 @@ def test_a_killed_pass_repeats_what_was_not_noted(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"identity": "another teacher"}, {"rows": ALL[:50]}, {"rows": ALL[10:]}, {"max_batch_tokens": MAX_TOKENS * 2}],
+    [
+        {"identity": "another teacher"},
+        {"rows": ALL[:50]},
+        {"rows": ALL[10:]},
+        {"max_batch_tokens": MAX_TOKENS * 2},
+    ],
     ids=["teacher", "fewer-rows", "other-rows", "batches"],
 )
-def test_a_pass_over_something_else_starts_again(store: FeatureStore, tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_a_pass_over_something_else_starts_again(
+    store: FeatureStore, tmp_path: Path, changes: dict[str, Any]
+) -> None:
     """Another teacher, other rows or other batches never go on from what is there."""
     with pytest.raises(Stop):
         label(store, tmp_path / "labels", Teacher(), on_batch=stop_after(5))
@@ -187,13 +202,17 @@ def test_a_pass_over_something_else_starts_again(store: FeatureStore, tmp_path: 
     rows = changes.get("rows", ALL)
     assert sorted(teacher.seen) == rows.tolist()
     batch = store.batch(rows, 0)
-    assert ((kept.logits(batch)[0] - Teacher(scale=2.0).forward(batch).start_logits).abs() * batch.mask).max() < 0.001
+    assert (
+        (kept.logits(batch)[0] - Teacher(scale=2.0).forward(batch).start_logits).abs() * batch.mask
+    ).max() < 0.001
 
 
 def test_zeros_are_never_taken_for_logits(
     store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed after a lost file of logits was made anew and before its first batch: the old note does not vouch for it."""
+    """Killed after a lost file of logits was made anew and before its first batch: the old note does not
+    vouch for it.
+    """
     folder, killed = tmp_path / "labels", tmp_path / "killed"
     label(store, folder, Teacher())
     whole = bytes_of(folder)
@@ -215,13 +234,17 @@ def test_zeros_are_never_taken_for_logits(
 def test_the_time_of_a_pass_is_told_as_it_goes(
     store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each note tells its windows and seconds, a stop too, so that over all starts they add up to the whole pass."""
+    """Each note tells its windows and seconds, a stop too, so that over all starts they add up to the whole
+    pass.
+    """
     monkeypatch.setattr(labels, "_SAVE_EVERY", 2)
     clock = iter(range(1000))
     monkeypatch.setattr(labels.time, "perf_counter", lambda: float(next(clock)))
     told: list[tuple[int, float]] = []
     with pytest.raises(Stop):
-        label(store, tmp_path / "labels", Teacher(), on_batch=stop_after(5), on_kept=lambda *x: told.append(x))
+        label(
+            store, tmp_path / "labels", Teacher(), on_batch=stop_after(5), on_kept=lambda *x: told.append(x)
+        )
     n = len(told)
     assert n == 3
     assert sum(windows for windows, _ in told) < N_WINDOWS
@@ -249,7 +272,9 @@ def test_a_damaged_note_starts_the_pass_again(store: FeatureStore, tmp_path: Pat
 def test_lost_logits_start_the_pass_again(
     store: FeatureStore, tmp_path: Path, n_batches: int | None, content: bytes | None
 ) -> None:
-    """Where the file of logits is missing or of another size, its zeros are never taken for a teacher's opinion."""
+    """Where the file of logits is missing or of another size, its zeros are never taken for a teacher's
+    opinion.
+    """
     folder = tmp_path / "labels"
     label(store, tmp_path / "straight", Teacher())
     try:
@@ -265,7 +290,9 @@ def test_lost_logits_start_the_pass_again(
     assert bytes_of(folder) == bytes_of(tmp_path / "straight")
 
 
-def test_logits_that_are_not_finite_are_an_error_that_names_the_window(store: FeatureStore, tmp_path: Path) -> None:
+def test_logits_that_are_not_finite_are_an_error_that_names_the_window(
+    store: FeatureStore, tmp_path: Path
+) -> None:
     """Nothing is learned from a broken teacher; what was right before stays."""
     with pytest.raises(RunError, match="not finite for window 33; "):
         label(store, tmp_path / "labels", Teacher(broken_row=33))
@@ -283,8 +310,12 @@ def test_huge_logits_stay_finite(store: FeatureStore, tmp_path: Path) -> None:
     assert start.max() > 59_000
 
 
-def test_a_full_disk_is_said_and_the_pass_goes_on_when_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error is one with advice, no crash of the process; batches that were noted are kept, and the end is the same."""
+def test_a_full_disk_is_said_and_the_pass_goes_on_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is one with advice, no crash of the process; batches that were noted are kept, and the end is
+    the same.
+    """
     monkeypatch.setattr(labels, "_SAVE_EVERY", 1)
     store = made_store(tmp_path / "store", longest=1000)  # some 30 pages of logits
     label(store, tmp_path / "straight", Teacher())
@@ -330,19 +361,26 @@ class Engine:
 
 @pytest.mark.parametrize("max_tokens", [None, 40])
 def test_a_teacher_with_another_tokenizer_is_carried_over(tmp_path: Path, max_tokens: int | None) -> None:
-    """Each row holds logarithms of the distribution carried to its tokens, read in one piece or several, in any batches."""
+    """Each row holds logarithms of the distribution carried to its tokens, read in one piece or several, in
+    any batches.
+    """
     pairs = store_of(tmp_path, max_tokens)
     rows = np.arange(len(pairs.student), dtype=np.int64)
     kept = [
         keep_labels(
-            paired_windows(by_runtime(Engine()), pairs, 1), pairs.student, sorted_batches(rows, pairs.lengths, size),
-            tmp_path / f"labels-{size}", identity="t",
+            paired_windows(by_runtime(Engine()), pairs, 1),
+            pairs.student,
+            sorted_batches(rows, pairs.lengths, size),
+            tmp_path / f"labels-{size}",
+            identity="t",
         )
         for size in (50, 4096)
-    ]  # fmt: skip
+    ]
     assert bytes_of(tmp_path / "labels-50") == bytes_of(tmp_path / "labels-4096")
     batch = pairs.student.batch(rows, 0)
-    found = [logits.masked_fill(~batch.allowed, -torch.inf).softmax(-1).numpy() for logits in kept[0].logits(batch)]
+    found = [
+        logits.masked_fill(~batch.allowed, -torch.inf).softmax(-1).numpy() for logits in kept[0].logits(batch)
+    ]
     for row in rows.tolist():
         said = []
         for piece in pairs.pieces(row):
@@ -363,7 +401,11 @@ def test_logits_that_are_not_finite_are_found_before_they_are_carried(tmp_path: 
     rows = np.arange(len(pairs.student), dtype=np.int64)
     with pytest.raises(RunError, match="not finite for window"):
         keep_labels(
-            paired_windows(by_runtime(Engine(value)), pairs, 1), pairs.student, [rows], tmp_path / "labels", identity="t"
+            paired_windows(by_runtime(Engine(value)), pairs, 1),
+            pairs.student,
+            [rows],
+            tmp_path / "labels",
+            identity="t",
         )
 
 
@@ -390,8 +432,14 @@ def test_a_whole_pass_is_found_with_its_seconds(store: FeatureStore, tmp_path: P
 
     def again() -> None:
         batches = sorted_batches(ALL, store.lengths, MAX_TOKENS)
-        keep_labels(lambda rows: [np.zeros((n, 2), np.float32) for n in store.lengths[rows]], store, batches,
-                    tmp_path / "labels", identity="t", on_found=told.append)  # fmt: skip
+        keep_labels(
+            lambda rows: [np.zeros((n, 2), np.float32) for n in store.lengths[rows]],
+            store,
+            batches,
+            tmp_path / "labels",
+            identity="t",
+            on_found=told.append,
+        )
 
     again()
     assert not told
@@ -401,7 +449,9 @@ def test_a_whole_pass_is_found_with_its_seconds(store: FeatureStore, tmp_path: P
 
 @pytest.mark.skipif(os.name == "nt", reason="locks of files")
 def test_a_second_run_waits_for_the_first(store: FeatureStore, tmp_path: Path) -> None:
-    """Two processes never write one pass: the second asks whether to go on waiting, and is free when the first dies."""
+    """Two processes never write one pass: the second asks whether to go on waiting, and is free when the
+    first dies.
+    """
     folder = tmp_path / "labels"
     folder.mkdir()
     hold = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('held'); time.sleep(60)"
@@ -447,7 +497,9 @@ def test_a_folder_that_cannot_be_written_to_is_said(store: FeatureStore, tmp_pat
 
 
 def test_who_reads_a_pass_keeps_it_when_it_is_made_anew(store: FeatureStore, tmp_path: Path) -> None:
-    """A run that has the outputs open goes on with them, where another run finds its pass to be a different one."""
+    """A run that has the outputs open goes on with them, where another run finds its pass to be a different
+    one.
+    """
     folder, batch = tmp_path / "labels", store.batch(ALL, 0)
     earlier = label(store, folder, Teacher())
     wanted = [logits.clone() for logits in earlier.logits(batch)]

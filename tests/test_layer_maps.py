@@ -36,13 +36,16 @@ def test_uniform_layers_never_repeat_and_end_with_the_last() -> None:
 
 def test_a_deeper_student_needs_a_list() -> None:
     """A student deeper than its teacher is no case for even spacing, but a list may repeat layers."""
-    with pytest.raises(SettingsError, match="4 layers cannot be spread evenly over a teacher of 2: give a list"):
+    with pytest.raises(
+        SettingsError, match="4 layers cannot be spread evenly over a teacher of 2: give a list"
+    ):
         resolve_layer_map("uniform", 4, 2)
     assert resolve_layer_map((1, 1, 2, 2), 4, 2) == (1, 1, 2, 2)
 
 
 @pytest.mark.parametrize(
-    ("layers", "said"), [((1, 2), "2 entries for 3"), ((1, 2, 7), "names layer 7"), ((0, 1, 2), "names layer 0")]
+    ("layers", "said"),
+    [((1, 2), "2 entries for 3"), ((1, 2, 7), "names layer 7"), ((0, 1, 2), "names layer 0")],
 )
 def test_lists_are_checked_against_the_models(layers: tuple[int, ...], said: str) -> None:
     """A list has one entry for each student layer, each of them a layer of the teacher."""

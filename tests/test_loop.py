@@ -1,4 +1,6 @@
-"""`distil.loop`: what is learned does not depend on how a step is cut up, nor on how often a run was stopped."""
+"""`distil.loop`: what is learned does not depend on how a step is cut up, nor on how often a run was
+stopped.
+"""
 
 from __future__ import annotations
 
@@ -46,29 +48,51 @@ class Bench:
     student_seed: int = 3
 
     def trainer(
-        self, name: str = "run", *, wrap: Callable[[Objective], Objective] = lambda o: o, stop: StopSwitch | None = None,
-        training: dict[str, Any] | None = None, **settings: Any,
-    ) -> StageTrainer:  # fmt: skip
+        self,
+        name: str = "run",
+        *,
+        wrap: Callable[[Objective], Objective] = lambda o: o,
+        stop: StopSwitch | None = None,
+        training: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> StageTrainer:
         """A trainer of a new student in the directory `name`."""
         evaluate = settings.pop("evaluate", None)
         job_settings = {k: settings.pop(k) for k in ("evaluate_every", "choose_best") if k in settings}
         options: dict[str, Any] = {
-            "name": "stage", "kind": self.kind, "batch_size": 4, "learning_rate": 1e-3, "max_steps": 8, "dropout": 0.0,
-        }  # fmt: skip
+            "name": "stage",
+            "kind": self.kind,
+            "batch_size": 4,
+            "learning_rate": 1e-3,
+            "max_steps": 8,
+            "dropout": 0.0,
+        }
         stage = StageSettings(**{**options, **settings})
         random = StepRandom()
         reader = model("bert", n_layers=self.n_layers, seed=self.student_seed, hidden_size=self.width)
         student = network(
-            reader, self.precision, random, dropout=stage.dropout, embeds_dropout=stage.embeds_dropout  # type: ignore[arg-type]
+            reader,
+            self.precision,
+            random,
+            dropout=stage.dropout,
+            embeds_dropout=stage.embeds_dropout,  # type: ignore[arg-type]
         )
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         job = StageJob(
-            number=1, settings=stage, training=TrainingSettings(**{"log_every_steps": 1, "trackers": (), **(training or {})}),
-            student=student, objective=wrap(self._objective(student, stage)), store=self.store,
-            rows=np.arange(len(self.store)), pad_id=0, random=random, folder=folder,
-            evaluate=None if evaluate is None else lambda: evaluate(student), **job_settings,
-        )  # fmt: skip
+            number=1,
+            settings=stage,
+            training=TrainingSettings(**{"log_every_steps": 1, "trackers": (), **(training or {})}),
+            student=student,
+            objective=wrap(self._objective(student, stage)),
+            store=self.store,
+            rows=np.arange(len(self.store)),
+            pad_id=0,
+            random=random,
+            folder=folder,
+            evaluate=None if evaluate is None else lambda: evaluate(student),
+            **job_settings,
+        )
         log = RunLog(folder / "log.jsonl")
         return StageTrainer(job, Accelerator(cpu=True), log, Progress(quiet=True), stop or StopSwitch())
 
@@ -134,7 +158,9 @@ def assert_same_bits(found: dict[str, Tensor], expected: dict[str, Tensor]) -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_number_of_parts_changes_nothing(bench: Bench, kind: str) -> None:
-    """A batch of 8 computed at once, in two parts and window by window gives one trajectory of losses, terms and weights."""
+    """A batch of 8 computed at once, in two parts and window by window gives one trajectory of losses, terms
+    and weights.
+    """
     bench.kind = kind
     found = {}
     for parts in (1, 2, 8):
@@ -169,7 +195,9 @@ def test_training_on_labels_fits_them(bench: Bench) -> None:
 
 
 def test_a_copy_of_the_teacher_stays_as_it_is(bench: Bench) -> None:
-    """Intermediate distillation of the teacher into its copy has the loss 0 at each step and moves no weight."""
+    """Intermediate distillation of the teacher into its copy has the loss 0 at each step and moves no
+    weight.
+    """
     bench.kind, bench.n_layers, bench.student_seed = "intermediate", 4, 1
     trainer = bench.trainer(weight_decay=0.0)
     before = trainer.weights()
@@ -181,7 +209,9 @@ def test_a_copy_of_the_teacher_stays_as_it_is(bench: Bench) -> None:
 @pytest.mark.parametrize("kind", ["prediction", "intermediate"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_smaller_student_comes_nearer_to_its_teacher(bench: Bench, kind: str, precision: Precision) -> None:
-    """A student of half the layers and the width learns: each term of its loss falls, projections included."""
+    """A student of half the layers and the width learns: each term of its loss falls, projections
+    included.
+    """
     bench.kind, bench.precision = kind, precision
     bench.width = 16 if kind == "intermediate" else 32
     trainer = bench.trainer(learning_rate=5e-3, max_steps=60, batch_size=12)
@@ -199,10 +229,19 @@ def test_a_smaller_student_comes_nearer_to_its_teacher(bench: Bench, kind: str, 
 
 @pytest.mark.parametrize(
     ("kind", "precision", "width"),
-    [("labels", "fp32", 32), ("prediction", "bf16", 32), ("intermediate", "fp32", 16), ("intermediate", "bf16", 32)],
+    [
+        ("labels", "fp32", 32),
+        ("prediction", "bf16", 32),
+        ("intermediate", "fp32", 16),
+        ("intermediate", "bf16", 32),
+    ],
 )
-def test_a_stopped_run_ends_with_the_same_bits(bench: Bench, kind: str, precision: Precision, width: int) -> None:
-    """Stopped twice and gone on with by new objects, with dropout, a run ends as the uninterrupted one, its log too."""
+def test_a_stopped_run_ends_with_the_same_bits(
+    bench: Bench, kind: str, precision: Precision, width: int
+) -> None:
+    """Stopped twice and gone on with by new objects, with dropout, a run ends as the uninterrupted one, its
+    log too.
+    """
     bench.kind, bench.precision, bench.width = kind, precision, width
     options: dict[str, Any] = {"max_steps": 9, "dropout": 0.1, "micro_batch_size": 2}
     if kind != "intermediate":
@@ -211,12 +250,16 @@ def test_a_stopped_run_ends_with_the_same_bits(bench: Bench, kind: str, precisio
     whole.run()
     for last_step in (3, 5):
         stop = StopSwitch()
-        calls = 2 * (last_step if last_step == 3 else last_step - 3) - 1  # two parts a step, stopped in the first one
+        calls = (
+            2 * (last_step if last_step == 3 else last_step - 3) - 1
+        )  # two parts a step, stopped in the first one
 
         def ask(call: int, calls: int = calls, stop: StopSwitch = stop) -> None:
             stop.reason = "SIGTERM" if call == calls else stop.reason
 
-        with pytest.raises(Interrupted, match=rf"SIGTERM\. Stage 'stage' is saved at step {last_step} of 9; the same"):
+        with pytest.raises(
+            Interrupted, match=rf"SIGTERM\. Stage 'stage' is saved at step {last_step} of 9; the same"
+        ):
             bench.trainer("parts", wrap=spying(ask), stop=stop, **options).run()
     last = bench.trainer("parts", **options)
     outcome = last.run()
@@ -228,7 +271,9 @@ def test_a_stopped_run_ends_with_the_same_bits(bench: Bench, kind: str, precisio
 
 
 def test_a_stop_in_the_last_step_lets_the_stage_end(bench: Bench) -> None:
-    """Asked to stop when nothing is left to do, a stage ends as usual; whoever started it sees the request."""
+    """Asked to stop when nothing is left to do, a stage ends as usual; whoever started it sees the
+    request.
+    """
     stop = StopSwitch()
 
     def ask(call: int) -> None:
@@ -250,7 +295,9 @@ def break_off(bench: Bench, **options: Any) -> None:
 
 
 def test_work_after_the_last_checkpoint_is_done_again(bench: Bench) -> None:
-    """A run that breaks off without warning goes on from its checkpoint, and no step stands in the log twice."""
+    """A run that breaks off without warning goes on from its checkpoint, and no step stands in the log
+    twice.
+    """
     options: dict[str, Any] = {"dropout": 0.1, "training": {"checkpoint_every_steps": 3}}
     whole = bench.trainer("whole", **options)
     whole.run()
@@ -264,7 +311,9 @@ def test_work_after_the_last_checkpoint_is_done_again(bench: Bench) -> None:
 
 
 def test_a_damaged_checkpoint_is_passed_over(bench: Bench) -> None:
-    """With its newest checkpoint damaged a run goes on from the one before, and still ends with the same bits."""
+    """With its newest checkpoint damaged a run goes on from the one before, and still ends with the same
+    bits.
+    """
     options: dict[str, Any] = {"dropout": 0.1, "training": {"checkpoint_every_steps": 2}}
     whole = bench.trainer("whole", **options)
     whole.run()
@@ -285,7 +334,9 @@ def test_a_damaged_checkpoint_is_passed_over(bench: Bench) -> None:
 
 
 def test_evaluation_leaves_training_alone(bench: Bench) -> None:
-    """Measuring the student between steps, with real forward passes, does not change one bit of what it becomes."""
+    """Measuring the student between steps, with real forward passes, does not change one bit of what it
+    becomes.
+    """
 
     def measure(student: Network) -> dict[str, float]:
         on = batch([11, 6])
@@ -311,7 +362,9 @@ def scores_of(values: dict[int, float]) -> Callable[[Network], dict[str, float]]
 
 
 def test_the_best_weights_are_kept_when_asked_for(bench: Bench) -> None:
-    """With choose_best the first of the best measurements decides the weights; without it the last step does."""
+    """With choose_best the first of the best measurements decides the weights; without it the last step
+    does.
+    """
     scores = {2: 10.0, 4: 50.0, 6: 50.0, 8: 40.0}
     options: dict[str, Any] = {"schedule": "constant", "evaluate_every": 2, "warmup_share": 0.0}
     short = bench.trainer("short", schedule="constant", max_steps=4, warmup_share=0.0)
@@ -321,13 +374,17 @@ def test_the_best_weights_are_kept_when_asked_for(bench: Bench) -> None:
     assert_same_bits(best.weights(), short.weights())
     last = bench.trainer("last", evaluate=scores_of(scores), **options)
     assert last.run()["best_step"] is None
-    assert not torch.equal(last.weights()["student.qa_outputs.weight"], best.weights()["student.qa_outputs.weight"])
+    assert not torch.equal(
+        last.weights()["student.qa_outputs.weight"], best.weights()["student.qa_outputs.weight"]
+    )
 
 
 def test_the_last_weights_are_among_those_to_choose_from(bench: Bench) -> None:
     """The end of a stage is measured where the best is chosen, also between two regular measurements."""
     scores = {2: 10.0, 4: 20.0, 5: 30.0}
-    trainer = bench.trainer("last", max_steps=5, evaluate=scores_of(scores), evaluate_every=2, choose_best="f1")
+    trainer = bench.trainer(
+        "last", max_steps=5, evaluate=scores_of(scores), evaluate_every=2, choose_best="f1"
+    )
     assert trainer.run()["best_step"] == 5
     plain = bench.trainer("plain", max_steps=5)
     plain.run()
@@ -339,8 +396,11 @@ def test_the_best_weights_survive_a_crash(bench: Bench, crash_at: int) -> None:
     """Wherever a run breaks off, the weights chosen in the end are those of the uninterrupted run."""
     scores = {2: 10.0, 4: 50.0, 6: 60.0, 8: 40.0}
     options: dict[str, Any] = {
-        "dropout": 0.1, "evaluate_every": 2, "choose_best": "f1", "training": {"checkpoint_every_steps": 3},
-    }  # fmt: skip
+        "dropout": 0.1,
+        "evaluate_every": 2,
+        "choose_best": "f1",
+        "training": {"checkpoint_every_steps": 3},
+    }
     whole = bench.trainer("whole", evaluate=scores_of(scores), **options)
     whole.run()
 
@@ -359,15 +419,22 @@ def test_the_best_weights_survive_a_crash(bench: Bench, crash_at: int) -> None:
 
 @pytest.mark.parametrize("factor", [math.nan, math.inf])
 def test_a_step_that_is_not_finite_is_skipped(bench: Bench, factor: float) -> None:
-    """Such a step moves no weight, is counted and logged with its windows, and stays out of the logged means."""
+    """Such a step moves no weight, is counted and logged with its windows, and stays out of the logged
+    means.
+    """
     options: dict[str, Any] = {"schedule": "constant", "warmup_share": 0.0}
     before = bench.trainer("two", max_steps=2, **options)
     before.run()
-    trainer = bench.trainer("three", wrap=spying(lambda call: factor if call == 3 else None), max_steps=3, **options)
+    trainer = bench.trainer(
+        "three", wrap=spying(lambda call: factor if call == 3 else None), max_steps=3, **options
+    )
     trainer.run()
     assert_same_bits(trainer.weights(), before.weights())
     trainer = bench.trainer(
-        "bad", wrap=spying(lambda call: factor if call in (3, 6) else None), training={"log_every_steps": 4}, **options
+        "bad",
+        wrap=spying(lambda call: factor if call in (3, 6) else None),
+        training={"log_every_steps": 4},
+        **options,
     )
     outcome = trainer.run()
     assert outcome["skipped_steps"] == 2
@@ -387,12 +454,17 @@ def test_a_step_that_is_not_finite_is_skipped(bench: Bench, factor: float) -> No
 
 
 def test_too_many_bad_steps_end_the_run(bench: Bench) -> None:
-    """After max_bad_steps in a row the run stops with the place and the cause; the last checkpoint is finite and stays."""
+    """After max_bad_steps in a row the run stops with the place and the cause; the last checkpoint is finite
+    and stays.
+    """
     trainer = bench.trainer(
-        wrap=spying(lambda call: math.nan if call in (2, 4, 5, 6) else None), training={"max_bad_steps": 3},
+        wrap=spying(lambda call: math.nan if call in (2, 4, 5, 6) else None),
+        training={"max_bad_steps": 3},
         max_steps=20,
-    )  # fmt: skip
-    with pytest.raises(RunError, match=r"'stage': 3 steps in a row, up to step 6, .*\(labels\)\. Lower the learning rate"):
+    )
+    with pytest.raises(
+        RunError, match=r"'stage': 3 steps in a row, up to step 6, .*\(labels\)\. Lower the learning rate"
+    ):
         trainer.run()
     assert [x["step"] for x in bench.log("run", "skipped")] == [2, 4, 5, 6]
     assert all(t.isfinite().all() for t in trainer.weights().values())
@@ -403,12 +475,16 @@ def test_a_log_line_says_where_the_run_is(bench: Bench) -> None:
     bench.kind = "prediction"
     bench.trainer(max_steps=None, epochs=2.5, batch_size=5, warmup_share=0.5).run()
     lines = bench.log()
-    assert [x["step"] for x in lines] == list(range(1, 9))  # 12 windows are 3 batches, 2.5 epochs of them 8 steps
+    assert [x["step"] for x in lines] == list(
+        range(1, 9)
+    )  # 12 windows are 3 batches, 2.5 epochs of them 8 steps
     assert [x["epoch"] for x in lines] == [round(n / 3, 4) for n in range(1, 9)]
     assert [x["learning_rate"] for x in lines][:5] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3])
     for line in lines:
         assert line["of"] == 8
-        assert line["loss"] == pytest.approx(0.5 * line["terms"]["prediction"] + 0.5 * line["terms"]["labels"])
+        assert line["loss"] == pytest.approx(
+            0.5 * line["terms"]["prediction"] + 0.5 * line["terms"]["labels"]
+        )
         assert line["windows_per_second"] > 0
         assert line["tokens_per_second"] > line["windows_per_second"]
 
@@ -465,7 +541,9 @@ def test_what_is_random_elsewhere_does_not_matter(bench: Bench) -> None:
 
 
 def test_weights_are_copies_in_fp32(bench: Bench) -> None:
-    """`weights` names every weight of the student, in fp32, and training on does not change what was given out."""
+    """`weights` names every weight of the student, in fp32, and training on does not change what was given
+    out.
+    """
     bench.precision = "bf16"
     trainer = bench.trainer()
     given = trainer.weights()
@@ -485,14 +563,18 @@ def test_weights_are_copies_in_fp32(bench: Bench) -> None:
     [(1.1, 200, 55), (2, 9, 6), (0.5, 20, 3), (0.01, 4, 1), (1.0001, 4, 2), (1e-9, 4, 1)],
 )
 def test_epochs_are_steps(epochs: float, n_rows: int, steps: int) -> None:
-    """Parts of an epoch count as begun steps do; what floating point adds to a whole number does not; one step is least."""
+    """Parts of an epoch count as begun steps do; what floating point adds to a whole number does not; one
+    step is least.
+    """
     stage = StageSettings(name="stage", kind="labels", batch_size=4, learning_rate=1e-3, epochs=epochs)
     assert n_steps(stage, n_rows) == steps
 
 
 @pytest.mark.parametrize("damage", ["file", "weight"])
 def test_best_weights_that_are_damaged_are_an_error(bench: Bench, damage: str) -> None:
-    """A file of best weights that cannot be read, or in which one number changed, is named with the remedy."""
+    """A file of best weights that cannot be read, or in which one number changed, is named with the
+    remedy.
+    """
     scores = iter([3.0, 1.0])
 
     def evaluate(_: Network) -> dict[str, float]:
@@ -505,5 +587,7 @@ def test_best_weights_that_are_damaged_are_an_error(bench: Bench, damage: str) -
         return {"f1": score}
 
     trainer = bench.trainer("damaged", evaluate=evaluate, evaluate_every=4, choose_best="f1")
-    with pytest.raises(RunError, match=r"best.safetensors cannot be read .* Delete .*damaged to have stage 'stage' done"):
+    with pytest.raises(
+        RunError, match=r"best.safetensors cannot be read .* Delete .*damaged to have stage 'stage' done"
+    ):
         trainer.run()

@@ -86,7 +86,9 @@ def softmax(logits: list[float], temperature: float = 1.0) -> list[float]:
     return [e / math.fsum(exponentials) for e in exponentials]
 
 
-def naive_prediction(students: list[Tensor], teachers: list[Tensor], allowed: Tensor, temperature: float) -> float:
+def naive_prediction(
+    students: list[Tensor], teachers: list[Tensor], allowed: Tensor, temperature: float
+) -> float:
     """τ² KL(teacher ‖ student) over the allowed positions, start and end averaged, in float64."""
     total = 0.0
     for student, teacher in zip(students, teachers, strict=True):
@@ -129,7 +131,9 @@ def test_hidden_loss_is_equation_8(lengths: list[int], width: int, seed: int) ->
 @given(lengths_of_windows, st.integers(1, 3), seeds)
 @settings(deadline=None, max_examples=30)
 def test_attention_loss_is_equation_7(lengths: list[int], heads: int, seed: int) -> None:
-    """The attention loss is the sum over pairs of real tokens of the mean squared difference over the heads."""
+    """The attention loss is the sum over pairs of real tokens of the mean squared difference over the
+    heads.
+    """
     shape = (len(lengths), heads, max(lengths), max(lengths))
     student, teacher = draws(seed, *shape), draws(seed + 1, *shape)
     loss = attention_loss(student, teacher, mask_of(lengths))
@@ -138,15 +142,21 @@ def test_attention_loss_is_equation_7(lengths: list[int], heads: int, seed: int)
 
 @given(lengths_of_windows, st.integers(1, 3), st.integers(1, 3), seeds)
 @settings(deadline=None, max_examples=30)
-def test_relation_loss_is_the_divergence_of_relations(lengths: list[int], heads: int, width: int, seed: int) -> None:
-    """The relation loss is the sum over real tokens of the mean over heads of the divergence, whatever the two widths."""
+def test_relation_loss_is_the_divergence_of_relations(
+    lengths: list[int], heads: int, width: int, seed: int
+) -> None:
+    """The relation loss is the sum over real tokens of the mean over heads of the divergence, whatever the
+    two widths.
+    """
     student = draws(seed, len(lengths), max(lengths), 2 * heads)
     teacher = draws(seed + 1, len(lengths), max(lengths), width * heads)
     loss = relation_loss(student, teacher, mask_of(lengths), heads)
     assert float(loss) == pytest.approx(naive_relations(student, teacher, lengths, heads), rel=1e-4, abs=1e-6)
     assert float(relation_loss(student, student, mask_of(lengths), heads)) == 0.0
     strange = student.masked_fill(mask_of(lengths)[:, :, None] == 0, 1e6)
-    assert float(relation_loss(strange, teacher, mask_of(lengths), heads)) == pytest.approx(float(loss), rel=1e-5, abs=1e-7)
+    assert float(relation_loss(strange, teacher, mask_of(lengths), heads)) == pytest.approx(
+        float(loss), rel=1e-5, abs=1e-7
+    )
 
 
 @given(lengths_of_windows, temperatures, seeds)
@@ -170,7 +180,9 @@ def test_label_loss_is_the_cross_entropy(lengths: list[int], seed: int) -> None:
     labels = [[(seed + n) % n_tokens for n_tokens in lengths] for n in range(2)]
     start, end = (torch.tensor(x) for x in labels)
     assert float(label_loss(*logits, start, end, allowed)) == pytest.approx(
-        naive_labels(logits, labels, allowed), rel=1e-5, abs=1e-6  # fp32: a loss near 0 is a difference of large numbers
+        naive_labels(logits, labels, allowed),
+        rel=1e-5,
+        abs=1e-6,  # fp32: a loss near 0 is a difference of large numbers
     )
 
 
@@ -187,7 +199,9 @@ def test_mask_of_ones_changes_nothing() -> None:
 
 @pytest.mark.parametrize("size", ["hidden", "attention"])
 def test_square_losses_have_the_gradient_of_the_formula(size: str) -> None:
-    """The hand-written backward pass gives what autograd finds for the plain formula in float64, scaled or not."""
+    """The hand-written backward pass gives what autograd finds for the plain formula in float64, scaled or
+    not.
+    """
     lengths = [6, 3]
     shape = (2, 6, 8) if size == "hidden" else (2, 4, 6, 6)
     real = mask_of(lengths).double()
@@ -195,14 +209,18 @@ def test_square_losses_have_the_gradient_of_the_formula(size: str) -> None:
     share = 8 if size == "hidden" else 4
     loss = hidden_loss if size == "hidden" else attention_loss
     student, teacher = draws(0, *shape), draws(1, *shape)
-    expected = gradient(lambda x: 0.37 * (((x - teacher.double()) ** 2) * mask).sum() / share, student.double())
+    expected = gradient(
+        lambda x: 0.37 * (((x - teacher.double()) ** 2) * mask).sum() / share, student.double()
+    )
     found = gradient(lambda x: 0.37 * loss(x, teacher, mask_of(lengths)), student)
     torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-7)
     assert not found[1, ..., 3:, :].any()
 
 
 def test_distribution_losses_have_the_gradient_of_probabilities() -> None:
-    """The gradients are τ(q - p)/2 for the prediction and (q - 1[label])/2 for the labels, 0 where not allowed."""
+    """The gradients are τ(q - p)/2 for the prediction and (q - 1[label])/2 for the labels, 0 where not
+    allowed.
+    """
     allowed = allowed_of([7, 4], first=3)
     start, end, teacher = (draws(n, 2, 7, scale=3.0) for n in range(3))
     label = torch.tensor([5, 0])
@@ -219,7 +237,9 @@ def test_distribution_losses_have_the_gradient_of_probabilities() -> None:
 
 @pytest.mark.parametrize("rubbish", [0.0, 50.0, -1e4])
 def test_what_stands_at_padding_never_matters(rubbish: float) -> None:
-    """Whatever states, attention and logits hold at padding, losses are the same and no gradient goes there."""
+    """Whatever states, attention and logits hold at padding, losses are the same and no gradient goes
+    there.
+    """
     lengths, allowed = [6, 3], allowed_of([6, 3], first=2)
     mask = mask_of(lengths)
     hidden, attention, logits = draws(0, 2, 6, 8), draws(1, 2, 2, 6, 6), draws(2, 2, 6)
@@ -240,7 +260,9 @@ def test_what_stands_at_padding_never_matters(rubbish: float) -> None:
 
 
 def test_equal_teacher_and_student_lose_nothing() -> None:
-    """A student that computes what its teacher computes has the loss 0 and the gradient 0, at every temperature."""
+    """A student that computes what its teacher computes has the loss 0 and the gradient 0, at every
+    temperature.
+    """
     states, scores, logits = draws(0, 2, 6, 8), draws(1, 2, 2, 6, 6), draws(2, 2, 6, scale=20.0)
     allowed, mask = allowed_of([6, 3]), mask_of([6, 3])
     assert float(hidden_loss(states, states, mask)) == 0.0
@@ -254,7 +276,9 @@ def test_equal_teacher_and_student_lose_nothing() -> None:
 
 
 def test_temperature_keeps_the_size_of_gradients() -> None:
-    """With τ² before it the gradient hardly depends on a high temperature: the factor is neither forgotten nor doubled."""
+    """With τ² before it the gradient hardly depends on a high temperature: the factor is neither forgotten
+    nor doubled.
+    """
     allowed = allowed_of([6, 6])
     student, teacher = draws(0, 2, 6, scale=0.1), draws(1, 2, 6, scale=0.1)
     sizes = [
@@ -271,13 +295,17 @@ def test_extreme_logits_stay_finite() -> None:
     student = -teacher
     for temperature in (0.25, 1.0):
         loss = prediction_loss(student, student, teacher, teacher, allowed, temperature)
-        found = gradient(lambda x, t=temperature: prediction_loss(x, x, teacher, teacher, allowed, t), student)  # type: ignore[misc]
+        found = gradient(
+            lambda x, t=temperature: prediction_loss(x, x, teacher, teacher, allowed, t), student
+        )  # type: ignore[misc]
         assert loss.isfinite()
         assert found.isfinite().all()
 
 
 def test_relations_teach_the_student_only() -> None:
-    """No gradient flows to the teacher's queries, keys and values, and steps along the student's bring the two nearer."""
+    """No gradient flows to the teacher's queries, keys and values, and steps along the student's bring the
+    two nearer.
+    """
     student, teacher = draws(1, 2, 5, 6).requires_grad_(), draws(2, 2, 5, 12).requires_grad_()
     mask = mask_of([5, 3])
     loss = relation_loss(student, teacher, mask, 3)
@@ -321,7 +349,9 @@ def test_bf16_differences_are_added_up_in_fp32() -> None:
 @given(lengths_of_windows, seeds)
 @settings(deadline=None, max_examples=20)
 def test_parts_add_up_to_the_whole(lengths: list[int], seed: int) -> None:
-    """The loss of a batch is the sum of the losses of its windows, each with no more padding than it needs."""
+    """The loss of a batch is the sum of the losses of its windows, each with no more padding than it
+    needs.
+    """
     longest = max(lengths)
     student, teacher = draws(seed, len(lengths), longest, 4), draws(seed + 1, len(lengths), longest, 4)
     whole = hidden_loss(student, teacher, mask_of(lengths))
@@ -331,7 +361,14 @@ def test_parts_add_up_to_the_whole(lengths: list[int], seed: int) -> None:
     s, t = draws(seed, *allowed.shape), draws(seed + 1, *allowed.shape)
     whole = prediction_loss(s, t, t, s, allowed, 2.0)
     parts = [
-        prediction_loss(s[b : b + 1, :n], t[b : b + 1, :n], t[b : b + 1, :n], s[b : b + 1, :n], allowed[b : b + 1, :n], 2.0)
+        prediction_loss(
+            s[b : b + 1, :n],
+            t[b : b + 1, :n],
+            t[b : b + 1, :n],
+            s[b : b + 1, :n],
+            allowed[b : b + 1, :n],
+            2.0,
+        )
         for b, n in enumerate(lengths)
     ]
     assert float(whole) == pytest.approx(float(sum(parts)), rel=1e-4, abs=1e-5)

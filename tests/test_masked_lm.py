@@ -1,4 +1,6 @@
-"""Masked language models: loaded whole or refused, asked at the masked places only, and proposing words that fit there."""
+"""Masked language models: loaded whole or refused, asked at the masked places only, and proposing words that
+fit there.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def loaded(family: str = "bert", tokenizer: Tokenizer | None = None, **changes: 
 
 
 def proposer(of: LoadedMaskedLM | None = None, **options: Any) -> MaskedLM:
-    """A proposer on the CPU with a copy of the model, at fp32 unless asked for otherwise; there are no files to fingerprint."""
+    """A proposer on the CPU with a copy of the model, at fp32 unless asked for otherwise; there are no files
+    to fingerprint.
+    """
     of = of or loaded()
     of = replace(of, model=copy.deepcopy(of.model))
     with pytest.MonkeyPatch.context() as patch:
@@ -105,7 +109,9 @@ def logits(model: Any) -> Tensor:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_loaded_models_are_those_of_transformers(tmp_path: Path, family: str) -> None:
-    """A directory as Transformers writes it, without the tied matrix, gives the same fp32 model here as there."""
+    """A directory as Transformers writes it, without the tied matrix, gives the same fp32 model here as
+    there.
+    """
     directory = write_masked_lm(tmp_path / "lm", family, TOKENIZERS[family]())
     found = load_masked_lm(directory)
     theirs = AutoModelForMaskedLM.from_pretrained(directory)
@@ -119,18 +125,28 @@ def test_loaded_models_are_those_of_transformers(tmp_path: Path, family: str) ->
 
 
 def old_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """BERT's names as first converted: gamma and beta, the last bias beside the decoder, the other pre-training head."""
+    """BERT's names as first converted: gamma and beta, the last bias beside the decoder, the other
+    pre-training head.
+    """
     kept = {name: tensor for name, tensor in weights.items() if "decoder" not in name}
     renamed = {
-        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): tensor
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): tensor
         for name, tensor in kept.items()
     }
-    return renamed | {"cls.seq_relationship.weight": torch.zeros(2, 32), "bert.pooler.dense.bias": torch.zeros(32)}
+    return renamed | {
+        "cls.seq_relationship.weight": torch.zeros(2, 32),
+        "bert.pooler.dense.bias": torch.zeros(32),
+    }
 
 
 def later_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The last bias under its decoder's name only."""
-    return {name.replace("predictions.bias", "predictions.decoder.bias"): tensor for name, tensor in weights.items()}
+    return {
+        name.replace("predictions.bias", "predictions.decoder.bias"): tensor
+        for name, tensor in weights.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -145,7 +161,9 @@ def later_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     ids=["old", "later", "module", "bare", "tied-written-out"],
 )
 def test_names_of_other_times_are_understood(tmp_path: Path, rename: Any) -> None:
-    """Old names, the bias under either name, other prefixes and tied weights written out give the same model."""
+    """Old names, the bias under either name, other prefixes and tied weights written out give the same
+    model.
+    """
     directory = write_masked_lm(tmp_path / "lm")
     expected = logits(load_masked_lm(directory).model)
     rewrite_weights(directory, rename)
@@ -153,8 +171,12 @@ def test_names_of_other_times_are_understood(tmp_path: Path, rename: Any) -> Non
 
 
 @pytest.mark.parametrize("said", [True, False])
-def test_a_matrix_of_the_heads_own_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture, said: bool) -> None:
-    """A last matrix that is not the embeddings' stays its own, whether config.json says so or, with a warning, not."""
+def test_a_matrix_of_the_heads_own_is_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, said: bool
+) -> None:
+    """A last matrix that is not the embeddings' stays its own, whether config.json says so or, with a
+    warning, not.
+    """
     directory = write_masked_lm(tmp_path / "lm")
     own = torch.randn(24, 32, generator=torch.Generator().manual_seed(1))
     rewrite_weights(directory, lambda w: w | {"cls.predictions.decoder.weight": own})
@@ -164,7 +186,9 @@ def test_a_matrix_of_the_heads_own_is_used(tmp_path: Path, caplog: pytest.LogCap
     assert torch.equal(model.cls.predictions.decoder.weight, own)
     assert not torch.equal(model.bert.embeddings.word_embeddings.weight, own)
     assert ("cls.predictions.decoder.weight is not what config.json ties it to" in caplog.text) == (not said)
-    assert model.cls.predictions.decoder.bias.abs().max() > 0  # the file has it under cls.predictions.bias only
+    assert (
+        model.cls.predictions.decoder.bias.abs().max() > 0
+    )  # the file has it under cls.predictions.bias only
 
 
 def test_code_of_a_model_is_never_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -198,26 +222,42 @@ def lacking(part: str) -> Any:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lacking("cls.predictions"), r"has no masked-LM head: it cannot propose words \(the weights lack cls.pred.* more\)"),
+        (
+            lacking("cls.predictions"),
+            r"has no masked-LM head: it cannot propose words \(the weights lack cls.pred.* more\)",
+        ),
         (lacking("transform.dense"), "has no masked-LM head"),
-        (lacking("layer.1.attention"), "the weights lack bert.encoder.layer.1.attention.* more: they are not those"),
-        (lacking("word_embeddings"), "the weights lack bert.embeddings.word_embeddings.weight: they are not those"),
+        (
+            lacking("layer.1.attention"),
+            "the weights lack bert.encoder.layer.1.attention.* more: they are not those",
+        ),
+        (
+            lacking("word_embeddings"),
+            "the weights lack bert.embeddings.word_embeddings.weight: they are not those",
+        ),
         (without_mask, r"no mask token: a word cannot be hidden"),
         (grow_vocabulary, "ids up to 50, but the model embeds 24 tokens: they do not belong together"),
         (lambda d: rewrite_config(d, model_type="gpt2"), "'gpt2' is not an encoder with a masked-LM model"),
         (lambda d: rewrite_config(d, model_type="bart"), "'bart' is not an encoder"),
         (lambda d: rewrite_config(d, is_decoder=True), "'bert' is not an encoder"),
-        (lambda d: rewrite_config(d, intermediate_size=64), r"has shape \(48,\), but config.json asks for \(64,\)"),
         (
-            lambda d: rewrite_weights(d, lambda w: w | {"cls.predictions.bias": torch.full((24,), torch.nan)}),
+            lambda d: rewrite_config(d, intermediate_size=64),
+            r"has shape \(48,\), but config.json asks for \(64,\)",
+        ),
+        (
+            lambda d: rewrite_weights(
+                d, lambda w: w | {"cls.predictions.bias": torch.full((24,), torch.nan)}
+            ),
             "cls.predictions.bias holds values that are not finite",
         ),
         (
-            lambda d: rewrite_weights(d, lambda w: w | {"cls.predictions.decoder.weight": torch.zeros(9, 32)}),
+            lambda d: rewrite_weights(
+                d, lambda w: w | {"cls.predictions.decoder.weight": torch.zeros(9, 32)}
+            ),
             r"decoder.weight has shape \(9, 32\)",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_propose_is_refused_with_the_reason(tmp_path: Path, damage: Any, said: str) -> None:
     """Each way in which a directory is no masked language model is one clear error."""
     directory = write_masked_lm(tmp_path / "lm")
@@ -253,19 +293,25 @@ def test_longer_inputs_than_usual_are_not_used(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_scores_at_the_places_equal_the_full_forward(family: str) -> None:
-    """The head on the masked places alone gives what Transformers' forward with the head everywhere gives, in fp32."""
+    """The head on the masked places alone gives what Transformers' forward with the head everywhere gives, in
+    fp32.
+    """
     of = loaded(family)
     for options in ({}, {"exact": True}):
         own = proposer(of, **options)
         asked = questions(own)
         assert asked.length < asked.sequences.shape[1], "the test should see padding"
         assert len(asked.rows) >= 5
-        torch.testing.assert_close(own._scorer.scores(asked), all_scores(of.model, asked), atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            own._scorer.scores(asked), all_scores(of.model, asked), atol=2e-5, rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_bf16_scores_are_near_those_of_fp32(family: str) -> None:
-    """Under bf16 the layers are bf16, embeddings and head fp32, and fp32 scores come out near the exact ones."""
+    """Under bf16 the layers are bf16, embeddings and head fp32, and fp32 scores come out near the exact
+    ones.
+    """
     of = loaded(family)
     own = proposer(of, precision="bf16")
     asked = questions(own)
@@ -291,7 +337,9 @@ def test_models_whose_head_mixes_places_are_refused() -> None:
     """A head that looks beside its place, or cannot be run so, is an error when the proposer is made."""
     of = loaded()
     of.model.cls.register_forward_pre_hook(lambda _, args: (args[0] + args[0].mean(1, keepdim=True),))
-    with pytest.raises(ModelError, match=r"BertForMaskedLM cannot be used to propose words: its head does not look"):
+    with pytest.raises(
+        ModelError, match=r"BertForMaskedLM cannot be used to propose words: its head does not look"
+    ):
         proposer(of)
     of = loaded()
     of.model.cls.predictions.decoder = torch.nn.Linear(9, 9)
@@ -304,10 +352,14 @@ def test_models_whose_head_mixes_places_are_refused() -> None:
 
 @torch.no_grad()
 def one_by_one(of: LoadedMaskedLM, text: str, n: int) -> dict[int, list[str]]:
-    """What masking one word at a time gives, written plainly: the n best whole words for each place of one token."""
+    """What masking one word at a time gives, written plainly: the n best whole words for each place of one
+    token.
+    """
     vocabulary = read_vocabulary(of.tokenizer, of.model.config.vocab_size)
     # Only the choice of places is taken from what is tested here; test_masking.py looks at it.
-    [asked] = Asker(of.tokenizer, vocabulary, of.mask_id, of.pad_id, 64, MaskedLMOptions()).ask([passage(text)])
+    [asked] = Asker(of.tokenizer, vocabulary, of.mask_id, of.pad_id, 64, MaskedLMOptions()).ask(
+        [passage(text)]
+    )
     whole = of.tokenizer.encode(text).ids
     found = {}
     for place, column, original in zip(asked.places, asked.columns, asked.originals, strict=True):
@@ -327,7 +379,9 @@ def one_by_one(of: LoadedMaskedLM, text: str, n: int) -> dict[int, list[str]]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_exact_is_one_mask_a_word(family: str) -> None:
-    """Exact proposals are those of masking one word at a time and reading the whole output; other places have none."""
+    """Exact proposals are those of masking one word at a time and reading the whole output; other places have
+    none.
+    """
     of = loaded(family)
     expected = one_by_one(of, TEXT, 7)
     [found] = proposer(of, exact=True, n_proposals=7)([passage()])
@@ -337,7 +391,9 @@ def test_exact_is_one_mask_a_word(family: str) -> None:
 
 
 def test_a_small_share_is_the_exact_way() -> None:
-    """With so small a share that one word is masked at a time, the fast way gives the exact way's proposals."""
+    """With so small a share that one word is masked at a time, the fast way gives the exact way's
+    proposals.
+    """
     of = loaded()
     exact, fast = (proposer(of, **o) for o in ({"exact": True}, {"masked_share": 0.01}))
     assert exact([passage()]) == fast([passage()])
@@ -365,7 +421,9 @@ def test_every_word_of_one_token_gets_its_proposals(family: str, exact: bool) ->
 
 
 def test_case_alone_makes_no_other_proposal() -> None:
-    """Of words that differ in case alone the best one is proposed, so that cleaning leaves as many as were asked for."""
+    """Of words that differ in case alone the best one is proposed, so that cleaning leaves as many as were
+    asked for.
+    """
     of = loaded("deberta-v2")
     own = proposer(of, n_proposals=5)
     assert read_vocabulary(of.tokenizer, of.model.config.vocab_size).most_doubles == 2
@@ -388,7 +446,11 @@ def test_equal_scores_go_by_number() -> None:
     [found] = own([passage("the mill was built")])
     assert [len(words) for words in found] == [6, 6, 6, 6]
     for word, words in zip(("the", "mill", "was", "built"), found, strict=True):
-        first = [text for text, may in zip(vocabulary.texts, vocabulary.allowed[1], strict=True) if may and text != word]
+        first = [
+            text
+            for text, may in zip(vocabulary.texts, vocabulary.allowed[1], strict=True)
+            if may and text != word
+        ]
         assert list(words) == first[:6]
 
 
@@ -404,7 +466,9 @@ def test_a_small_vocabulary_gives_what_it_has() -> None:
 
 
 def test_a_passage_depends_on_no_other() -> None:
-    """Proposals for a passage are the same alone, beside others and after them; bit for bit, so are its scores."""
+    """Proposals for a passage are the same alone, beside others and after them; bit for bit, so are its
+    scores.
+    """
     own = proposer()
     texts = [TEXT, "", "the mill was built", SENTENCES[1], "🙂"]
     together = own([passage(text) for text in texts])
@@ -418,7 +482,9 @@ def test_a_passage_depends_on_no_other() -> None:
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_batches_change_no_more_than_rounding(exact: bool) -> None:
-    """Scores are equal bit for bit where a passage is split alike, and within rounding errors however it is split."""
+    """Scores are equal bit for bit where a passage is split alike, and within rounding errors however it is
+    split.
+    """
     of = loaded()
     whole = proposer(of, exact=exact)
     expected = whole._scorer.scores(questions(whole))
@@ -436,7 +502,9 @@ def test_batches_change_no_more_than_rounding(exact: bool) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("exact", [False, True])
 def test_long_passages_are_slid_over(family: str, exact: bool) -> None:
-    """Every word of a text much longer than the model's input is proposed for, in inputs that the model can take."""
+    """Every word of a text much longer than the model's input is proposed for, in inputs that the model can
+    take.
+    """
     of = loaded(family)
     own = proposer(of, exact=exact, n_proposals=2)
     text = " ".join([TEXT] * 12)
@@ -448,7 +516,9 @@ def test_long_passages_are_slid_over(family: str, exact: bool) -> None:
     once = {place for place, words in enumerate(own([passage()])[0]) if words}
     n_words = len(passage().words)
     assert {place for place in proposed if place < n_words} == once
-    assert {place % n_words for place in proposed if place >= n_words} >= once  # after a blank the first word is known too
+    assert {
+        place % n_words for place in proposed if place >= n_words
+    } >= once  # after a blank the first word is known too
 
 
 ODD_TEXTS = [
@@ -503,14 +573,20 @@ def test_the_fingerprint_is_that_of_all_that_matters(tmp_path: Path) -> None:
     same = of(one)
     assert of(two) == same
     changed = [
-        of(other), of(one, n_proposals=3), of(one, exact=True), of(one, masked_share=0.3), of(one, batch_tokens=99),
+        of(other),
+        of(one, n_proposals=3),
+        of(one, exact=True),
+        of(one, masked_share=0.3),
+        of(one, batch_tokens=99),
         of(one, precision="bf16"),
-    ]  # fmt: skip
+    ]
     assert len({same, *changed}) == 7
     assert of(one, exact=True, masked_share=0.3) == of(one, exact=True)
     assert of(one, precision="auto") == of(one, precision=best_precision(CPU))
     path = two / "tokenizer.json"
-    path.write_text(path.read_text(encoding="utf-8").replace('"lowercase": true', '"lowercase": false'), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"lowercase": true', '"lowercase": false'), encoding="utf-8"
+    )
     assert of(two) != same
 
 
@@ -533,8 +609,28 @@ BRIDGE = "The bridge was built in 1911."
 
 def test_a_trained_model_proposes_what_fits(real: LoadedMaskedLM) -> None:
     """For the words of a plain sentence other words of their kind are proposed."""
-    buildings = {"church", "house", "castle", "building", "tower", "station", "cathedral", "palace", "school", "hotel"}
-    deeds = {"constructed", "opened", "completed", "erected", "established", "founded", "demolished", "created"}
+    buildings = {
+        "church",
+        "house",
+        "castle",
+        "building",
+        "tower",
+        "station",
+        "cathedral",
+        "palace",
+        "school",
+        "hotel",
+    }
+    deeds = {
+        "constructed",
+        "opened",
+        "completed",
+        "erected",
+        "established",
+        "founded",
+        "demolished",
+        "created",
+    }
     for exact in (False, True):
         own = proposer(real, exact=exact)
         [found] = own([passage(BRIDGE)])
@@ -549,14 +645,12 @@ def test_a_trained_model_proposes_what_fits(real: LoadedMaskedLM) -> None:
 def test_both_ways_mostly_agree_on_a_trained_model(real: LoadedMaskedLM) -> None:
     """On a longer text, fast and exact proposals of a trained model share most of their words."""
     text = (
-        "The bridge was built in 1911 by the city, after the old ferry had been closed. It carried people and goods across "
+        "The bridge was built in 1911 by the city, after the old ferry had been closed. It carried people "
+        "and goods across "
         "the river for fifty years, until a larger one was opened in the north of the town."
     )
     given = passage(text)
-    fast, exact = (
-        proposer(real, exact=e)([given])[0]
-        for e in (False, True)
-    )
+    fast, exact = (proposer(real, exact=e)([given])[0] for e in (False, True))
     shares = [len(set(a) & set(b)) / 15 for a, b in zip(fast, exact, strict=True) if a]
     assert len(shares) == sum(map(bool, exact)) > 30
     assert np.mean(shares) > 0.6

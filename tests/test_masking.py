@@ -1,4 +1,6 @@
-"""`augment.masking`: which words are asked for, in which sequences, and which vocabulary entries may answer."""
+"""`augment.masking`: which words are asked for, in which sequences, and which vocabulary entries may
+answer.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +115,9 @@ def test_no_model_is_needed() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_whole_words_may_be_proposed(kind: str) -> None:
-    """In every kind of vocabulary what may be proposed are words that the tokenizer cuts out of a text as that one token."""
+    """In every kind of vocabulary what may be proposed are words that the tokenizer cuts out of a text as
+    that one token.
+    """
     tokenizer = KINDS[kind]()
     vocabulary = read_vocabulary(tokenizer, tokenizer.get_vocab_size() + 3)
     assert vocabulary.allowed.shape == (3, tokenizer.get_vocab_size() + 3)
@@ -121,7 +125,9 @@ def test_only_whole_words_may_be_proposed(kind: str) -> None:
     for form in (Form.SPACED, Form.BARE):
         numbers = np.flatnonzero(vocabulary.allowed[form])
         assert all(is_word(vocabulary.texts[n]) for n in numbers)
-        assert not set(numbers) & {tokenizer.token_to_id(t) for t in (*BRACKETS, "<s>", "</s>", "<pad>", "<unk>", "<mask>")}
+        assert not set(numbers) & {
+            tokenizer.token_to_id(t) for t in (*BRACKETS, "<s>", "</s>", "<pad>", "<unk>", "<mask>")
+        }
         assert (vocabulary.forms[numbers] == form).all()
     spaced = {vocabulary.texts[n] for n in np.flatnonzero(vocabulary.allowed[Form.SPACED])}
     bare = {vocabulary.texts[n] for n in np.flatnonzero(vocabulary.allowed[Form.BARE])}
@@ -141,8 +147,27 @@ def most_doubles(vocabulary: Vocabulary) -> int:
 
 
 def test_parts_digits_and_letters_are_no_words() -> None:
-    """Endings, numbers, signs, unused entries and single letters are not proposed; real one-letter words and 的 are."""
-    entries = ["the", "##ing", "1911", ".", "[unused1]", "b", "e", "a", "A", "I", "的", "é", "ca-fe", "rock'n", "x2", "The"]
+    """Endings, numbers, signs, unused entries and single letters are not proposed; real one-letter words and
+    的 are.
+    """
+    entries = [
+        "the",
+        "##ing",
+        "1911",
+        ".",
+        "[unused1]",
+        "b",
+        "e",
+        "a",
+        "A",
+        "I",
+        "的",
+        "é",
+        "ca-fe",
+        "rock'n",
+        "x2",
+        "The",
+    ]
     assert allowed(by_hand("wordpiece", *entries)) == ["the", "a", "A", "I", "的", "ca-fe", "rock'n", "The"]
 
 
@@ -179,9 +204,13 @@ def test_tokenizers_without_marks_are_refused() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_words_of_one_token_are_asked_for(kind: str) -> None:
-    """For every kind of tokenizer just the words are asked for that one known token covers, found here from the offsets."""
+    """For every kind of tokenizer just the words are asked for that one known token covers, found here from
+    the offsets.
+    """
     tokenizer = KINDS[kind]()
-    sentences = SENTENCES[:-1]  # the last one's vowel signs are marks, which some take away: see the test of accents
+    sentences = SENTENCES[
+        :-1
+    ]  # the last one's vowel signs are marks, which some take away: see the test of accents
     text = " ".join(["The (mill) well-built.", *sentences, "Caf\u00e9 built\tthe  day 🙂 at 東京! on a"])
     encoding = tokenizer.encode(text, add_special_tokens=False)
     pieces = []
@@ -202,7 +231,9 @@ def test_words_of_one_token_are_asked_for(kind: str) -> None:
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_sequences_are_the_text_with_words_masked(kind: str, exact: bool) -> None:
-    """With the masked tokens put back each sequence is what the tokenizer itself makes of the text, and padding."""
+    """With the masked tokens put back each sequence is what the tokenizer itself makes of the text, and
+    padding.
+    """
     tokenizer = KINDS[kind]()
     text = "The mill at Lenn (built by Tobe Harl) was built in the day; jam is on. Café a 1811."
     questions = ask(tokenizer, text, exact=exact)
@@ -220,7 +251,9 @@ def test_sequences_are_the_text_with_words_masked(kind: str, exact: bool) -> Non
 
 
 def test_the_words_form_is_that_of_its_token() -> None:
-    """A word after a blank is asked for as spaced, one after a bracket or at the start of the text as bare."""
+    """A word after a blank is asked for as spaced, one after a bracket or at the start of the text as
+    bare.
+    """
     tokenizer = by_hand("unigram", "▁the", "the", "▁(", ")")
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     own = asker(tokenizer)
@@ -238,7 +271,9 @@ def test_letters_of_several_bytes_are_several_tokens() -> None:
 
 
 def test_a_ligature_cut_in_two_is_no_single_token() -> None:
-    """Where normalising makes two letters of one, a token with part of the word but all of its place does not count."""
+    """Where normalising makes two letters of one, a token with part of the word but all of its place does not
+    count.
+    """
     tokenizer = by_hand("unigram", "▁f", "in", "▁the")
     tokenizer.normalizer = normalizers.NFKC()
     encoding = tokenizer.encode("ﬁn", add_special_tokens=False)
@@ -248,7 +283,9 @@ def test_a_ligature_cut_in_two_is_no_single_token() -> None:
 
 
 def test_accents_are_no_obstacle() -> None:
-    """Accents that a tokenizer takes away, composed or not, belong to the word: café is one token at the whole word."""
+    """Accents that a tokenizer takes away, composed or not, belong to the word: café is one token at the
+    whole word.
+    """
     tokenizer = wordpiece()
     for text in ("Café jam", unicodedata.normalize("NFD", "Café jam")):
         questions = ask(tokenizer, text)
@@ -283,18 +320,27 @@ def test_places_may_come_in_any_order() -> None:
     """Places are answered by their numbers, whatever their order."""
     places = find_words("the mill was built")
     one = asker(wordpiece(), exact=True)
-    [forth, back] = one.ask([Passage("the mill was built", places), Passage("the mill was built", places[::-1])])
+    [forth, back] = one.ask(
+        [Passage("the mill was built", places), Passage("the mill was built", places[::-1])]
+    )
     assert np.array_equal(forth.sequences, back.sequences)
     assert np.array_equal(3 - back.places, forth.places)
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    n_tokens=st.integers(0, 150), max_tokens=st.integers(3, 80), share=st.floats(0.01, 1.0), exact=st.booleans(),
+    n_tokens=st.integers(0, 150),
+    max_tokens=st.integers(3, 80),
+    share=st.floats(0.01, 1.0),
+    exact=st.booleans(),
     data=st.data(),
-)  # fmt: skip
-def test_every_word_is_masked_once(n_tokens: int, max_tokens: int, share: float, exact: bool, data: st.DataObject) -> None:
-    """Each asked word is masked in one sequence and there only, no sequence has more masks than allowed, none is too long."""
+)
+def test_every_word_is_masked_once(
+    n_tokens: int, max_tokens: int, share: float, exact: bool, data: st.DataObject
+) -> None:
+    """Each asked word is masked in one sequence and there only, no sequence has more masks than allowed, none
+    is too long.
+    """
     tokenizer = by_hand("words", *NAMES)
     text = " ".join(NAMES[n % 64] for n in range(n_tokens))
     every = find_words(text)
@@ -317,8 +363,12 @@ def test_every_word_is_masked_once(n_tokens: int, max_tokens: int, share: float,
         token = chosen[place]
         start = token - (column - 1)
         assert start in starts
-        assert int(questions.originals[questions.places == place][0]) == tokenizer.token_to_id(NAMES[token % 64])
-        context = [a for i, a in enumerate(questions.sequences[row, 1 : size + 1].tolist(), start) if i != token]
+        assert int(questions.originals[questions.places == place][0]) == tokenizer.token_to_id(
+            NAMES[token % 64]
+        )
+        context = [
+            a for i, a in enumerate(questions.sequences[row, 1 : size + 1].tolist(), start) if i != token
+        ]
         plain_ids = [tokenizer.token_to_id(NAMES[i % 64]) for i in range(start, start + size) if i != token]
         assert all(a in (b, mask_of(tokenizer)) for a, b in zip(context, plain_ids, strict=True))
 
@@ -326,7 +376,9 @@ def test_every_word_is_masked_once(n_tokens: int, max_tokens: int, share: float,
 @settings(deadline=None)
 @given(n_tokens=st.integers(0, 2000), room=st.integers(1, 512))
 def test_windows_cover_a_text_evenly(n_tokens: int, room: int) -> None:
-    """Windows begin and end with the text and overlap by half; a word is read where it has most text on its shorter side."""
+    """Windows begin and end with the text and overlap by half; a word is read where it has most text on its
+    shorter side.
+    """
     starts = window_starts(n_tokens, room)
     size = min(n_tokens, room)
     assert starts[0] == 0

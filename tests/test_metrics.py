@@ -30,7 +30,9 @@ from tinyreader.metrics import (
 
 Case = dict[str, Any]
 
-GOLDEN = json.loads(Path(__file__).with_name("golden").joinpath("squad_scores.json").read_text(encoding="utf-8"))
+GOLDEN = json.loads(
+    Path(__file__).with_name("golden").joinpath("squad_scores.json").read_text(encoding="utf-8")
+)
 SCORED = [case for case in GOLDEN if case["stdout"] is not None]
 STOPPED = [case for case in GOLDEN if case["stdout"] is None]
 NAMED = {"ids": lambda case: case["name"].replace(" ", "-")}
@@ -123,7 +125,9 @@ def example(*answers: str) -> Example:
     ],
 )
 def test_question_scores(answers: tuple[str, ...], prediction: str, expected: tuple[float, float]) -> None:
-    """One example's exact match and F1 are the best over its gold answers; no answer wants an empty prediction."""
+    """One example's exact match and F1 are the best over its gold answers; no answer wants an empty
+    prediction.
+    """
     assert question_scores(example(*answers), prediction) == pytest.approx(expected)
     assert question_scores(Gold("q", answers), prediction) == question_scores(example(*answers), prediction)
 
@@ -140,7 +144,9 @@ def test_examples_and_gold_score_alike() -> None:
 def test_missing_predictions_are_named() -> None:
     """The error of 2.0 scoring says how many questions lack a prediction, which, and what to do."""
     gold = [Gold(f"q{n}", ()) for n in range(6)]
-    with pytest.raises(DataError, match=r"5 of 6 questions have no prediction: 'q1', 'q2', 'q3', \.\.\..*\"\""):
+    with pytest.raises(
+        DataError, match=r"5 of 6 questions have no prediction: 'q1', 'q2', 'q3', \.\.\..*\"\""
+    ):
         score_v2(gold, {"q0": ""})
     with pytest.raises(DataError, match=r"1 of 6 questions have no no-answer probability: 'q5'"):
         score_v2(gold, {f"q{n}": "" for n in range(6)}, {f"q{n}": 0.0 for n in range(5)})
@@ -154,9 +160,18 @@ def test_missing_predictions_are_named() -> None:
         ({"data": [{}]}, r'data\[0\] should be an object with "paragraphs"'),
         ({"data": [{"paragraphs": [None]}]}, r'data\[0\]\.paragraphs\[0\] should be an object with "qas"'),
         ({"data": [{"paragraphs": [{"qas": [{"answers": []}]}]}]}, r'qas\[0\] should be an object with "id"'),
-        ({"data": [{"paragraphs": [{"qas": [{"id": 7, "answers": []}]}]}]}, r'"id" of data.* should be a text, not 7'),
-        ({"data": [{"paragraphs": [{"qas": [{"id": "q"}]}]}]}, r'qas\[0\] should be an object with "answers"'),
-        ({"data": [{"paragraphs": [{"qas": [{"id": "q", "answers": ["x"]}]}]}]}, r'an answer of data.*with "text"'),
+        (
+            {"data": [{"paragraphs": [{"qas": [{"id": 7, "answers": []}]}]}]},
+            r'"id" of data.* should be a text, not 7',
+        ),
+        (
+            {"data": [{"paragraphs": [{"qas": [{"id": "q"}]}]}]},
+            r'qas\[0\] should be an object with "answers"',
+        ),
+        (
+            {"data": [{"paragraphs": [{"qas": [{"id": "q", "answers": ["x"]}]}]}]},
+            r'an answer of data.*with "text"',
+        ),
     ],
 )
 def test_a_wrong_shape_names_its_place(document: object, place: str) -> None:
@@ -179,7 +194,9 @@ def test_a_wrong_shape_names_its_place(document: object, place: str) -> None:
 )
 def test_which_script_scores_a_file(version: object, qa: Case, expected: str) -> None:
     """A known version decides; else a question that may have no answer makes it 2.0."""
-    document = {"data": [{"paragraphs": [{"qas": [{"id": "q"} | qa]}]}]} | ({"version": version} if version else {})
+    document = {"data": [{"paragraphs": [{"qas": [{"id": "q"} | qa]}]}]} | (
+        {"version": version} if version else {}
+    )
     assert squad_version(document) == expected
 
 
@@ -198,7 +215,9 @@ def test_the_interval_is_that_of_the_normal_law() -> None:
     values = np.random.default_rng(3).normal(50, 10, 4000)
     low, high = bootstrap_interval(values, samples=4000)
     error = values.std() / math.sqrt(4000)
-    assert (low, high) == pytest.approx((values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.1 * error)
+    assert (low, high) == pytest.approx(
+        (values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.1 * error
+    )
 
 
 def test_the_interval_depends_on_the_seed_alone() -> None:
@@ -219,7 +238,9 @@ def test_resampling_bounds_its_memory() -> None:
 
 
 def test_a_paired_difference_is_surer_than_two_intervals() -> None:
-    """Two readers right on the same questions but for a few differ surely, though their own intervals overlap."""
+    """Two readers right on the same questions but for a few differ surely, though their own intervals
+    overlap.
+    """
     theirs = np.random.default_rng(0).random(500) < 0.7
     ours = theirs.copy()
     ours[np.flatnonzero(~theirs)[:12]] = True

@@ -1,4 +1,6 @@
-"""A model's files: found, downloaded with what is installed, and one clear error for each way they can be wrong."""
+"""A model's files: found, downloaded with what is installed, and one clear error for each way they can be
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ QUESTION, TEXT = "who built it ?", "the bridge was built in a b c x it"
 
 def answers(directory: Path) -> list[tuple[str, int]]:
     """What the reader of that directory finds."""
-    return [(a.text, a.start) for a in Reader.from_pretrained(directory, **SHORT).read(QUESTION, TEXT).answers]
+    return [
+        (a.text, a.start) for a in Reader.from_pretrained(directory, **SHORT).read(QUESTION, TEXT).answers
+    ]
 
 
 def pickled(directory: Path) -> None:
@@ -94,7 +98,9 @@ def test_a_pickle_is_read_and_needs_torch_once(tmp_path: Path, monkeypatch: pyte
     pickled(directory)
     assert answers(directory) == expected
     monkeypatch.setitem(sys.modules, "tinyreader.models.weights", None)
-    with pytest.raises(MissingExtraError, match=r"converting the pickle .*pytorch_model.bin.*tinyreader\[train\]"):
+    with pytest.raises(
+        MissingExtraError, match=r"converting the pickle .*pytorch_model.bin.*tinyreader\[train\]"
+    ):
         answers(directory)
 
 
@@ -123,7 +129,9 @@ def test_a_vocabulary_alone_makes_the_tokenizer(tmp_path: Path) -> None:
 
 
 def test_an_unknown_part_of_reader_json_is_refused(tmp_path: Path) -> None:
-    """A misspelt section is named with the known ones, by whatever reads or writes the file, and is not lost."""
+    """A misspelt section is named with the known ones, by whatever reads or writes the file, and is not
+    lost.
+    """
     directory = write_reader(tmp_path)
     (directory / "reader.json").write_text('{"setings": {"top_k": 3}}', encoding="utf-8")
     said = r"reader.json: 'setings' is no part of it; there are: settings, calibration, int8, export.*newer Tinyreader"
@@ -176,10 +184,23 @@ print(json.dumps([reader.engine, [[a.text, a.start] for a in answers]]))
 
 def ask_by_id(hub: FakeHub, home: Path, name: str) -> tuple[str, list[Any]]:
     """What a process of its own finds, that knows the model by its id: engine and answers."""
-    own = {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token, "HF_HOME": str(home / "hub"), "HF_HUB_OFFLINE": "0",
-           "HF_HUB_DISABLE_XET": "1", "HOME": str(home), "XDG_CACHE_HOME": str(home), "PATH": os.environ["PATH"]}  # fmt: skip
+    own = {
+        "HF_ENDPOINT": hub.url,
+        "HF_TOKEN": hub.token,
+        "HF_HOME": str(home / "hub"),
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home),
+        "PATH": os.environ["PATH"],
+    }
     done = subprocess.run(
-        [sys.executable, "-c", ASK, name, QUESTION, TEXT], env=own, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", ASK, name, QUESTION, TEXT],
+        env=own,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     engine, found = json.loads(done.stdout)
@@ -188,7 +209,9 @@ def ask_by_id(hub: FakeHub, home: Path, name: str) -> tuple[str, list[Any]]:
 
 @pytest.mark.parametrize("engine", ["openvino", "onnx"])
 def test_an_export_is_read_by_its_hub_id(tmp_path: Path, hub: FakeHub, engine: Any) -> None:
-    """A repository with what `export` wrote is downloaded and read by its engine; nothing else of it is fetched."""
+    """A repository with what `export` wrote is downloaded and read by its engine; nothing else of it is
+    fetched.
+    """
     directory = write_reader(tmp_path)
     export(directory, tmp_path / "out", ExportSettings(engine, threads=1), sample_examples(2))
     put(hub, "ada/exported", tmp_path / "out", ("notes.pdf", b"large"))
@@ -219,7 +242,10 @@ def test_sections_of_reader_json_keep_to_themselves(tmp_path: Path) -> None:
     assert read_section(tmp_path, "int8") is None
     write_section(tmp_path, "settings", {"top_k": 3})
     write_section(tmp_path, "int8", {"kept": ["é"]})
-    assert (read_section(tmp_path, "settings"), read_section(tmp_path, "int8")) == ({"top_k": 3}, {"kept": ["é"]})
+    assert (read_section(tmp_path, "settings"), read_section(tmp_path, "int8")) == (
+        {"top_k": 3},
+        {"kept": ["é"]},
+    )
     (tmp_path / "reader.json").write_text('{"int8": []}', encoding="utf-8")
     with pytest.raises(ModelError, match="int8 should be a JSON object, not list"):
         read_section(tmp_path, "int8")

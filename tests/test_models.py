@@ -1,4 +1,6 @@
-"""Models: loaded from every kind of directory without trusting it, refused with reasons, saved for Transformers."""
+"""Models: loaded from every kind of directory without trusting it, refused with reasons, saved for
+Transformers.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ def rewrite_config(directory: Path, **changes: object) -> None:
 
 
 def rewrite_weights(directory: Path, change: Any, name: str = "model.safetensors") -> None:
-    """Replace a directory's weights by what `change` makes of them: safetensors, or a pickle where the name says so."""
+    """Replace a directory's weights by what `change` makes of them: safetensors, or a pickle where the name
+    says so.
+    """
     weights = change(load_file(directory / "model.safetensors"))
     (directory / "model.safetensors").unlink()
     if name.endswith(".safetensors"):
@@ -70,7 +74,9 @@ def rewrite_weights(directory: Path, change: Any, name: str = "model.safetensors
 
 @pytest.mark.parametrize("family", ALL_FAMILIES)
 def test_saved_readers_load_here_and_in_transformers(tmp_path: Path, family: str) -> None:
-    """A saved reader gives the same logits here and through the Auto classes, and its tokenizer the same inputs."""
+    """A saved reader gives the same logits here and through the Auto classes, and its tokenizer the same
+    inputs.
+    """
     directory = write_reader(tmp_path, family)
     reader = load_reader(directory)
     theirs = AutoModelForQuestionAnswering.from_pretrained(directory)
@@ -78,17 +84,23 @@ def test_saved_readers_load_here_and_in_transformers(tmp_path: Path, family: str
     assert not reader.model.training
     tokenizer = AutoTokenizer.from_pretrained(directory)
     encoded = tokenizer("who built it?", "the bridge was built in a.", return_tensors="pt")
-    assert encoded["input_ids"][0].tolist() == reader.tokenizer.encode("who built it?", "the bridge was built in a.").ids
+    assert (
+        encoded["input_ids"][0].tolist()
+        == reader.tokenizer.encode("who built it?", "the bridge was built in a.").ids
+    )
     assert theirs(**encoded).start_logits.shape == encoded["input_ids"].shape
 
 
 @pytest.mark.parametrize("family", ALL_FAMILIES)
 def test_parts_are_found_in_every_family(tmp_path: Path, family: str) -> None:
-    """Layers in order, the head, the longest input and the use of segments are found without naming the family."""
+    """Layers in order, the head, the longest input and the use of segments are found without naming the
+    family.
+    """
     model = new_model(configuration(family, n_layers=3), 0)
     assert len(encoder_layers(model)) == 3
     assert qa_head(model).out_features == 2
-    # RoBERTa and MPNet count positions from the padding id up; DeBERTa and ModernBERT have no table of positions.
+    # RoBERTa and MPNet count positions from the padding id up; DeBERTa and ModernBERT have no table of
+    # positions.
     limits = {"roberta": 62, "mpnet": 62, "deberta-v2": None, "modernbert": None}
     assert max_tokens(model) == limits.get(family, 64)
     assert takes_segments(model) == (family in ("bert", "electra"))
@@ -103,7 +115,9 @@ def test_layers_that_are_not_in_a_list_are_refused() -> None:
 
 
 def test_a_pickle_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pytorch_model.bin gives the same reader as its safetensors twin, and is unpickled only the first time."""
+    """A pytorch_model.bin gives the same reader as its safetensors twin, and is unpickled only the first
+    time.
+    """
     directory = write_reader(tmp_path)
     expected = logits(load_reader(directory).model)
     rewrite_weights(directory, lambda weights: weights, "pytorch_model.bin")
@@ -135,7 +149,9 @@ def test_many_may_convert_the_same_pickle(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         weights = [reader.model for reader in pool.map(load_reader, [directory] * 4)]
     assert all(torch.equal(logits(model), expected) for model in weights)
-    assert [path.name for path in (cache_directory() / "converted").iterdir() if path.name.startswith(".")] == []
+    assert [
+        path.name for path in (cache_directory() / "converted").iterdir() if path.name.startswith(".")
+    ] == []
 
 
 def test_a_cache_that_cannot_be_written_is_only_slower(
@@ -180,15 +196,21 @@ def test_other_pickles_are_not_read(tmp_path: Path) -> None:
     """Weights under other names are refused, and the files are named."""
     directory = write_reader(tmp_path)
     rewrite_weights(directory, lambda weights: weights, "model.pt")
-    with pytest.raises(ModelError, match=r"neither model.safetensors nor pytorch_model.bin \(model.pt cannot be used\)"):
+    with pytest.raises(
+        ModelError, match=r"neither model.safetensors nor pytorch_model.bin \(model.pt cannot be used\)"
+    ):
         load_reader(directory)
 
 
 def test_code_of_a_model_is_never_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """`auto_map` is ignored with a warning where Transformers knows the model, and an error where it does not."""
+    """`auto_map` is ignored with a warning where Transformers knows the model, and an error where it does
+    not.
+    """
     directory = write_reader(tmp_path)
     (directory / "own.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')", encoding="utf-8")
-    rewrite_config(directory, auto_map={"AutoModelForQuestionAnswering": "own.Model", "AutoConfig": "own.Config"})
+    rewrite_config(
+        directory, auto_map={"AutoModelForQuestionAnswering": "own.Model", "AutoConfig": "own.Config"}
+    )
     reader = load_reader(directory)
     assert "auto_map" in caplog.text
     saved = save_reader(reader.model, reader.tokenizer, tmp_path / "saved")
@@ -202,7 +224,9 @@ def test_code_of_a_model_is_never_run(tmp_path: Path, caplog: pytest.LogCaptureF
 def old_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights as TensorFlow's BERT was first converted: gamma and beta, with the pre-training heads."""
     renamed = {
-        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): tensor
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): tensor
         for name, tensor in weights.items()
     }
     return renamed | {
@@ -231,25 +255,35 @@ def test_names_of_other_times_are_understood(tmp_path: Path, rename: Any) -> Non
 
 
 def test_a_checkpoint_like_tinyberts_becomes_a_student(tmp_path: Path) -> None:
-    """A pickle with extra heads, an old configuration without a model type, and a bare vocab.txt are enough."""
+    """A pickle with extra heads, an old configuration without a model type, and a bare vocab.txt are
+    enough.
+    """
     directory = write_reader(tmp_path)
     trunk = load_file(directory / "model.safetensors")
     rewrite_weights(
-        directory, lambda w: old_names({n: t for n, t in w.items() if "qa_outputs" not in n}), "pytorch_model.bin"
+        directory,
+        lambda w: old_names({n: t for n, t in w.items() if "qa_outputs" not in n}),
+        "pytorch_model.bin",
     )
-    rewrite_config(directory, model_type=None, architectures=None, cell={}, structure=[], pre_trained="", training="")
+    rewrite_config(
+        directory, model_type=None, architectures=None, cell={}, structure=[], pre_trained="", training=""
+    )
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         (directory / name).unlink()
     student = load_encoder_as_reader(directory, seed=3)
     assert student.head_is_new
     assert {"cls.predictions.bias", "fit_dense.weight"} <= set(student.ignored)
     assert student.config.model_type == "bert"
-    assert torch.equal(encoder_layers(student.model)[1].output.dense.weight,
-                       trunk["bert.encoder.layer.1.output.dense.weight"])  # fmt: skip
+    assert torch.equal(
+        encoder_layers(student.model)[1].output.dense.weight,
+        trunk["bert.encoder.layer.1.output.dense.weight"],
+    )
 
 
 @pytest.mark.parametrize("family", ALL_FAMILIES)
-def test_an_encoder_gets_a_head_and_is_no_teacher(tmp_path: Path, family: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_encoder_gets_a_head_and_is_no_teacher(
+    tmp_path: Path, family: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """An encoder without a question-answering head gets one drawn by the seed; as a teacher it is refused."""
     caplog.set_level(logging.INFO)
     directory = write_reader(tmp_path, family)
@@ -276,8 +310,12 @@ def test_an_encoder_gets_a_head_and_is_no_teacher(tmp_path: Path, family: str, c
 def test_a_classifier_of_texts_is_no_reader(tmp_path: Path) -> None:
     """A classifier's head of the same name and shape is not taken for a reader's."""
     directory = write_reader(tmp_path, "modernbert")
-    rewrite_config(directory, architectures=["ModernBertForSequenceClassification"], num_labels=3,
-                   id2label={"0": "a", "1": "b", "2": "c"})  # fmt: skip
+    rewrite_config(
+        directory,
+        architectures=["ModernBertForSequenceClassification"],
+        num_labels=3,
+        id2label={"0": "a", "1": "b", "2": "c"},
+    )
     rewrite_weights(directory, lambda weights: weights | {"classifier.weight": torch.zeros(3, 32)})
     assert load_encoder_as_reader(directory).head_is_new
     assert load_encoder_as_reader(directory).config.num_labels == 2
@@ -304,7 +342,9 @@ def test_half_precision_and_parts_load_as_fp32(tmp_path: Path) -> None:
         save_file({name: weights[name] for name in part}, directory / file)
     (directory / "model.safetensors").unlink()
     index = directory / "model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {n: f for f, part in halves.items() for n in part}}), encoding="utf-8")
+    index.write_text(
+        json.dumps({"weight_map": {n: f for f, part in halves.items() for n in part}}), encoding="utf-8"
+    )
     rewrite_config(directory, dtype="bfloat16")
     model = load_reader(directory).model
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
@@ -342,13 +382,31 @@ def grow_vocabulary(directory: Path) -> None:
         (lambda d: rewrite_config(d, model_type="vit"), "'vit' is not an encoder"),
         (lambda d: rewrite_config(d, is_decoder=True), "'bert' is not an encoder"),
         (cut, "model.safetensors is damaged or no safetensors file"),
-        (lambda d: (d / "model.safetensors").write_text("version https://git-lfs"), "model.safetensors is damaged"),
+        (
+            lambda d: (d / "model.safetensors").write_text("version https://git-lfs"),
+            "model.safetensors is damaged",
+        ),
         (lambda d: (d / "model.safetensors").unlink(), "neither model.safetensors nor pytorch_model.bin"),
-        (lambda d: rewrite_config(d, num_hidden_layers=3), "the weights lack bert.encoder.layer.2.* and 13 more"),
-        (lambda d: rewrite_config(d, num_hidden_layers=1), "the weights have bert.encoder.layer.1.*but config.json only 1"),
-        (lambda d: rewrite_config(d, intermediate_size=64), r"has shape \(48,\), but config.json asks for \(64,\)"),
-        (lambda d: rewrite_weights(d, lambda w: w | {"qa_outputs.bias": torch.full((2,), torch.nan)}), "not finite"),
-        (lambda d: (d / "vocab.txt").unlink() or (d / "tokenizer.json").unlink(), "no tokenizer that can be used"),
+        (
+            lambda d: rewrite_config(d, num_hidden_layers=3),
+            "the weights lack bert.encoder.layer.2.* and 13 more",
+        ),
+        (
+            lambda d: rewrite_config(d, num_hidden_layers=1),
+            "the weights have bert.encoder.layer.1.*but config.json only 1",
+        ),
+        (
+            lambda d: rewrite_config(d, intermediate_size=64),
+            r"has shape \(48,\), but config.json asks for \(64,\)",
+        ),
+        (
+            lambda d: rewrite_weights(d, lambda w: w | {"qa_outputs.bias": torch.full((2,), torch.nan)}),
+            "not finite",
+        ),
+        (
+            lambda d: (d / "vocab.txt").unlink() or (d / "tokenizer.json").unlink(),
+            "no tokenizer that can be used",
+        ),
         (grow_vocabulary, "ids up to 50, but the model embeds 24 tokens"),
     ],
 )
@@ -371,7 +429,9 @@ def test_a_file_or_a_revision_of_a_directory_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pickled", [False, True])
 def test_hub_ids_are_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pickled: bool) -> None:
-    """A Hub id is fetched at its revision, only the files that are needed, the pickle only where there is no other."""
+    """A Hub id is fetched at its revision, only the files that are needed, the pickle only where there is no
+    other.
+    """
     directory = write_reader(tmp_path)
     if pickled:
         rewrite_weights(directory, lambda weights: weights, "pytorch_model.bin")
@@ -399,11 +459,15 @@ def test_a_failed_download_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_masters_replace_the_models_own_weights(tmp_path: Path) -> None:
-    """Weights given to `save_reader` are written in place of the model's, in fp32; unknown names are refused."""
+    """Weights given to `save_reader` are written in place of the model's, in fp32; unknown names are
+    refused.
+    """
     reader = load_reader(write_reader(tmp_path))
     masters = {name: parameter.detach().clone() + 1 for name, parameter in reader.model.named_parameters()}
     reader.model.bfloat16()
-    saved = save_reader(reader.model, reader.tokenizer, tmp_path / "saved", weights=masters, extra={"run.json": "{}"})
+    saved = save_reader(
+        reader.model, reader.tokenizer, tmp_path / "saved", weights=masters, extra={"run.json": "{}"}
+    )
     written = load_file(saved / "model.safetensors")
     assert all(torch.equal(written[name], master) for name, master in masters.items())
     assert (saved / "run.json").read_text(encoding="utf-8") == "{}"
@@ -412,7 +476,9 @@ def test_masters_replace_the_models_own_weights(tmp_path: Path) -> None:
 
 
 def test_saving_again_replaces_the_whole_directory(tmp_path: Path) -> None:
-    """A model directory is replaced with nothing of the old one left; one with other things in it is not touched."""
+    """A model directory is replaced with nothing of the old one left; one with other things in it is not
+    touched.
+    """
     reader = load_reader(write_reader(tmp_path))
     saved = save_reader(reader.model, reader.tokenizer, tmp_path / "saved", extra={"old.txt": "x"})
     save_reader(reader.model, reader.tokenizer, saved)

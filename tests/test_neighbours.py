@@ -27,8 +27,14 @@ def brute_force(unit: Any, row: int, k: int, among: Any = None) -> list[int]:
 
 
 def random_unit(rng: np.random.Generator, n: int, d: int, *, steps: int | None = None) -> Any:
-    """Random rows of length 1; with `steps`, of few different values, so that many are the same or equally near."""
-    values = rng.normal(size=(n, d)) if steps is None else rng.integers(-steps, steps + 1, size=(n, d)).astype(float)
+    """Random rows of length 1; with `steps`, of few different values, so that many are the same or equally
+    near.
+    """
+    values = (
+        rng.normal(size=(n, d))
+        if steps is None
+        else rng.integers(-steps, steps + 1, size=(n, d)).astype(float)
+    )
     values[~values.any(axis=1)] = 1.0
     return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
 
@@ -46,14 +52,21 @@ def words_of(*texts: str) -> list[Passage]:
 
 
 @given(
-    seed=st.integers(0, 10_000), n=st.integers(1, 90), d=st.integers(1, 24), k=st.integers(1, 30),
-    steps=st.sampled_from([None, 1, 3]), n_bytes=st.integers(1, 6000), masked=st.booleans(),
-)  # fmt: skip
+    seed=st.integers(0, 10_000),
+    n=st.integers(1, 90),
+    d=st.integers(1, 24),
+    k=st.integers(1, 30),
+    steps=st.sampled_from([None, 1, 3]),
+    n_bytes=st.integers(1, 6000),
+    masked=st.booleans(),
+)
 @settings(max_examples=150, deadline=None)
 def test_nearest_equals_brute_force(
     seed: int, n: int, d: int, k: int, steps: int | None, n_bytes: int, masked: bool
 ) -> None:
-    """On any table, with blocks of any size, equal rows and rows that are left out, the result is that of brute force."""
+    """On any table, with blocks of any size, equal rows and rows that are left out, the result is that of
+    brute force.
+    """
     rng = np.random.default_rng(seed)
     unit = random_unit(rng, n, d, steps=steps)
     among = rng.random(n) < 0.5 if masked else None
@@ -72,11 +85,15 @@ def test_more_rows_than_one_product_takes(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_comes_back_does_not_depend_on_what_else_is_asked() -> None:
-    """Alone, in pairs or all at once, in any block size: the same rows in the same order, also where thousands are equal."""
+    """Alone, in pairs or all at once, in any block size: the same rows in the same order, also where
+    thousands are equal.
+    """
     rng = np.random.default_rng(2)
     unit = random_unit(rng, 5000, 100)
     unit[1000:4000] = unit[999]  # as for words that some program gave the vector of an unknown word
-    unit[4000:4500] = (unit[998] + rng.normal(size=(500, 100)) * 1e-6).astype(np.float32)  # nearer than float32 can tell
+    unit[4000:4500] = (unit[998] + rng.normal(size=(500, 100)) * 1e-6).astype(
+        np.float32
+    )  # nearer than float32 can tell
     rows = [*range(0, 5000, 97), 999, 998, 4100]
     together = nearest_rows(unit, rows, 20)
     for size in (1, 2, 7):
@@ -104,7 +121,9 @@ def fan(*words: str) -> Vectors:
 
 
 def test_neighbours_come_best_first_for_every_place() -> None:
-    """Each place gets the nearest words of the one there, none where the table does not have it, and types are counted."""
+    """Each place gets the nearest words of the one there, none where the table does not have it, and types
+    are counted.
+    """
     propose = Neighbours(fan("bridge", "viaduct", "tunnel", "river"), k=2)
     assert propose(words_of("a Bridge", "", "river river zebra Zebra bridge")) == [
         [(), ("viaduct", "tunnel")],
@@ -117,7 +136,9 @@ def test_neighbours_come_best_first_for_every_place() -> None:
 
 def test_only_other_words_are_proposed() -> None:
     """Numbers, marks, forms of the word itself and second forms of another take no place among the k."""
-    table = fan("Bridge", "bridge", "42", "...", "Viaduct", "viaduct", "BRIDGE", "fire engine", "don't", "tunnel")
+    table = fan(
+        "Bridge", "bridge", "42", "...", "Viaduct", "viaduct", "BRIDGE", "fire engine", "don't", "tunnel"
+    )
     propose = Neighbours(table, k=3)
     ((found, same),) = propose(words_of("bridge BRIDGE"))
     assert found == ("Viaduct", "don't", "tunnel")
@@ -161,7 +182,9 @@ def real(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Vectors:
 
 
 def test_neighbours_of_real_words(real: Vectors) -> None:
-    """Near to a bridge are tunnel, viaduct and embankment, and near to a name are names; k words come for each."""
+    """Near to a bridge are tunnel, viaduct and embankment, and near to a name are names; k words come for
+    each.
+    """
     ((bridge, paris),) = Neighbours(real, k=20)(words_of("Bridge Paris"))
     assert {"tunnel", "viaduct", "embankment"} <= set(bridge)
     assert len(bridge) == len(set(bridge)) == len(paris) == 20

@@ -19,9 +19,10 @@ from tinyreader.models import encoder_layers, qa_head
 OBSERVABLE = ["bert", "roberta", "electra", "distilbert", "modernbert"]
 CLOSED = ["mpnet", "deberta-v2"]
 VECTOR_PARTS = {
-    "q": ("query", "q", "q_lin", "query_proj"), "k": ("key", "k", "k_lin", "key_proj"),
+    "q": ("query", "q", "q_lin", "query_proj"),
+    "k": ("key", "k", "k_lin", "key_proj"),
     "v": ("value", "v", "v_lin", "value_proj"),
-}  # fmt: skip
+}
 N_LAYERS = 3
 BATCHES = {"even": [14, 14], "padded": [20, 7, 13]}
 
@@ -99,14 +100,19 @@ def out_of_reach(reader: Any, layer: int, length: int) -> Tensor:
 
 @torch.no_grad()
 def test_scores_are_scaled_products_of_query_and_key() -> None:
-    """A recorded score is q·k/√d, neither masked nor normalised, computed here from BERT's own projections."""
+    """A recorded score is q·k/√d, neither masked nor normalised, computed here from BERT's own
+    projections.
+    """
     reader = model("bert", n_layers=2)
     on = batch([12, 5])
     net = network(reader)
     out = net.forward(on, hidden=[1], attention=[2], kind="scores")
     attention = encoder_layers(reader)[1].attention.self
     heads = reader.config.num_attention_heads
-    q, k = (project(out.hidden[1]).view(2, 12, heads, -1).transpose(1, 2) for project in (attention.query, attention.key))
+    q, k = (
+        project(out.hidden[1]).view(2, 12, heads, -1).transpose(1, 2)
+        for project in (attention.query, attention.key)
+    )
     expected = torch.einsum("bhid,bhjd->bhij", q.double(), k.double()) / (q.shape[-1] ** 0.5)
     torch.testing.assert_close(out.attention[2].double(), expected, atol=1e-5, rtol=1e-5)
 
@@ -160,7 +166,9 @@ def test_hidden_attention_is_refused(family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
 def test_bf16_is_close_to_fp32(family: str) -> None:
-    """Under bf16 the layers' weights are bf16, embeddings and head fp32; logits are fp32, finite and near those of fp32."""
+    """Under bf16 the layers' weights are bf16, embeddings and head fp32; logits are fp32, finite and near
+    those of fp32.
+    """
     reader = model(family, n_layers=N_LAYERS)
     on = batch([48, 5, 20], pad_id=pad_id(reader))  # in ModernBERT padding here sees nothing but padding
     expected = network(copy.deepcopy(reader)).forward(on, hidden=[0, N_LAYERS])
@@ -189,7 +197,9 @@ def test_bf16_gradients_reach_every_weight(family: str) -> None:
     for precision in ("fp32", "bf16"):
         net = network(copy.deepcopy(reader), precision, StepRandom(), dropout=0.0)  # type: ignore[arg-type]
         out = net.forward(on)
-        (out.start_logits[on.mask.bool()].square().sum() + out.end_logits[on.mask.bool()].square().sum()).backward()
+        (
+            out.start_logits[on.mask.bool()].square().sum() + out.end_logits[on.mask.bool()].square().sum()
+        ).backward()
         gradients.append({n: p.grad.float() for n, p in net.model.named_parameters() if p.grad is not None})
     exact, rounded = gradients
     assert exact.keys() == rounded.keys()
@@ -200,7 +210,9 @@ def test_bf16_gradients_reach_every_weight(family: str) -> None:
 
 
 def test_students_keep_the_weights_they_rounded() -> None:
-    """A bf16 network that learns holds the exact fp32 values of what it rounded; one that does not learn holds none."""
+    """A bf16 network that learns holds the exact fp32 values of what it rounded; one that does not learn
+    holds none.
+    """
     reader = model("bert")
     before = {n: p.detach().clone() for n, p in reader.named_parameters()}
     net = network(reader, "bf16", StepRandom())
@@ -214,7 +226,9 @@ def test_students_keep_the_weights_they_rounded() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_dropout_override_silences_all_dropout(family: str) -> None:
-    """With dropout 0 a model in training computes what it does in evaluation; with its own rates it does not."""
+    """With dropout 0 a model in training computes what it does in evaluation; with its own rates it does
+    not.
+    """
     changes: dict[str, Any] = {}
     if family == "modernbert":
         changes = {"attention_dropout": 0.2, "mlp_dropout": 0.2, "embedding_dropout": 0.2}
@@ -241,7 +255,9 @@ def test_attention_is_recorded_before_dropout_and_dropped_after(family: str) -> 
     for module in encoder_layers(reader)[0].modules():  # the attention's own dropout alone
         if hasattr(module, "attention_dropout"):
             module.attention_dropout = 0.5
-        elif "Attention" in type(module).__name__ and isinstance(getattr(module, "dropout", None), nn.Dropout):
+        elif "Attention" in type(module).__name__ and isinstance(
+            getattr(module, "dropout", None), nn.Dropout
+        ):
             module.dropout.p = 0.5
     noisy = net.forward(on, attention=[1], kind="probabilities")
     torch.testing.assert_close(noisy.attention[1], calm.attention[1])
@@ -250,7 +266,9 @@ def test_attention_is_recorded_before_dropout_and_dropped_after(family: str) -> 
 
 
 def test_embeds_dropout_works_on_the_head_alone() -> None:
-    """Dropout on the encoder's output zeroes what the head takes in, in training only, and nothing before it."""
+    """Dropout on the encoder's output zeroes what the head takes in, in training only, and nothing before
+    it.
+    """
     reader, random = model("bert"), StepRandom()
     on = batch([12, 7])
     net = network(reader, "fp32", random, dropout=0.0, embeds_dropout=0.5)
@@ -267,7 +285,9 @@ def test_embeds_dropout_works_on_the_head_alone() -> None:
 
 
 def test_observing_leaves_no_trace() -> None:
-    """Observation hooks go after the pass, also where the pass fails, and two networks do not record each other."""
+    """Observation hooks go after the pass, also where the pass fails, and two networks do not record each
+    other.
+    """
     net = network(model("bert"))
     before = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in net.model.modules()]
     net.forward(batch([8]), hidden=range(3), attention=[1, 2], kind="scores")
@@ -283,7 +303,9 @@ def test_observing_leaves_no_trace() -> None:
 
 
 def test_hidden_states_carry_gradients() -> None:
-    """Observed states and scores are part of the graph: a loss on them alone trains the layers below, not above."""
+    """Observed states and scores are part of the graph: a loss on them alone trains the layers below, not
+    above.
+    """
     net = network(model("bert", n_layers=3), "fp32", StepRandom(), dropout=0.0)
     out = net.forward(batch([8, 5]), hidden=[0, 1], attention=[2], kind="scores")
     (out.hidden[1].sum() + out.attention[2].sum()).backward()
@@ -303,7 +325,10 @@ def test_sizes_are_told_alike() -> None:
 def test_batch_moves_whole() -> None:
     """A batch on another device has all its tensors there and its other values unchanged."""
     moved = batch([8, 5]).to(torch.device("meta"))
-    assert all(getattr(moved, name).is_meta for name in ("input_ids", "segment_ids", "mask", "allowed", "start", "rows"))
+    assert all(
+        getattr(moved, name).is_meta
+        for name in ("input_ids", "segment_ids", "mask", "allowed", "start", "rows")
+    )
     assert moved.padded
 
 

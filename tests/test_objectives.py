@@ -1,4 +1,6 @@
-"""`distil.objectives`: the terms of each stage's loss, their values, their weights and where their gradients go."""
+"""`distil.objectives`: the terms of each stage's loss, their values, their weights and where their gradients
+go.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,15 @@ from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.labels import TeacherLabels
 from tinyreader.distil.losses import label_loss, prediction_loss, relation_loss
 from tinyreader.distil.network import Batch, Network
-from tinyreader.distil.objectives import Compared, Intermediate, Labels, Objective, Prediction, Relations, Totals
+from tinyreader.distil.objectives import (
+    Compared,
+    Intermediate,
+    Labels,
+    Objective,
+    Prediction,
+    Relations,
+    Totals,
+)
 from tinyreader.errors import SettingsError
 
 LENGTHS = [13, 6, 9]
@@ -40,7 +50,9 @@ def values(objective: Objective, on: Batch, totals: Totals | None = None) -> dic
     return {name: float(term.value.detach()) for name, term in terms.items()}
 
 
-def gradients(objective: Objective, student: Network, on: Batch, totals: Totals | None = None) -> dict[str, Tensor]:
+def gradients(
+    objective: Objective, student: Network, on: Batch, totals: Totals | None = None
+) -> dict[str, Tensor]:
     """The gradient of the weighted sum of the terms by parameter."""
     student.model.zero_grad()
     terms = objective.terms(on, totals or totals_of(on)).values()
@@ -84,7 +96,9 @@ def test_totals_count_what_is_real() -> None:
 
 @pytest.mark.parametrize("kind", ["scores", "probabilities"])
 def test_intermediate_terms_are_means_over_what_is_real(teacher: Network, kind: str) -> None:
-    """Each term is the mean over the step's real tokens or pairs, between student layer m and teacher layer g(m)."""
+    """Each term is the mean over the step's real tokens or pairs, between student layer m and teacher layer
+    g(m).
+    """
     student, on = student_of(teacher), batch(LENGTHS)
     objective = Intermediate(student, teacher, Compared([1, 4], attention=kind))  # type: ignore[arg-type]
     found = values(objective, on)
@@ -104,7 +118,9 @@ def test_intermediate_terms_are_means_over_what_is_real(teacher: Network, kind: 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_copy_of_the_teacher_has_nothing_to_learn(precision: str) -> None:
-    """A student that is its teacher has every term, and every gradient, exactly 0, with padding and without."""
+    """A student that is its teacher has every term, and every gradient, exactly 0, with padding and
+    without.
+    """
     reader = model("bert", n_layers=2)
     teacher = network(copy.deepcopy(reader), precision)  # type: ignore[arg-type]
     student = network(reader, precision, StepRandom(), dropout=0.0)  # type: ignore[arg-type]
@@ -115,11 +131,21 @@ def test_a_copy_of_the_teacher_has_nothing_to_learn(precision: str) -> None:
 
 
 def test_weights_and_choices_decide_the_terms(teacher: Network) -> None:
-    """A term has the weight of its kind; a kind with weight 0, and attention "none", is not computed at all."""
+    """A term has the weight of its kind; a kind with weight 0, and attention "none", is not computed at
+    all.
+    """
     student, on = student_of(teacher), batch(LENGTHS)
-    objective = Intermediate(student, teacher, Compared([2, 4], embedding_weight=0.5, hidden_weight=2.0, attention_weight=3.0))
+    objective = Intermediate(
+        student, teacher, Compared([2, 4], embedding_weight=0.5, hidden_weight=2.0, attention_weight=3.0)
+    )
     weights = {name: term.weight for name, term in objective.terms(on, totals_of(on)).items()}
-    assert weights == {"embedding": 0.5, "hidden.1": 2.0, "hidden.2": 2.0, "attention.1": 3.0, "attention.2": 3.0}
+    assert weights == {
+        "embedding": 0.5,
+        "hidden.1": 2.0,
+        "hidden.2": 2.0,
+        "attention.1": 3.0,
+        "attention.2": 3.0,
+    }
     for options, expected in (
         ({"embedding_weight": 0.0, "attention": "none"}, ["hidden.1", "hidden.2"]),
         ({"hidden_weight": 0.0, "attention_weight": 0.0}, ["embedding"]),
@@ -143,7 +169,9 @@ def test_intermediate_padding_changes_nothing(teacher: Network, kind: str) -> No
 
 
 def test_parts_of_a_step_add_up(teacher: Network, windows: FeatureStore, labels: TeacherLabels) -> None:
-    """For every kind of stage the terms of a step's parts, each padded for itself, sum up to the step's; gradients too."""
+    """For every kind of stage the terms of a step's parts, each padded for itself, sum up to the step's;
+    gradients too.
+    """
     student = student_of(teacher)
     on = windows.batch(torch.arange(3).numpy(), 0)
     parts = [select(on, slice(n, n + 1), LENGTHS[n]) for n in range(3)]
@@ -167,15 +195,22 @@ def test_only_the_student_learns(teacher: Network) -> None:
     student = student_of(teacher)
     found = gradients(Intermediate(student, teacher, Compared([2, 4])), student, batch(LENGTHS))
     assert all(p.grad is None for p in teacher.model.parameters())
-    assert {n for n, _ in student.model.named_parameters()} - found.keys() == {"qa_outputs.weight", "qa_outputs.bias"}
+    assert {n for n, _ in student.model.named_parameters()} - found.keys() == {
+        "qa_outputs.weight",
+        "qa_outputs.bias",
+    }
 
 
 def test_narrow_students_get_learned_projections(teacher: Network) -> None:
-    """Where widths differ each layer and the embedding has a projection, which is compared, trained, named and seeded."""
+    """Where widths differ each layer and the embedding has a projection, which is compared, trained, named
+    and seeded.
+    """
     student, on = student_of(teacher, hidden_size=16, num_attention_heads=4), batch(LENGTHS)
     objective = Intermediate(student, teacher, Compared([2, 4]), seed=5)
     learned = objective.learned()
-    assert {n: tuple(p.shape) for n, p in learned.items()} == {f"projection.{m}.weight": (32, 16) for m in (0, 1, 2)}
+    assert {n: tuple(p.shape) for n, p in learned.items()} == {
+        f"projection.{m}.weight": (32, 16) for m in (0, 1, 2)
+    }
     found = values(objective, on)
     with torch.no_grad():
         ours, theirs = student.forward(on, hidden=[2]), teacher.forward(on, hidden=[4])
@@ -191,7 +226,9 @@ def test_narrow_students_get_learned_projections(teacher: Network) -> None:
 
 
 def test_drawing_projections_leaves_other_random_numbers_alone(teacher: Network) -> None:
-    """Torch's global generator stands where it stood, so that a projection does not change what is drawn elsewhere."""
+    """Torch's global generator stands where it stood, so that a projection does not change what is drawn
+    elsewhere.
+    """
     student = student_of(teacher, hidden_size=16)
     before = torch.get_rng_state()
     Intermediate(student, teacher, Compared([2, 4]), seed=5)
@@ -220,33 +257,47 @@ def test_attention_that_cannot_be_compared_is_refused(teacher: Network) -> None:
     with pytest.raises(SettingsError, match=r'attention of the teacher, a mpnet model.*attention = "none"'):
         Intermediate(student_of(teacher), closed, Compared([2, 4]))
     few_heads = student_of(teacher, num_attention_heads=2)
-    assert "hidden.2" in values(Intermediate(few_heads, teacher, Compared([2, 4], attention="none")), batch(LENGTHS))
+    assert "hidden.2" in values(
+        Intermediate(few_heads, teacher, Compared([2, 4], attention="none")), batch(LENGTHS)
+    )
 
 
 def test_relations_are_those_of_the_last_layer_with_the_one_named(teacher: Network) -> None:
-    """One term for queries, keys and values each, for any widths and numbers of heads, without projections."""
+    """One term for queries, keys and values each, for any widths and numbers of heads, without
+    projections.
+    """
     student, on = student_of(teacher, hidden_size=24, num_attention_heads=2), batch(LENGTHS)
     alone: dict[str, Any] = {"hidden_weight": 0.0, "embedding_weight": 0.0, "attention": "none"}
-    objective = Intermediate(student, teacher, Compared([2, 4], relations=Relations(3, heads=8, weight=0.5), **alone))
+    objective = Intermediate(
+        student, teacher, Compared([2, 4], relations=Relations(3, heads=8, weight=0.5), **alone)
+    )
     terms = objective.terms(on, totals_of(on))
     assert {name: term.weight for name, term in terms.items()} == dict.fromkeys(
         ("relation.query", "relation.key", "relation.value"), 0.5
     )
     assert objective.learned() == {}
     with torch.no_grad():
-        ours, theirs = student.forward(on, vectors=[2]).vectors[2], teacher.forward(on, vectors=[3]).vectors[3]
+        ours, theirs = (
+            student.forward(on, vectors=[2]).vectors[2],
+            teacher.forward(on, vectors=[3]).vectors[3],
+        )
     for term, one, other in zip(terms.values(), ours, theirs, strict=True):
         expected = relation_loss(one, other, on.mask, 8) / sum(LENGTHS)
         assert float(term.value.detach()) == pytest.approx(float(expected), rel=1e-6)
     slopes = gradients(objective, student, on)
-    assert all(slopes[f"bert.encoder.layer.1.attention.self.{part}.weight"].any() for part in ("query", "key", "value"))
+    assert all(
+        slopes[f"bert.encoder.layer.1.attention.self.{part}.weight"].any()
+        for part in ("query", "key", "value")
+    )
 
 
 def test_a_copy_of_the_teacher_has_no_relations_to_learn() -> None:
     """Every term is exactly 0, with padding and without, beside hidden states too."""
     reader = model("mpnet", n_layers=2)
     student = network(copy.deepcopy(reader), "fp32", StepRandom(), dropout=0.0)
-    objective = Intermediate(student, network(reader), Compared([1, 2], attention="none", relations=Relations(2, heads=4)))
+    objective = Intermediate(
+        student, network(reader), Compared([1, 2], attention="none", relations=Relations(2, heads=4))
+    )
     for lengths in (LENGTHS, [8, 8]):
         found = values(objective, batch(lengths, pad_id=1))
         assert len(found) == 6
@@ -254,7 +305,9 @@ def test_a_copy_of_the_teacher_has_no_relations_to_learn() -> None:
 
 
 def test_relations_that_cannot_be_compared_are_refused(teacher: Network) -> None:
-    """Heads that do not divide a width, a layer that is not there, and models without parts for each, name the way out."""
+    """Heads that do not divide a width, a layer that is not there, and models without parts for each, name
+    the way out.
+    """
     student = student_of(teacher)
     for relations, said in (
         (Relations(4, heads=5), "relation_heads = 5 cannot share the teacher's width of 32 evenly"),
@@ -270,8 +323,12 @@ def test_relations_that_cannot_be_compared_are_refused(teacher: Network) -> None
         Intermediate(student, fused, Compared([2, 4], relations=Relations(4, heads=4)))
 
 
-def test_prediction_terms_mix_teacher_and_labels(teacher: Network, windows: FeatureStore, labels: TeacherLabels) -> None:
-    """The terms are the divergence from the stored teacher at the temperature and the label loss, weighted w and 1 - w."""
+def test_prediction_terms_mix_teacher_and_labels(
+    teacher: Network, windows: FeatureStore, labels: TeacherLabels
+) -> None:
+    """The terms are the divergence from the stored teacher at the temperature and the label loss, weighted w
+    and 1 - w.
+    """
     student = student_of(teacher)
     on = windows.batch(torch.tensor([2, 0]).numpy(), 0)
     objective = Prediction(student, labels, temperature=3.0, weight=0.25)
@@ -289,7 +346,9 @@ def test_prediction_terms_mix_teacher_and_labels(teacher: Network, windows: Feat
     assert list(values(Prediction(student, labels, temperature=1.0, weight=1.0), on)) == ["prediction"]
 
 
-def test_prediction_padding_changes_nothing(teacher: Network, windows: FeatureStore, labels: TeacherLabels) -> None:
+def test_prediction_padding_changes_nothing(
+    teacher: Network, windows: FeatureStore, labels: TeacherLabels
+) -> None:
     """More padding leaves the prediction and label terms and their gradients what they were."""
     student = student_of(teacher)
     on = windows.batch(torch.arange(3).numpy(), 0)

@@ -1,4 +1,6 @@
-"""ONNX: files that plain onnx and onnxruntime take, with the logits of Transformers, from the cache or as they are."""
+"""ONNX: files that plain onnx and onnxruntime take, with the logits of Transformers, from the cache or as
+they are.
+"""
 
 from __future__ import annotations
 
@@ -54,13 +56,20 @@ def test_what_a_configuration_may_change_agrees(tmp_path: Path, family: str, cha
     """Activations, segments, LayerNorm's epsilon and embedding width are those of config.json."""
     directory = write_reader(tmp_path, family, **changes)
     inputs = batch([12, 9], pad_id=1)
-    assert difference(open_onnx(directory, "fp32", 1).logits(*inputs), by_transformers(directory, inputs), inputs[1]) < 1e-4
+    assert (
+        difference(
+            open_onnx(directory, "fp32", 1).logits(*inputs), by_transformers(directory, inputs), inputs[1]
+        )
+        < 1e-4
+    )
 
 
 @pytest.mark.parametrize("family", BUILT)
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_files_are_plain_onnx(tmp_path: Path, family: str, precision: Any) -> None:
-    """The checker accepts them, with shapes inferred; only standard operators of one opset are used; onnxruntime runs them."""
+    """The checker accepts them, with shapes inferred; only standard operators of one opset are used;
+    onnxruntime runs them.
+    """
     directory = write_reader(tmp_path, family)
     calibrate(directory)
     path = written(directory, precision) / ONNX_FILE
@@ -75,7 +84,9 @@ def test_files_are_plain_onnx(tmp_path: Path, family: str, precision: Any) -> No
 
 
 def test_a_model_is_written_once(tmp_path: Path, cache: Path) -> None:
-    """The second time the file in the cache is read; other weights and other ranges have files of their own."""
+    """The second time the file in the cache is read; other weights and other ranges have files of their
+    own.
+    """
     directory = write_reader(tmp_path / "a")
     first = written(directory, "fp32")
     stamp = (first / ONNX_FILE).stat().st_mtime_ns
@@ -84,7 +95,11 @@ def test_a_model_is_written_once(tmp_path: Path, cache: Path) -> None:
     calibrate(directory)
     eight = written(directory, "int8")
     calibrate(directory, kept=("encoder.layer.0.output.dense",))
-    others = {written(write_reader(tmp_path / "b", layer_norm_eps=1e-5), "fp32"), eight, written(directory, "int8")}
+    others = {
+        written(write_reader(tmp_path / "b", layer_norm_eps=1e-5), "fp32"),
+        eight,
+        written(directory, "int8"),
+    }
     assert len({first, *others}) == 4
     assert {path.parent for path in others} == {cache}
 
@@ -96,7 +111,12 @@ def test_a_file_of_others_is_read_as_it_is(tmp_path: Path) -> None:
     shutil.copy(directory / "config.json", holder)
     shutil.copy(written(directory, "fp32") / ONNX_FILE, holder)
     runtime = open_onnx(holder, "auto", 1)
-    assert (runtime.pad_id, runtime.max_tokens, runtime.takes_segments, runtime.precision) == (1, 62, False, "fp32")
+    assert (runtime.pad_id, runtime.max_tokens, runtime.takes_segments, runtime.precision) == (
+        1,
+        62,
+        False,
+        "fp32",
+    )
     inputs = batch([12, 9], pad_id=1)
     assert difference(runtime.logits(*inputs), by_transformers(directory, inputs), inputs[1]) < 1e-4
 
@@ -111,7 +131,9 @@ def test_what_is_no_reader_is_refused(tmp_path: Path) -> None:
     model = onnx.load(str(whole))
     del model.graph.output[1]
     onnx.save(model, str(directory / ONNX_FILE))
-    with pytest.raises(ModelError, match=r"no question-answering network: it takes .* and gives start_logits$"):
+    with pytest.raises(
+        ModelError, match=r"no question-answering network: it takes .* and gives start_logits$"
+    ):
         open_onnx(directory, "fp32", 1)
 
 
@@ -145,7 +167,8 @@ def test_neither_writing_nor_reading_takes_torch(tmp_path: Path) -> None:
         "from tinyreader.runtimes.onnx.opening import open_onnx; import numpy as np\n"
         f"runtime = open_onnx(Path({str(directory)!r}), 'fp32', 1)\n"
         "ids = np.full((1, 9), 7); start, _ = runtime.logits(ids, np.ones_like(ids), np.zeros_like(ids))\n"
-        "print(json.dumps([start.tolist(), [name for name in ('torch', 'transformers') if name in sys.modules]]))"
+        "print(json.dumps([start.tolist(), [name for name in ('torch', 'transformers') if name in "
+        "sys.modules]]))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     start, heavy = json.loads(done.stdout)

@@ -25,12 +25,21 @@ from tinyreader.models import load_reader, max_tokens, takes_segments
 from tinyreader.predict import predict
 from tinyreader.runtimes import Runtime, StreamingRuntime
 from tinyreader.runtimes.architecture import mpnet_buckets
-from tinyreader.runtimes.openvino import EngineSettings, OpenVinoRuntime, load_model, open_openvino, opening, resolve_precision
+from tinyreader.runtimes.openvino import (
+    EngineSettings,
+    OpenVinoRuntime,
+    load_model,
+    open_openvino,
+    opening,
+    resolve_precision,
+)
 from tinyreader.runtimes.openvino.engine import LONG_STREAM
 from tinyreader.windows import Windower, WindowSettings
 
 FP32 = EngineSettings("fp32", threads=1)
-needs_bf16 = pytest.mark.skipif(resolve_precision("auto") != "bf16", reason="this CPU does not compute in bf16")
+needs_bf16 = pytest.mark.skipif(
+    resolve_precision("auto") != "bf16", reason="this CPU does not compute in bf16"
+)
 
 
 def rewrite_config(directory: Path, **changes: object) -> Path:
@@ -41,17 +50,23 @@ def rewrite_config(directory: Path, **changes: object) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("lengths", "longest"), [([12], 0), ([12, 9, 1], 0), ([7, 5], 24), ([62], 0)], ids=["plain", "padded", "wide", "full"]
+    ("lengths", "longest"),
+    [([12], 0), ([12, 9, 1], 0), ([7, 5], 24), ([62], 0)],
+    ids=["plain", "padded", "wide", "full"],
 )
 @pytest.mark.parametrize("family", BUILT)
-def test_logits_are_those_of_transformers(tmp_path: Path, family: str, lengths: list[int], longest: int) -> None:
+def test_logits_are_those_of_transformers(
+    tmp_path: Path, family: str, lengths: list[int], longest: int
+) -> None:
     """With segments, padding, and as many tokens as the model takes, fp32 logits agree within 1e-4."""
     directory = write_reader(tmp_path, family)
     runtime = open_openvino(directory, FP32)
     inputs = batch(lengths, longest, pad_id=runtime.pad_id)
     theirs = by_transformers(directory, inputs)
     assert difference(runtime.logits(*inputs), theirs, inputs[1]) < 1e-4
-    assert np.ptp(theirs[0]) > 1 or len(theirs[0][0]) == 1, "a model that says the same everywhere shows nothing"
+    assert np.ptp(theirs[0]) > 1 or len(theirs[0][0]) == 1, (
+        "a model that says the same everywhere shows nothing"
+    )
 
 
 @pytest.mark.parametrize("family", BUILT)
@@ -59,7 +74,12 @@ def test_long_windows_agree(tmp_path: Path, family: str) -> None:
     """Windows of hundreds of tokens, where MPNet's distances reach beyond its table, agree within 1e-4."""
     directory = write_reader(tmp_path, family, max_position_embeddings=514)
     inputs = batch([500, 317])
-    assert difference(open_openvino(directory, FP32).logits(*inputs), by_transformers(directory, inputs), inputs[1]) < 1e-4
+    assert (
+        difference(
+            open_openvino(directory, FP32).logits(*inputs), by_transformers(directory, inputs), inputs[1]
+        )
+        < 1e-4
+    )
 
 
 @pytest.mark.parametrize("model_type", ["xlm-roberta", "camembert"])
@@ -67,13 +87,21 @@ def test_relatives_of_roberta_agree(tmp_path: Path, model_type: str) -> None:
     """Models that are RoBERTa under another name are built as it is."""
     directory = rewrite_config(write_reader(tmp_path, "roberta"), model_type=model_type)
     inputs = batch([12, 9], pad_id=1)
-    assert difference(open_openvino(directory, FP32).logits(*inputs), by_transformers(directory, inputs), inputs[1]) < 1e-4
+    assert (
+        difference(
+            open_openvino(directory, FP32).logits(*inputs), by_transformers(directory, inputs), inputs[1]
+        )
+        < 1e-4
+    )
 
 
 @pytest.mark.parametrize(
     ("family", "changes"),
     [
-        *(("bert", {"hidden_act": act}) for act in ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh")),
+        *(
+            ("bert", {"hidden_act": act})
+            for act in ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh")
+        ),
         ("distilbert", {"activation": "relu"}),
         ("bert", {"type_vocab_size": 1}),
         ("bert", {"type_vocab_size": 3}),
@@ -156,7 +184,9 @@ def test_logits_are_the_callers_to_keep(tmp_path: Path) -> None:
 def test_a_stream_gives_the_same_in_order(tmp_path: Path, streams: int) -> None:
     """Batches of all sizes, more than can be at work, come back as `logits` gives them one by one."""
     directory = write_reader(tmp_path)
-    runtime: StreamingRuntime = open_openvino(directory, EngineSettings("fp32", threads=streams, streams=streams))
+    runtime: StreamingRuntime = open_openvino(
+        directory, EngineSettings("fp32", threads=streams, streams=streams)
+    )
     single: Runtime = open_openvino(directory, FP32)
     batches = [batch([1 + (7 * i) % 60, 5], seed=i) for i in range(20)]
     for (ids, mask, segments), ours in zip(batches, runtime.stream(iter(batches)), strict=True):
@@ -165,7 +195,9 @@ def test_a_stream_gives_the_same_in_order(tmp_path: Path, streams: int) -> None:
 
 
 def test_long_streams_are_computed_two_at_a_time(tmp_path: Path) -> None:
-    """By default a question has all threads for itself; a long stream gets a second compiled model, made once."""
+    """By default a question has all threads for itself; a long stream gets a second compiled model, made
+    once.
+    """
     if EngineSettings(threads=2).n_threads < 2:
         pytest.skip("this process may use one core only")
     runtime = open_openvino(write_reader(tmp_path), EngineSettings("fp32", threads=2))
@@ -187,7 +219,9 @@ def test_long_streams_are_computed_two_at_a_time(tmp_path: Path) -> None:
 
 
 def test_more_streams_share_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often a reader is compiled, its weights are read once, and every compiled form says the same."""
+    """However often a reader is compiled, its weights are read once, and every compiled form says the
+    same.
+    """
     built = []
     load = opening.load_model
     monkeypatch.setattr(opening, "load_model", lambda *about: built.append(about) or load(*about))
@@ -201,7 +235,9 @@ def test_more_streams_share_the_network(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_stream_reads_little_ahead_and_may_be_left(tmp_path: Path) -> None:
-    """Only a few batches are taken ahead of what was given back; leaving early or failing input does no harm."""
+    """Only a few batches are taken ahead of what was given back; leaving early or failing input does no
+    harm.
+    """
     runtime = open_openvino(write_reader(tmp_path), EngineSettings("fp32", threads=1, streams=2))
     read = []
 
@@ -253,7 +289,9 @@ def test_at_bf16_products_are_bf16_and_sums_are_not(tmp_path: Path) -> None:
     assert set(precisions["MVN"]) == {"f32"}
     assert len(precisions["FullyConnected"]) == 12
     assert set(precisions["FullyConnected"]) == {"bf16"}
-    written = [i["outputPrecisions"].astype(str) for i in executed if i["layerType"].astype(str) == "FullyConnected"]
+    written = [
+        i["outputPrecisions"].astype(str) for i in executed if i["layerType"].astype(str) == "FullyConnected"
+    ]
     assert sorted(written) == ["bf16"] * 8 + ["f32"] * 4
 
 
@@ -278,8 +316,14 @@ def test_products_are_named_as_in_the_checkpoint(tmp_path: Path) -> None:
     _, model = load_model(write_reader(tmp_path, n_layers=1), "fp32")
     named = {op.get_friendly_name() for op in model.get_ops() if op.get_type_name() == "MatMul"}
     layer = "encoder.layer.0."
-    parts = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
-             "intermediate.dense", "output.dense")  # fmt: skip
+    parts = (
+        "attention.self.query",
+        "attention.self.key",
+        "attention.self.value",
+        "attention.output.dense",
+        "intermediate.dense",
+        "output.dense",
+    )
     assert {*(layer + part for part in parts), "qa_outputs"} <= named
     assert [one.get_any_name() for one in model.inputs] == ["input_ids", "attention_mask", "token_type_ids"]
     assert [one.get_any_name() for one in model.outputs] == ["start_logits", "end_logits"]
@@ -322,18 +366,27 @@ def questions(n: int = 24) -> list[Example]:
 
 @pytest.mark.parametrize("family", BUILT)
 def test_predictions_are_those_of_the_torch_runtime(tmp_path: Path, family: str) -> None:
-    """The whole path, windows and batches and decoding, gives the same answers, places and scores with either engine."""
+    """The whole path, windows and batches and decoding, gives the same answers, places and scores with either
+    engine.
+    """
     directory = write_reader(tmp_path, family)
     reader = load_reader(directory)
     device = torch.device("cpu")
-    torch_runtime = NetworkRuntime(Network(reader.model, precision="fp32", device=device), reader.config.pad_token_id, device)
+    torch_runtime = NetworkRuntime(
+        Network(reader.model, precision="fp32", device=device), reader.config.pad_token_id, device
+    )
 
     def by(runtime: Runtime) -> Any:
         windower = Windower(reader.tokenizer, WindowSettings(max_seq_len=48, doc_stride=12))
         return list(predict(questions(), windower, runtime, max_batch_tokens=200))
 
     for ours, theirs in zip(by(open_openvino(directory, FP32)), by(torch_runtime), strict=True):
-        assert (ours.id, ours.text, ours.start, ours.end) == (theirs.id, theirs.text, theirs.start, theirs.end)
+        assert (ours.id, ours.text, ours.start, ours.end) == (
+            theirs.id,
+            theirs.text,
+            theirs.start,
+            theirs.end,
+        )
         assert ours.score == pytest.approx(theirs.score, abs=2e-4)
         assert ours.null_odds == pytest.approx(theirs.null_odds, abs=4e-4)
 
@@ -357,7 +410,9 @@ print(sorted({name.split(".")[0] for name in sys.modules} & {"torch", "transform
 
 
 def test_questions_are_answered_without_torch(tmp_path: Path) -> None:
-    """From a model directory to an answer, no package of the train extra is imported, and nothing is warned of."""
+    """From a model directory to an answer, no package of the train extra is imported, and nothing is warned
+    of.
+    """
     directory = write_reader(tmp_path)
     command = [sys.executable, "-W", "error", "-c", ALONE, str(directory)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -371,5 +426,7 @@ def test_questions_are_answered_without_torch(tmp_path: Path) -> None:
 
 def answer(tokenizer: Tokenizer, runtime: OpenVinoRuntime) -> str:
     """The same question, asked in this process."""
-    (found,) = predict([Example("q", "who built it ?", "the bridge was built in a.")], Windower(tokenizer), runtime)
+    (found,) = predict(
+        [Example("q", "who built it ?", "the bridge was built in a.")], Windower(tokenizer), runtime
+    )
     return found.text

@@ -1,4 +1,6 @@
-"""Checkpoints read by numpy for OpenVINO: every form that published models come in, and one clear error for the rest."""
+"""Checkpoints read by numpy for OpenVINO: every form that published models come in, and one clear error for
+the rest.
+"""
 
 from __future__ import annotations
 
@@ -64,10 +66,15 @@ def test_every_tensor_of_a_family_is_known(tmp_path: Path, family: str) -> None:
 def old_names(weights: Weights) -> Weights:
     """As TensorFlow's BERT was first converted, with the pre-training heads and a buffer of positions."""
     renamed = {
-        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): tensor
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): tensor
         for name, tensor in weights.items()
     }
-    return renamed | {"cls.predictions.bias": torch.zeros(24), "bert.embeddings.position_ids": torch.arange(64)[None]}
+    return renamed | {
+        "cls.predictions.bias": torch.zeros(24),
+        "bert.embeddings.position_ids": torch.arange(64)[None],
+    }
 
 
 @pytest.mark.parametrize(
@@ -107,7 +114,9 @@ def in_parts(directory: Path) -> list[str]:
         save_file({name: weights[name] for name in part}, directory / file)
     (directory / "model.safetensors").unlink()
     places = {name: file for file, part in parts.items() for name in part}
-    (directory / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}), encoding="utf-8")
+    (directory / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": places}), encoding="utf-8"
+    )
     return list(parts)
 
 
@@ -124,7 +133,10 @@ def test_weights_in_parts_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("index", "said"),
-    [("{}", "has no weight_map"), ('{"weight_map": {"a": "../x.safetensors"}}', "no safetensors file beside it")],
+    [
+        ("{}", "has no weight_map"),
+        ('{"weight_map": {"a": "../x.safetensors"}}', "no safetensors file beside it"),
+    ],
 )
 def test_a_wrong_index_is_refused(tmp_path: Path, index: str, said: str) -> None:
     """An index without names, or with files elsewhere, is an error."""
@@ -167,30 +179,75 @@ def cut(directory: Path) -> None:
     [
         (lambda d: (d / "config.json").unlink(), "has no config.json"),
         (lambda d: (d / "config.json").write_text("{"), "config.json cannot be read"),
-        (lambda d: rewrite_config(d, hidden_size="wide"), "hidden_size is 'wide'; it should be a whole number from 1 up"),
+        (
+            lambda d: rewrite_config(d, hidden_size="wide"),
+            "hidden_size is 'wide'; it should be a whole number from 1 up",
+        ),
         (lambda d: rewrite_config(d, num_hidden_layers=True), "num_hidden_layers is True"),
         (lambda d: rewrite_config(d, num_attention_heads=5), "32 cannot be divided among 5 attention heads"),
-        (lambda d: rewrite_config(d, hidden_act="mish"), "activation 'mish' is not built for OpenVINO; gelu, "),
+        (
+            lambda d: rewrite_config(d, hidden_act="mish"),
+            "activation 'mish' is not built for OpenVINO; gelu, ",
+        ),
         (lambda d: rewrite_config(d, hidden_act=["gelu"]), "activation .'gelu'. is not built"),
         (lambda d: rewrite_config(d, layer_norm_eps=0), "layer_norm_eps is 0"),
         (lambda d: rewrite_config(d, is_decoder=True), "is_decoder is True"),
-        (lambda d: rewrite_config(d, position_embedding_type="relative_key"), "position_embedding_type is 'relative_key'"),
-        (lambda d: rewrite_config(d, model_type="gpt2"), "'gpt2' models are not built.*bert, roberta.*mpnet.*torch engine"),
+        (
+            lambda d: rewrite_config(d, position_embedding_type="relative_key"),
+            "position_embedding_type is 'relative_key'",
+        ),
+        (
+            lambda d: rewrite_config(d, model_type="gpt2"),
+            "'gpt2' models are not built.*bert, roberta.*mpnet.*torch engine",
+        ),
         (lambda d: rewrite_config(d, model_type=["bert"]), "models are not built"),
-        (lambda d: rewrite_config(d, num_hidden_layers=3), r"the weights lack bert.encoder.layer.2.* and 13 more"),
-        (lambda d: rewrite_config(d, num_hidden_layers=1), "the weights have bert.encoder.layer.1.*config.json only 1"),
-        (lambda d: rewrite_config(d, intermediate_size=64), r"has shape \(48, 32\), but config.json asks for \(64, 32\)"),
-        (lambda d: rewrite_config(d, vocab_size=25), r"word_embeddings.weight has shape \(24, 32\).* \(25, 32\)"),
+        (
+            lambda d: rewrite_config(d, num_hidden_layers=3),
+            r"the weights lack bert.encoder.layer.2.* and 13 more",
+        ),
+        (
+            lambda d: rewrite_config(d, num_hidden_layers=1),
+            "the weights have bert.encoder.layer.1.*config.json only 1",
+        ),
+        (
+            lambda d: rewrite_config(d, intermediate_size=64),
+            r"has shape \(48, 32\), but config.json asks for \(64, 32\)",
+        ),
+        (
+            lambda d: rewrite_config(d, vocab_size=25),
+            r"word_embeddings.weight has shape \(24, 32\).* \(25, 32\)",
+        ),
         (encoder_only, "no trained question-answering head.*tinyreader finetune"),
-        (lambda d: rewrite_weights(d, set_value("qa_outputs.bias", torch.nan)), "qa_outputs.bias holds .*not finite"),
-        (lambda d: rewrite_weights(d, set_value("bert.encoder.layer.1.output.dense.weight", -torch.inf)), "not finite"),
-        (lambda d: rewrite_weights(d, lambda w: {n: t.to(torch.int32) for n, t in w.items()}), "is stored as I32; only F32"),
-        (lambda d: rewrite_weights(d, lambda w: {n: t.to(torch.int8) for n, t in w.items()}), "stored as int8 without"),
+        (
+            lambda d: rewrite_weights(d, set_value("qa_outputs.bias", torch.nan)),
+            "qa_outputs.bias holds .*not finite",
+        ),
+        (
+            lambda d: rewrite_weights(d, set_value("bert.encoder.layer.1.output.dense.weight", -torch.inf)),
+            "not finite",
+        ),
+        (
+            lambda d: rewrite_weights(d, lambda w: {n: t.to(torch.int32) for n, t in w.items()}),
+            "is stored as I32; only F32",
+        ),
+        (
+            lambda d: rewrite_weights(d, lambda w: {n: t.to(torch.int8) for n, t in w.items()}),
+            "stored as int8 without",
+        ),
         (cut, "model.safetensors is damaged or no safetensors file.*Fetch the model again"),
-        (lambda d: (d / "model.safetensors").write_text("version https://git-lfs.github.com"), "damaged or no safetensors"),
+        (
+            lambda d: (d / "model.safetensors").write_text("version https://git-lfs.github.com"),
+            "damaged or no safetensors",
+        ),
         (lambda d: (d / "model.safetensors").write_bytes(b""), "damaged or no safetensors"),
-        (lambda d: (d / "model.safetensors").write_bytes(struct.pack("<Q", 4) + b"[{}]"), "damaged or no safetensors"),
-        (lambda d: (d / "model.safetensors").unlink(), "has neither model.safetensors nor pytorch_model.bin$"),
+        (
+            lambda d: (d / "model.safetensors").write_bytes(struct.pack("<Q", 4) + b"[{}]"),
+            "damaged or no safetensors",
+        ),
+        (
+            lambda d: (d / "model.safetensors").unlink(),
+            "has neither model.safetensors nor pytorch_model.bin$",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_reason(tmp_path: Path, damage: Any, said: str) -> None:
@@ -218,7 +275,9 @@ def test_a_pickle_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_other_families_are_refused_by_name(tmp_path: Path, family: str) -> None:
     """A reader of a family that is not built is an error that says which ones are, and what to do."""
     directory = write_reader(tmp_path, family)
-    with pytest.raises(ModelError, match=rf"'{family}' models are not built for OpenVINO. Supported are bert, "):
+    with pytest.raises(
+        ModelError, match=rf"'{family}' models are not built for OpenVINO. Supported are bert, "
+    ):
         load_model(directory, "fp32")
 
 

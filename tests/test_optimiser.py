@@ -51,7 +51,9 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("limit", [None, 0.5])
 def test_fp32_steps_are_those_of_torch(limit: float | None) -> None:
-    """In fp32 the weights after some steps are those of `torch.optim.AdamW` with its groups and its clipping."""
+    """In fp32 the weights after some steps are those of `torch.optim.AdamW` with its groups and its
+    clipping.
+    """
     ours, theirs = toy(), toy()
     optimiser = optimiser_of(ours, OptimiserSettings(1e-2, 0.1, (0.8, 0.95), 1e-6, limit))
     decayed = [p for n, p in theirs.named_parameters() if n in ("0.weight", "1.weight", "3.weight")]
@@ -59,8 +61,11 @@ def test_fp32_steps_are_those_of_torch(limit: float | None) -> None:
     assert len(decayed) + len(others) == len(list(theirs.parameters()))
     reference = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
-        lr=1e-2, betas=(0.8, 0.95), eps=1e-6, foreach=False,
-    )  # fmt: skip
+        lr=1e-2,
+        betas=(0.8, 0.95),
+        eps=1e-6,
+        foreach=False,
+    )
     train(ours, optimiser, range(6))
     for step in range(6):
         reference.zero_grad()
@@ -75,7 +80,9 @@ def test_fp32_steps_are_those_of_torch(limit: float | None) -> None:
 
 
 def test_only_matrices_decay() -> None:
-    """With gradients of 0 matrices and embeddings shrink by rate times decay; biases and norms stay as they are."""
+    """With gradients of 0 matrices and embeddings shrink by rate times decay; biases and norms stay as they
+    are.
+    """
     model = toy()
     before = weights(model)
     optimiser = optimiser_of(model)
@@ -101,7 +108,9 @@ def test_weights_without_gradient_are_left_alone() -> None:
 
 
 def test_small_steps_survive_bf16() -> None:
-    """Steps far below what bf16 can hold add up in the masters until the bf16 weight moves; without masters none would."""
+    """Steps far below what bf16 can hold add up in the masters until the bf16 weight moves; without masters
+    none would.
+    """
     weight = nn.Parameter(torch.ones(4, 4, dtype=torch.bfloat16))
     optimiser = MasterAdamW({"w": weight}, OptimiserSettings(1e-4, weight_decay=0.0))
     for _ in range(100):
@@ -114,7 +123,9 @@ def test_small_steps_survive_bf16() -> None:
 
 
 def test_masters_start_from_the_unrounded_weights() -> None:
-    """Where the weights before rounding are known they are the masters, so that a step of size 0 loses nothing."""
+    """Where the weights before rounding are known they are the masters, so that a step of size 0 loses
+    nothing.
+    """
     exact = torch.full((2, 2), 1.0 + 1e-3)
     rounded = nn.Parameter(exact.bfloat16())
     optimiser = MasterAdamW({"w": rounded}, OptimiserSettings(1e-3, weight_decay=0.0), {"w": exact.clone()})
@@ -143,7 +154,10 @@ def test_clipping_scales_all_gradients_by_one_factor() -> None:
     """Gradients whose norm exceeds the limit are scaled to it together; smaller ones are left."""
     for scale in (0.1, 10.0):
         model, free = toy(), toy()
-        clipped, plain = optimiser_of(model, OptimiserSettings(1.0, 0.0)), optimiser_of(free, OptimiserSettings(1.0, 0.0))
+        clipped, plain = (
+            optimiser_of(model, OptimiserSettings(1.0, 0.0)),
+            optimiser_of(free, OptimiserSettings(1.0, 0.0)),
+        )
         for parameter, other in zip(model.parameters(), free.parameters(), strict=True):
             parameter.grad = torch.full_like(parameter, scale)
             other.grad = torch.full_like(other, scale)
@@ -170,7 +184,9 @@ def test_norm_tells_of_bad_gradients(bad: float) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_state_goes_to_disk_and_back_exactly(dtype: torch.dtype, tmp_path: Path) -> None:
-    """Training that is saved, loaded into a fresh model and continued gives the very bits of training without a break."""
+    """Training that is saved, loaded into a fresh model and continued gives the very bits of training without
+    a break.
+    """
     whole = toy(dtype)
     optimiser = optimiser_of(whole)
     train(whole, optimiser, range(3))
@@ -217,18 +233,26 @@ def test_frozen_parameters_stay_out() -> None:
     ],
 )
 def test_learning_rates_of_ten_steps(schedule: Schedule, warmup_share: float, expected: list[float]) -> None:
-    """The rate rises over the warm-up (rounded up to whole steps) to its peak and then follows the schedule."""
+    """The rate rises over the warm-up (rounded up to whole steps) to its peak and then follows the
+    schedule.
+    """
     rates = [learning_rate_at(step, 10, 2.0, schedule, warmup_share) for step in range(10)]
     assert rates == pytest.approx([2.0 * e for e in expected])
 
 
 @given(
-    st.integers(1, 200), st.sampled_from(["linear", "cosine", "constant"]),
-    st.floats(0, 0.999), st.floats(1e-7, 1.0),
-)  # fmt: skip
+    st.integers(1, 200),
+    st.sampled_from(["linear", "cosine", "constant"]),
+    st.floats(0, 0.999),
+    st.floats(1e-7, 1.0),
+)
 @settings(deadline=None, max_examples=100)
-def test_learning_rates_are_always_usable(total: int, schedule: Schedule, warmup_share: float, peak: float) -> None:
-    """Every step of every length of training has a rate above 0 and not above the peak, rising, then never rising."""
+def test_learning_rates_are_always_usable(
+    total: int, schedule: Schedule, warmup_share: float, peak: float
+) -> None:
+    """Every step of every length of training has a rate above 0 and not above the peak, rising, then never
+    rising.
+    """
     rates = [learning_rate_at(step, total, peak, schedule, warmup_share) for step in range(total)]
     assert all(0 < rate <= peak * (1 + 1e-12) for rate in rates)
     warmup = math.ceil(total * warmup_share)

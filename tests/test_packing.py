@@ -36,7 +36,9 @@ def packed(tmp_path: Path, family: str = "bert") -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("family", BUILT)
 def test_every_number_is_within_half_a_step(tmp_path: Path, family: str) -> None:
-    """Matrices are off by half of their row's scale at most, vectors by nothing; torch and the engines unpack alike."""
+    """Matrices are off by half of their row's scale at most, vectors by nothing; torch and the engines unpack
+    alike.
+    """
     directory, small = packed(tmp_path, family)
     architecture = read_architecture(directory)
     prefix = architecture.family.prefix
@@ -52,17 +54,23 @@ def test_every_number_is_within_half_a_step(tmp_path: Path, family: str) -> None
 
 
 def test_a_packed_reader_is_a_reader(tmp_path: Path) -> None:
-    """It answers, keeps its settings, says how many numbers it learned, is exported again, and is far smaller."""
+    """It answers, keeps its settings, says how many numbers it learned, is exported again, and is far
+    smaller.
+    """
     directory, small = packed(tmp_path)
     assert weight_files(small) == [small / PACKED_FILE]
     assert {path.stat().st_mode & 0o777 for path in small.iterdir()} == {small.stat().st_mode & 0o666}
     assert read_settings(small) == read_settings(directory)
     assert parameters(small) == parameters(directory)
     assert model_fingerprint(small) != model_fingerprint(directory)
-    assert (small / PACKED_FILE).stat().st_size < 0.5 * (directory / "model.safetensors").stat().st_size  # tiny: many vectors
+    assert (small / PACKED_FILE).stat().st_size < 0.5 * (
+        directory / "model.safetensors"
+    ).stat().st_size  # tiny: many vectors
     one = examples(1)[0]
     for precision in ("fp32", "auto"):
-        reading = Reader.from_pretrained(small, precision=precision, threads=1).read(one.question, one.context)
+        reading = Reader.from_pretrained(small, precision=precision, threads=1).read(
+            one.question, one.context
+        )
         assert all(one.context[a.start : a.end] == a.text for a in reading.answers)
     again = export(small, tmp_path / "again", ExportSettings("openvino", tolerance=FREE), examples(12))
     assert again.failures == ()
@@ -70,9 +78,13 @@ def test_a_packed_reader_is_a_reader(tmp_path: Path) -> None:
 
 
 def test_what_was_learned_of_the_reader_goes_along(tmp_path: Path) -> None:
-    """Its threshold, and the note that its scores mean something; other engines' files, which round otherwise, get no note."""
+    """Its threshold, and the note that its scores mean something; other engines' files, which round
+    otherwise, get no note.
+    """
     directory = write_reader(tmp_path / "whole")
-    write_settings(SHORT.changed({"no_answer_threshold": -0.5}), directory, {"calibration": {"threshold": -0.5}})
+    write_settings(
+        SHORT.changed({"no_answer_threshold": -0.5}), directory, {"calibration": {"threshold": -0.5}}
+    )
     for engine, kept in (("packed", {"threshold": -0.5}), ("openvino", None)):
         export(directory, tmp_path / engine, ExportSettings(engine, tolerance=FREE), examples(12))
         assert read_settings(tmp_path / engine).no_answer_threshold == -0.5
@@ -80,13 +92,19 @@ def test_what_was_learned_of_the_reader_goes_along(tmp_path: Path) -> None:
 
 
 def test_what_is_no_packed_reader_is_refused(tmp_path: Path) -> None:
-    """A matrix without its scales, with too few, or scales that are not finite: one error that names it, in either reader."""
+    """A matrix without its scales, with too few, or scales that are not finite: one error that names it, in
+    either reader.
+    """
     _, small = packed(tmp_path)
     path = small / PACKED_FILE
     good = load_file(path)
     name = next(name for name in good if name.endswith("layer.0.output.dense.weight"))
     lonely = {key: value for key, value in good.items() if key != f"{name}.scale"}
-    for content in (lonely, good | {f"{name}.scale": good[f"{name}.scale"][:-1]}, good | {name: good[name][0]}):
+    for content in (
+        lonely,
+        good | {f"{name}.scale": good[f"{name}.scale"][:-1]},
+        good | {name: good[name][0]},
+    ):
         save_file(content, path)
         for opening in (load_reader, lambda d: Reader.from_pretrained(d, engine="openvino")):
             with pytest.raises(ModelError, match=r"output.dense.weight"):

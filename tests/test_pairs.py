@@ -1,4 +1,6 @@
-"""`distil.pairs`: for each of the student's windows the teacher reads the same text, and both know where their tokens stand."""
+"""`distil.pairs`: for each of the student's windows the teacher reads the same text, and both know where
+their tokens stand.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,13 @@ EXAMPLES = [
 
 
 def store_of(folder: Path, max_tokens: int | None = None, examples: list[Example] = EXAMPLES) -> PairStore:
-    """The pairs of BERT's kind of student with RoBERTa's kind of teacher, and the student's own windows, on disk."""
+    """The pairs of BERT's kind of student with RoBERTa's kind of teacher, and the student's own windows, on
+    disk.
+    """
     student, teacher = wordpiece(), byte_level()
-    write_features(Windower(student, SETTINGS).windows(examples), folder / "student", vocab_size=400, fingerprint="s")
+    write_features(
+        Windower(student, SETTINGS).windows(examples), folder / "student", vocab_size=400, fingerprint="s"
+    )
     pairer = Pairer(student, teacher, SETTINGS, max_tokens)
     write_pairs(lambda: pairer.pairs(examples), folder / "pairs", vocab_size=400, fingerprint="p")
     return PairStore(folder / "pairs", FeatureStore(folder / "student"))
@@ -44,7 +50,9 @@ def slices(example: Example) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("teacher", [byte_level, mpnet])
 def test_the_teacher_reads_what_the_student_reads(teacher: object) -> None:
-    """Its input is its own pair form of the question and of the tokens of the whole context that lie in the slice."""
+    """Its input is its own pair form of the question and of the tokens of the whole context that lie in the
+    slice.
+    """
     assert callable(teacher)
     tokenizer = teacher()
     for example in EXAMPLES:
@@ -63,11 +71,16 @@ def test_the_teacher_reads_what_the_student_reads(teacher: object) -> None:
 
 
 def test_tokens_of_both_stand_on_the_same_line() -> None:
-    """What both cut alike, special tokens and question included, has the same place; the lines end at the same place."""
+    """What both cut alike, special tokens and question included, has the same place; the lines end at the
+    same place.
+    """
     (pair,) = Pairer(wordpiece(), mpnet(), SETTINGS, None).pairs([EXAMPLES[0]])
     student, (teacher,) = pair.student, [piece.places for piece in pair.pieces]
-    assert teacher.line.tolist() == [*student.line[: student.first].tolist(), student.line[student.first - 1].tolist(),
-                                     *student.line[student.first :].tolist()]  # fmt: skip
+    assert teacher.line.tolist() == [
+        *student.line[: student.first].tolist(),
+        student.line[student.first - 1].tolist(),
+        *student.line[student.first :].tolist(),
+    ]
     for pair in Pairer(wordpiece(), byte_level(), SETTINGS, None).pairs(EXAMPLES):
         for piece in pair.pieces:
             assert piece.places.line[-1].tolist() == pair.student.line[-1].tolist()
@@ -90,8 +103,10 @@ def test_a_slice_too_long_for_the_teacher_is_read_in_pieces(tmp_path: Path) -> N
         ends = [begin + len(places.context) for begin, places in zip(begins, pieces, strict=True)]
         assert begins[0] == 0
         assert ends[-1] == len(expected)
-        assert all(end - begin == min(8, (40 - len(pieces[0]) + len(pieces[0].context)) // 2)
-                   for end, begin in zip(ends, begins[1:], strict=False))  # fmt: skip
+        assert all(
+            end - begin == min(8, (40 - len(pieces[0]) + len(pieces[0].context)) // 2)
+            for end, begin in zip(ends, begins[1:], strict=False)
+        )
         assert cut.lengths[row] == sum(len(places) for places in pieces)
         n_cut += len(pieces) > 1
     assert n_cut > 3
@@ -100,7 +115,9 @@ def test_a_slice_too_long_for_the_teacher_is_read_in_pieces(tmp_path: Path) -> N
 def test_a_question_that_leaves_the_teacher_no_room_is_an_error() -> None:
     """Its id, its length for the teacher and the remedy are named."""
     pairer = Pairer(words(), byte_level(), SETTINGS, 30)
-    with pytest.raises(DataError, match=r"question 'q' has \d+ tokens for the teacher, which takes at most 30 in all"):
+    with pytest.raises(
+        DataError, match=r"question 'q' has \d+ tokens for the teacher, which takes at most 30 in all"
+    ):
         list(pairer.pairs([Example("q", "w1 w2 " * 5, SENTENCE)]))
 
 
@@ -159,7 +176,9 @@ def test_damage_is_an_error_with_a_remedy(tmp_path: Path, name: str) -> None:
 def test_a_full_disk_leaves_nothing_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what to do, and no folder is there that looks whole."""
     many = [Example(f"q{n}", "Who built it?", SENTENCE * 8) for n in range(40)]
-    write_features(Windower(wordpiece(), SETTINGS).windows(many), tmp_path / "s", vocab_size=400, fingerprint="s")
+    write_features(
+        Windower(wordpiece(), SETTINGS).windows(many), tmp_path / "s", vocab_size=400, fingerprint="s"
+    )
     pairer = Pairer(wordpiece(), byte_level(), SETTINGS, None)
     with small_disk(tmp_path / "disk", "64k") as disk:
         with pytest.raises(RunError, match=r"could not be written to .*Make room"):

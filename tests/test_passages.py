@@ -19,7 +19,9 @@ TEXTS = st.text(alphabet=st.sampled_from("ab c.。\n\nA \té"), max_size=400)
 
 @given(TEXTS, st.integers(2, 60), st.integers(0, 30))
 def test_passages_cover_the_document(text: str, size: int, overlap: int) -> None:
-    """Whatever the text: none is too long, none empty, they move on, and only white space stands in no passage."""
+    """Whatever the text: none is too long, none empty, they move on, and only white space stands in no
+    passage.
+    """
     overlap = min(overlap, size - 1)
     passages = list(passages_of(Document("d", text), size, overlap))
     covered = [False] * len(text)
@@ -40,7 +42,9 @@ def test_short_paragraphs_stay_together() -> None:
 
 
 def test_sentences_are_not_cut() -> None:
-    """A long paragraph is cut between sentences, and each passage begins with the last one of the passage before."""
+    """A long paragraph is cut between sentences, and each passage begins with the last one of the passage
+    before.
+    """
     sentences = [f"Sentence number {n} was written by Dr. Ada No. {n}." for n in range(30)]
     passages = [p.text for p in passages_of(Document("d", " ".join(sentences)), 300, 60)]
     assert len(passages) > 4
@@ -58,7 +62,9 @@ def test_a_sentence_without_end_is_read_in_overlapping_parts() -> None:
 
 
 def test_the_best_passages_share_words_with_the_question() -> None:
-    """The passage with the rare words comes first, ranks hold across documents, and more are filled up in order."""
+    """The passage with the rare words comes first, ranks hold across documents, and more are filled up in
+    order.
+    """
     documents = [Document(str(n), f"The bridge number {n} is long. " * 30) for n in range(5)]
     documents.insert(3, Document("gold", "The observatory was opened by Queen Astrid."))
     index = PassageIndex(documents)
@@ -82,7 +88,13 @@ def test_words_are_folded_and_scripts_without_spaces_cut() -> None:
 def test_passages_that_touch_become_one() -> None:
     """What overlaps or has only white space between is joined, apart for each document and in its order."""
     one, other = Document("1", "abcd  efgh"), Document("2", "abcd  efgh")
-    picked = [Passage(other, 0, 2), Passage(one, 6, 9), Passage(one, 0, 4), Passage(one, 8, 10), Passage(other, 3, 4)]
+    picked = [
+        Passage(other, 0, 2),
+        Passage(one, 6, 9),
+        Passage(one, 0, 4),
+        Passage(one, 8, 10),
+        Passage(other, 3, 4),
+    ]
     assert joined(picked) == [Passage(other, 0, 2), Passage(other, 3, 4), Passage(one, 0, 10)]
     assert joined([]) == []
 

@@ -94,7 +94,9 @@ def test_other_examples_change_nothing() -> None:
 
 
 def test_batches_are_sorted_bounded_and_padded_to_their_longest() -> None:
-    """At most `max_batch_tokens`, padding to the longest and to 8 included; each window once, with mask and segments."""
+    """At most `max_batch_tokens`, padding to the longest and to 8 included; each window once, with mask and
+    segments.
+    """
     reader = Reader({})
     cutter = windower(max_seq_len=50, doc_stride=12)
     list(predict(many(60), cutter, reader, max_batch_tokens=200))
@@ -122,7 +124,9 @@ def test_a_window_longer_than_a_batch_may_be_goes_alone() -> None:
 
 
 def test_of_several_windows_the_best_span_counts_and_the_smallest_null() -> None:
-    """The answer stands in the last window, at its right place; a window without it says nothing about the rest."""
+    """The answer stands in the last window, at its right place; a window without it says nothing about the
+    rest.
+    """
     each = ["w1"] * 40 + ["w5"] + ["w1"] * 40 + ["w6"] + ["w1"] * 8
     context = " ".join(each)
     cutter = windower(max_seq_len=50, doc_stride=12)
@@ -158,7 +162,9 @@ def test_an_empty_context_gives_no_answer(context: str) -> None:
     assert found.answer(math.inf) == ""
 
 
-@pytest.mark.parametrize(("threshold", "answer"), [(0.0, ""), (2.0, "w3"), (1.9, ""), (math.inf, "w3"), (-math.inf, "")])
+@pytest.mark.parametrize(
+    ("threshold", "answer"), [(0.0, ""), (2.0, "w3"), (1.9, ""), (math.inf, "w3"), (-math.inf, "")]
+)
 def test_the_threshold_decides_what_is_answered(threshold: float, answer: str) -> None:
     """An answer is given up only where its null odds exceed the threshold, as in the official script."""
     (found,) = predict([asked("w3")], windower(), Reader({"w3": 1.0}, null=2.0))
@@ -170,7 +176,10 @@ def test_the_threshold_decides_what_is_answered(threshold: float, answer: str) -
 def test_answers_are_no_longer_than_allowed() -> None:
     """`max_answer_tokens` bounds the span."""
     context = "w1 w8 w2 w2 w8 w1"
-    spans = {n: next(predict([asked(context)], windower(), _Ends(), max_answer_tokens=n)).text for n in (1, 3, 4, 30)}
+    spans = {
+        n: next(predict([asked(context)], windower(), _Ends(), max_answer_tokens=n)).text
+        for n in (1, 3, 4, 30)
+    }
     assert spans == {1: "w8", 3: "w8", 4: "w8 w2 w2 w8", 30: "w8 w2 w2 w8"}
 
 
@@ -187,7 +196,9 @@ class _Ends(Reader):
 
 
 def test_a_stream_of_any_length_is_answered_in_parts() -> None:
-    """More examples than are batched together: order, numbers and progress stay right, and nothing is read ahead."""
+    """More examples than are batched together: order, numbers and progress stay right, and nothing is read
+    ahead.
+    """
     read, told = [], []
 
     def stream() -> Iterator[Example]:
@@ -195,7 +206,9 @@ def test_a_stream_of_any_length_is_answered_in_parts() -> None:
             read.append(i)
             yield asked(f"w1 w{i % 40}", f"q{i}")
 
-    found = predict(stream(), windower(), Reader({f"w{i}": 1.0 + i for i in range(40)}), on_progress=told.append)
+    found = predict(
+        stream(), windower(), Reader({f"w{i}": 1.0 + i for i in range(40)}), on_progress=told.append
+    )
     assert not read
     assert next(found).id == "q0"
     assert len(read) < 4000

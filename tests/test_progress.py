@@ -85,7 +85,9 @@ def test_quiet_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(5, "Input/output error"), ValueError("closed file")])
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(), OSError(5, "Input/output error"), ValueError("closed file")]
+)
 def test_a_run_does_not_end_because_nobody_looks(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """Where stderr is gone (`2>&1 | tee` ended by the same Ctrl-C), progress falls silent."""
     tries = []
@@ -106,10 +108,17 @@ def test_a_run_does_not_end_because_nobody_looks(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0s"), (0.9, "0s"), (59.9, "59s"), (60, "1m00s"), (725, "12m05s"), (3599, "59m59s"), (3600, "1h00m"),
-        (11_220, "3h07m"), (360_000, "100h00m"),
+        (0, "0s"),
+        (0.9, "0s"),
+        (59.9, "59s"),
+        (60, "1m00s"),
+        (725, "12m05s"),
+        (3599, "59m59s"),
+        (3600, "1h00m"),
+        (11_220, "3h07m"),
+        (360_000, "100h00m"),
     ],
-)  # fmt: skip
+)
 def test_durations_are_short(seconds: float, text: str) -> None:
     """Two units at most."""
     assert duration(seconds) == text
@@ -173,7 +182,9 @@ def test_outside_the_main_thread_signals_are_left_alone() -> None:
 
 
 def test_a_signal_in_the_midst_of_a_blocked_write_still_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal held by Ctrl-S the handler cannot speak, but the request counts, and the run is not torn."""
+    """On a terminal held by Ctrl-S the handler cannot speak, but the request counts, and the run is not
+    torn.
+    """
     reading, writing = os.pipe()
     switch, shown = StopSwitch(), b""
 

@@ -1,4 +1,6 @@
-"""`distil.projected`: a teacher's states and attention, brought to the tokens of a student with another tokenizer."""
+"""`distil.projected`: a teacher's states and attention, brought to the tokens of a student with another
+tokenizer.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def teacher() -> Network:
     return network(model("roberta", n_layers=4, seed=1, **SIZES))
 
 
-def taught(pairs: PairStore, teacher: Network, kind: AttentionKind) -> tuple[dict[int, Tensor], dict[int, Tensor], Tensor]:
+def taught(
+    pairs: PairStore, teacher: Network, kind: AttentionKind
+) -> tuple[dict[int, Tensor], dict[int, Tensor], Tensor]:
     """States and attention of layers 0 and 2, and the mask, for all windows in one batch."""
     batch = pairs.student.batch(torch.arange(len(pairs.student)).numpy(), 0)
     out, mask = Crossing(pairs, 1).teach(teacher, batch, {0, 2}, {2}, kind)
@@ -66,11 +70,15 @@ def test_each_token_gets_the_mean_of_what_stands_on_its_characters(
             expected = sum(w * state for w, state in zip(weights, states.double(), strict=True))
             torch.testing.assert_close(hidden[2][row, token].double(), expected, rtol=1e-4, atol=1e-5)
             for other in compared.nonzero()[:, 0].tolist()[::5]:
-                given = shared[other] / (shared[other].sum() if kind == "scores" else shared.sum(0).clamp_min(1))
+                given = shared[other] / (
+                    shared[other].sum() if kind == "scores" else shared.sum(0).clamp_min(1)
+                )
                 value = torch.einsum("i,hij,j->h", weights, seen.double(), given)
                 if kind == "probabilities":
                     value /= torch.einsum("i,hij,j->h", weights, seen.double(), (shared.sum(0) > 0).double())
-                torch.testing.assert_close(attention[2][row, :, token, other].double(), value, rtol=1e-4, atol=1e-4)
+                torch.testing.assert_close(
+                    attention[2][row, :, token, other].double(), value, rtol=1e-4, atol=1e-4
+                )
 
 
 def test_probabilities_of_attention_still_sum_to_one(pairs: PairStore, teacher: Network) -> None:
@@ -82,17 +90,23 @@ def test_probabilities_of_attention_still_sum_to_one(pairs: PairStore, teacher: 
 
 
 def test_special_tokens_meet_special_tokens(pairs: PairStore, teacher: Network) -> None:
-    """The null position gets the teacher's null state as it is, the separator the mean of the teacher's two."""
+    """The null position gets the teacher's null state as it is, the separator the mean of the teacher's
+    two.
+    """
     hidden, _, _ = taught(pairs, teacher, "scores")
     states, _ = alone(pairs, teacher, 0, "scores")
     student, own = pairs.student_places(0), pairs.teacher_places(int(pairs.pieces(0)[0]))
     torch.testing.assert_close(hidden[2][0, 0], states[0], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(hidden[2][0, student.first - 1], states[own.first - 2 : own.first].mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        hidden[2][0, student.first - 1], states[own.first - 2 : own.first].mean(0), rtol=1e-4, atol=1e-5
+    )
     torch.testing.assert_close(hidden[2][0, len(student) - 1], states[len(own) - 1], rtol=1e-4, atol=1e-5)
 
 
 def test_queries_keys_and_values_are_brought_over_as_states_are(pairs: PairStore, teacher: Network) -> None:
-    """Each is the mean of those of the teacher's tokens on the same characters: a linear map of states that were."""
+    """Each is the mean of those of the teacher's tokens on the same characters: a linear map of states that
+    were.
+    """
     batch = pairs.student.batch(torch.arange(len(pairs.student)).numpy(), 0)
     out, mask = Crossing(pairs, 1).teach(teacher, batch, {2}, set(), "none", {3})
     own = teacher.layers[2].attention.self
@@ -102,7 +116,9 @@ def test_queries_keys_and_values_are_brought_over_as_states_are(pairs: PairStore
 
 
 def test_an_intermediate_stage_learns_across_tokenizers(pairs: PairStore, teacher: Network) -> None:
-    """Terms fall under a few steps of descent, and those of windows one by one add up to those of the batch."""
+    """Terms fall under a few steps of descent, and those of windows one by one add up to those of the
+    batch.
+    """
     student = network(model("bert", n_layers=2, seed=3, **SIZES), "fp32", StepRandom(), dropout=0.0)
     compared = Compared([2, 4], relations=Relations(3, heads=2))
     objective = Intermediate(student, teacher, compared, crossing=Crossing(pairs, 1))
@@ -123,4 +139,6 @@ def test_an_intermediate_stage_learns_across_tokenizers(pairs: PairStore, teache
     parts = [objective.terms(pairs.student.batch(rows[i : i + 1], 0), totals) for i in range(len(rows))]
     whole = objective.terms(pairs.student.batch(rows, 0), totals)
     for name, term in whole.items():
-        assert sum(float(part[name].value.detach()) for part in parts) == pytest.approx(float(term.value.detach()), rel=1e-4)
+        assert sum(float(part[name].value.detach()) for part in parts) == pytest.approx(
+            float(term.value.detach()), rel=1e-4
+        )

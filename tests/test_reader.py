@@ -40,7 +40,9 @@ def text(n: int, seed: int = 0) -> str:
 
 
 class Pointing:
-    """A runtime that wants the token `x`: where it stands the logits are high, and the null logit is `null`."""
+    """A runtime that wants the token `x`: where it stands the logits are high, and the null logit is
+    `null`.
+    """
 
     pad_id = 0
     max_tokens = 64
@@ -71,11 +73,15 @@ def reader(directory: Path) -> Reader:
 def pointing(directory: Path, null: float = 0.0, **settings: Any) -> Reader:
     """A reader that finds the word x."""
     tokenizer = load_tokenizer(directory)
-    return Reader(tokenizer, Pointing(tokenizer.token_to_id("x"), null), ReaderSettings(**{**SHORT, **settings}))
+    return Reader(
+        tokenizer, Pointing(tokenizer.token_to_id("x"), null), ReaderSettings(**{**SHORT, **settings})
+    )
 
 
 class Scattered:
-    """A runtime whose logits depend on each token and its place alone, whatever stands beside its window in a batch."""
+    """A runtime whose logits depend on each token and its place alone, whatever stands beside its window in a
+    batch.
+    """
 
     pad_id = 0
     max_tokens = 64
@@ -84,7 +90,8 @@ class Scattered:
         """Numbers that look drawn by chance."""
         places = np.arange(input_ids.shape[1])
         return tuple(  # type: ignore[return-value]
-            ((input_ids * 7919 + places * 104729 + salt) % 1009 / 100 - 5).astype(np.float32) for salt in (0, 311)
+            ((input_ids * 7919 + places * 104729 + salt) % 1009 / 100 - 5).astype(np.float32)
+            for salt in (0, 311)
         )
 
 
@@ -102,11 +109,18 @@ class CountingTokenizer:
 
 def same(one: Reading, other: Reading) -> bool:
     """Whether two readings say the same; scores to what fp32 in batches of other shapes may differ by."""
+
     def plain(r: Reading) -> list[tuple[Any, ...]]:
         return [(a.text, a.start, a.end, a.document.id) for a in r.answers]
 
-    close = all(math.isclose(a.score, b.score, abs_tol=1e-5) for a, b in zip(one.answers, other.answers, strict=False))
-    return (one.question, plain(one), one.has_answer) == (other.question, plain(other), other.has_answer) and close
+    close = all(
+        math.isclose(a.score, b.score, abs_tol=1e-5) for a, b in zip(one.answers, other.answers, strict=False)
+    )
+    return (one.question, plain(one), one.has_answer) == (
+        other.question,
+        plain(other),
+        other.has_answer,
+    ) and close
 
 
 def test_answers_are_slices_of_their_documents(reader: Reader) -> None:
@@ -137,7 +151,10 @@ def test_every_document_is_read_to_its_end(directory: Path) -> None:
 
 def test_a_stream_gives_what_single_calls_give(reader: Reader) -> None:
     """Many questions at once, of many lengths, are answered as one by one, in order."""
-    pairs = [(f"{QUESTION} {text(n % 3, n)}", [text(3 + 11 * n % 70, n + k) for k in range(n % 3)]) for n in range(12)]
+    pairs = [
+        (f"{QUESTION} {text(n % 3, n)}", [text(3 + 11 * n % 70, n + k) for k in range(n % 3)])
+        for n in range(12)
+    ]
     together = list(reader.read_many(iter(pairs)))
     assert [r.question for r in together] == [q for q, _ in pairs]
     assert all(same(one, reader.read(*pair)) for one, pair in zip(together, pairs, strict=True))
@@ -160,7 +177,9 @@ def test_an_endless_stream_is_read_as_it_comes(directory: Path) -> None:
 
 
 def test_one_question_on_more_text_than_a_chunk(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A question whose documents fill several chunks gets the best of all of them, and the next one its own."""
+    """A question whose documents fill several chunks gets the best of all of them, and the next one its
+    own.
+    """
     monkeypatch.setattr("tinyreader.reader.tasks.CHUNK_CHARACTERS", 300)
     reader = pointing(directory)
     many = [f"{'a ' * 40}{n} the bridge" for n in range(10)]
@@ -180,14 +199,21 @@ def test_documents_come_in_several_forms(directory: Path, tmp_path: Path) -> Non
         for documents in (given, [given]):
             assert reader.read(QUESTION, documents).answers[0].document.id == name
     assert reader.read(QUESTION, [("p", "the x")]).answers[0].document.id == "p"
-    assert {a.document.id for a in reader.read(QUESTION, ["x", path, ("p", "x")], top_k=3).answers} == {"0", str(path), "p"}
+    assert {a.document.id for a in reader.read(QUESTION, ["x", path, ("p", "x")], top_k=3).answers} == {
+        "0",
+        str(path),
+        "p",
+    }
 
 
 @pytest.mark.parametrize(
-    ("given", "said"), [(("the x", "y"), r"write \[\(id, text\)\]"), ({"id": "a", "text": "the x"}, "type dict")]
+    ("given", "said"),
+    [(("the x", "y"), r"write \[\(id, text\)\]"), ({"id": "a", "text": "the x"}, "type dict")],
 )
 def test_what_could_be_misread_is_an_error(reader: Reader, given: Any, said: str) -> None:
-    """A bare tuple of two texts could be a pair or two documents, and a dict is neither: nothing is lost in silence."""
+    """A bare tuple of two texts could be a pair or two documents, and a dict is neither: nothing is lost in
+    silence.
+    """
     with pytest.raises(DataError, match=said):
         reader.read(QUESTION, given)
 
@@ -198,7 +224,10 @@ def test_what_could_be_misread_is_an_error(reader: Reader, given: Any, said: str
         (5, "what is to be read is of type int (5); give any number of Questions or pairs"),
         ("who ?", "what is to be read is of type str ('who ?'); give"),
         (Question("who ?", "the x" * 100), "what is to be read is of type Question; give"),
-        ([Question("who ?", "the x", 1.5)], "the id of question 0 is 1.5; it must be a text, an integer or None"),  # type: ignore[arg-type]
+        (
+            [Question("who ?", "the x", 1.5)],
+            "the id of question 0 is 1.5; it must be a text, an integer or None",
+        ),  # type: ignore[arg-type]
     ],
 )
 def test_what_is_no_stream_of_questions_is_said(reader: Reader, questions: Any, said: str) -> None:
@@ -211,11 +240,18 @@ def test_what_is_no_stream_of_questions_is_said(reader: Reader, questions: Any, 
 def test_nothing_to_read_is_no_answer(reader: Reader, empty: Any) -> None:
     """Without text there is no answer, with certainty, and no error."""
     reading = reader.read(QUESTION, empty)
-    assert (reading.answers, reading.answer, reading.no_answer_score, reading.has_answer) == ((), None, 1.0, False)
+    assert (reading.answers, reading.answer, reading.no_answer_score, reading.has_answer) == (
+        (),
+        None,
+        1.0,
+        False,
+    )
 
 
 def test_the_null_score_decides_whether_there_is_an_answer(directory: Path) -> None:
-    """The span's odds against null decide at the threshold; the score is their logistic, divided by the temperature."""
+    """The span's odds against null decide at the threshold; the score is their logistic, divided by the
+    temperature.
+    """
     assert pointing(directory, null=4.9).read(QUESTION, "the x").has_answer
     unsure = pointing(directory, null=5.5).read(QUESTION, "the x")
     assert unsure.answer is None
@@ -234,12 +270,15 @@ def test_zero_is_a_value(directory: Path) -> None:
     assert reader.read(QUESTION, "the x").answers == ()
     assert reader.read(QUESTION, "the x", score_threshold=0).answers != ()
     assert reader.read(QUESTION, "the x", score_threshold=None).answers == ()
-    with pytest.raises(SettingsError, match=r"max_answer_token is no setting of a reader; there are: .*max_answer_tokens"):
+    with pytest.raises(
+        SettingsError, match=r"max_answer_token is no setting of a reader; there are: .*max_answer_tokens"
+    ):
         reader.read(QUESTION, "the x", max_answer_token=3)
 
 
 def test_answers_do_not_overlap_unless_asked_to(reader: Reader) -> None:
     """Of overlapping spans of a document the best stays; max_overlap = 1 keeps all."""
+
     def overlaps(answers: tuple[FoundAnswer, ...]) -> bool:
         return any(a.start < b.end and b.start < a.end for n, a in enumerate(answers) for b in answers[:n])
 
@@ -276,10 +315,17 @@ def test_one_form_for_programs(reader: Reader) -> None:
     first = reading.answers[0]
     assert plain["id"] == 7
     assert plain["answers"][0] == {
-        "text": first.text, "score": first.score, "document": "a", "start": first.start, "end": first.end,
-        "page": 1 if first.start < 9 else 2, "line": 1, "null_odds": first.null_odds,
-        "before": document.text[: first.start], "after": document.text[first.end :],
-    }  # fmt: skip
+        "text": first.text,
+        "score": first.score,
+        "document": "a",
+        "start": first.start,
+        "end": first.end,
+        "page": 1 if first.start < 9 else 2,
+        "line": 1,
+        "null_odds": first.null_odds,
+        "before": document.text[: first.start],
+        "after": document.text[first.end :],
+    }
     assert Reading.from_dict(plain, [document]) == reading
     with pytest.raises(DataError, match="document 'a' has other words"):
         Reading.from_dict(plain, [Document("a", "other")])
@@ -312,10 +358,14 @@ def test_questions_bear_their_ids(directory: Path) -> None:
 @draws(st.permutations(range(9)), st.integers(1, 400), st.integers(1, 9))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_company_changes_nothing(directory: Path, order: list[int], chunk: int, group: int) -> None:
-    """Whatever is read together, in whatever order, chunks and groups of windows, each question has the same reading."""
+    """Whatever is read together, in whatever order, chunks and groups of windows, each question has the same
+    reading.
+    """
     tokenizer = load_tokenizer(directory)
     scattered = Reader(tokenizer, Scattered(), ReaderSettings(**SHORT, top_k=4))
-    asked = [Question(text(3, n), [text(1 + 17 * (n + k) % 90, n + k) for k in range(n % 4)], n) for n in range(9)]
+    asked = [
+        Question(text(3, n), [text(1 + 17 * (n + k) % 90, n + k) for k in range(n % 4)], n) for n in range(9)
+    ]
     alone = [scattered.read(q.text, q.documents) for q in asked]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tinyreader.reader.tasks.CHUNK_CHARACTERS", chunk)
@@ -346,7 +396,9 @@ def test_a_text_is_tokenised_once_for_many_questions(directory: Path) -> None:
 
 
 def test_a_long_text_is_never_held_in_windows(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long a text is, so many windows are computed at a time, and the answer near its end is found."""
+    """However long a text is, so many windows are computed at a time, and the answer near its end is
+    found.
+    """
     monkeypatch.setattr("tinyreader.reader.reader.GROUP_WINDOWS", 10)
     monkeypatch.setattr("tinyreader.windows.SEGMENT_CHARACTERS", 500)
     reader = pointing(directory)
@@ -365,7 +417,9 @@ def test_a_long_text_is_never_held_in_windows(directory: Path, monkeypatch: pyte
 
 
 def test_passages_are_picked_before_reading(directory: Path) -> None:
-    """With `passages`, only those that share words are read; offsets are the document's; 0 reads everything."""
+    """With `passages`, only those that share words are read; offsets are the document's; 0 reads
+    everything.
+    """
     reader = pointing(directory)
     filler = "in it a b c . " * 90
     documents = [("1", filler), ("2", f"{filler}\n\nwho built the bridge ? x .\n\n{filler}"), ("3", "x")]
@@ -457,17 +511,25 @@ def test_architectures_without_a_graph_are_read_by_torch(tmp_path: Path) -> None
 def test_settings_lie_beside_the_model(tmp_path: Path) -> None:
     """What `reader.json` says is the reader's default; a call's own settings go over it."""
     directory = write_reader(tmp_path)
-    write_settings(ReaderSettings(no_answer_threshold=-1.5, temperature=2.0, max_seq_len=48, doc_stride=10), directory)
+    write_settings(
+        ReaderSettings(no_answer_threshold=-1.5, temperature=2.0, max_seq_len=48, doc_stride=10), directory
+    )
     assert json.loads((directory / "reader.json").read_text())["settings"]["no_answer_threshold"] == -1.5
     reader = Reader.from_pretrained(directory, temperature=3.0, threads=1)
-    assert (reader.settings.no_answer_threshold, reader.settings.temperature, reader.settings.max_seq_len) == (-1.5, 3.0, 48)
+    assert (
+        reader.settings.no_answer_threshold,
+        reader.settings.temperature,
+        reader.settings.max_seq_len,
+    ) == (-1.5, 3.0, 48)
     (directory / "reader.json").write_text('{"settings": {"topk": 3}}')
     with pytest.raises(ModelError, match=r"reader.json: topk is no setting"):
         read_settings(directory)
 
 
 def test_windows_fit_short_models(tmp_path: Path) -> None:
-    """A model that takes fewer tokens than the usual window is read in its own; asking for more is an error."""
+    """A model that takes fewer tokens than the usual window is read in its own; asking for more is an
+    error.
+    """
     directory = write_reader(tmp_path)
     assert Reader.from_pretrained(directory, threads=1).settings.max_seq_len == 64
     with pytest.raises(SettingsError, match="max_seq_len is 80, but this model takes at most 64 tokens"):
@@ -476,11 +538,26 @@ def test_windows_fit_short_models(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"top_k": 0}, {"max_answer_tokens": 0}, {"score_threshold": 1.5}, {"max_overlap": -1.0}, {"temperature": 0.0},
-     {"no_answer_threshold": math.nan}, {"score_threshold": math.nan}, {"temperature": math.nan}, {"top_k": "3"},
-     {"top_k": True}, {"top_k": 2.5}, {"temperature": "1"}, {"word_boundaries": 1}, {"on_long_question": "cut"},
-     {"max_seq_len": 10}, {"doc_stride": -1}, {"passages": -1}],
-)  # fmt: skip
+    [
+        {"top_k": 0},
+        {"max_answer_tokens": 0},
+        {"score_threshold": 1.5},
+        {"max_overlap": -1.0},
+        {"temperature": 0.0},
+        {"no_answer_threshold": math.nan},
+        {"score_threshold": math.nan},
+        {"temperature": math.nan},
+        {"top_k": "3"},
+        {"top_k": True},
+        {"top_k": 2.5},
+        {"temperature": "1"},
+        {"word_boundaries": 1},
+        {"on_long_question": "cut"},
+        {"max_seq_len": 10},
+        {"doc_stride": -1},
+        {"passages": -1},
+    ],
+)
 def test_settings_without_sense_are_refused(wrong: dict[str, Any]) -> None:
     """A value that could not mean anything is named."""
     with pytest.raises(SettingsError, match=next(iter(wrong))):

@@ -25,7 +25,11 @@ def test_every_form_of_a_line(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("of a file")
     path = write(
         tmp_path / "q.jsonl",
-        {"id": "q", "question": "1?", "documents": ["one", {"id": "d", "text": "two"}, {"text": "three"}, {"path": "a.txt"}]},
+        {
+            "id": "q",
+            "question": "1?",
+            "documents": ["one", {"id": "d", "text": "two"}, {"text": "three"}, {"path": "a.txt"}],
+        },
         {"id": 7, "question": "2?", "documents": {"path": "a.txt", "id": "named"}},
         {"question": "3?", "context": "text", "answers": {"text": [], "answer_start": []}, "title": "t"},
         {"question": "4?", "documents": []},
@@ -33,7 +37,12 @@ def test_every_form_of_a_line(tmp_path: Path) -> None:
     first, second, third, fourth = QuestionFile.at(path).questions()
     assert (first.id, second.id, third.id) == ("q", 7, None)
     documents = list(documents_of(first.documents))
-    assert documents == [Document("0", "one"), Document("d", "two"), Document("2", "three"), Document("a.txt", "of a file")]
+    assert documents == [
+        Document("0", "one"),
+        Document("d", "two"),
+        Document("2", "three"),
+        Document("a.txt", "of a file"),
+    ]
     assert list(documents_of(second.documents)) == [Document("named", "of a file")]
     assert list(documents_of(third.documents)) == [Document("0", "text")]
     assert list(documents_of(fourth.documents)) == []
@@ -48,7 +57,9 @@ def test_compressed_files_and_squad_json(tmp_path: Path) -> None:
     assert [q.text for q in QuestionFile.at(lines).questions()] == ["1?"]
     squad = tmp_path / "squad.json"
     asked = [{"id": "x", "question": "2?", "answers": [{"text": "te", "answer_start": 0}]}]
-    squad.write_text(json.dumps({"data": [{"title": "t", "paragraphs": [{"context": "text", "qas": asked}]}]}))
+    squad.write_text(
+        json.dumps({"data": [{"title": "t", "paragraphs": [{"context": "text", "qas": asked}]}]})
+    )
     (question,) = QuestionFile.at(squad).questions()
     assert (question.id, question.text, question.documents) == ("x", "2?", "text")
 
@@ -67,7 +78,10 @@ def test_compressed_files_and_squad_json(tmp_path: Path) -> None:
         ('{"question": "a", "documents": [3]}', "line 2: document 0 is the number 3"),
         ('{"question": "a", "documents": ["b", {"id": "c"}]}', 'line 2: document 1 needs "text" or "path"'),
         ('{"question": "a", "documents": [{"text": null}]}', 'line 2: document 0: "text" is null'),
-        ('{"question": "a", "documents": [{"path": "gone.txt"}]}', "line 2: document 0: there is no file .*gone.txt"),
+        (
+            '{"question": "a", "documents": [{"path": "gone.txt"}]}',
+            "line 2: document 0: there is no file .*gone.txt",
+        ),
         ('{"question": "\\ud83d", "context": "a"}', 'line 2: "question" holds half of a surrogate pair'),
     ],
 )

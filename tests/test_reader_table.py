@@ -43,7 +43,9 @@ def test_parameters_are_those_of_the_weights() -> None:
     assert packed.size == "22.9"
 
 
-@pytest.mark.parametrize("words", [["starter"] * 2, ["starter", "--rounds", "-1"], ["starter", "--questions", "0"], ["nope"]])
+@pytest.mark.parametrize(
+    "words", [["starter"] * 2, ["starter", "--rounds", "-1"], ["starter", "--questions", "0"], ["nope"]]
+)
 def test_what_is_wrong_is_said_before_anything_is_read(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

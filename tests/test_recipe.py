@@ -1,4 +1,6 @@
-"""Recipes: read by name or path, changed by overrides, checked with messages that name the place, fingerprinted."""
+"""Recipes: read by name or path, changed by overrides, checked with messages that name the place,
+fingerprinted.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def complaint(content: dict[str, Any], *overrides: str) -> str:
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_packaged_recipes_load_and_survive_a_round_trip(name: str) -> None:
-    """Every recipe in the package is valid, named as its file, and equal to what its resolved form gives back."""
+    """Every recipe in the package is valid, named as its file, and equal to what its resolved form gives
+    back.
+    """
     recipe = load_recipe(name, NEEDED.get(name, ()))
     assert recipe.name == name
     assert recipe.description
@@ -71,7 +75,10 @@ def test_published_recipe_has_the_values_of_its_card() -> None:
     recipe = load_recipe(PUBLISHED)
     assert recipe.teacher is not None
     assert recipe.teacher.model == "deepset/bert-base-uncased-squad2"
-    assert (recipe.student.init, recipe.student.model) == ("checkpoint", "huawei-noah/TinyBERT_General_6L_768D")
+    assert (recipe.student.init, recipe.student.model) == (
+        "checkpoint",
+        "huawei-noah/TinyBERT_General_6L_768D",
+    )
     assert (recipe.data.train, recipe.data.max_seq_len) == ("rajpurkar/squad_v2", 384)
     first, second = recipe.stages
     assert [(s.kind, s.batch_size, s.epochs, s.schedule) for s in recipe.stages] == [
@@ -95,7 +102,9 @@ def test_recipe_can_be_read_without_torch() -> None:
 
 
 def test_a_path_is_read_as_a_file(tmp_path: Path) -> None:
-    """A .toml path is a recipe named after its file where it gives no name; a byte order mark does no harm."""
+    """A .toml path is a recipe named after its file where it gives no name; a byte order mark does no
+    harm.
+    """
     path = tmp_path / "mine.toml"
     text = """
         student = { init = "checkpoint", model = "encoder" }
@@ -106,8 +115,12 @@ def test_a_path_is_read_as_a_file(tmp_path: Path) -> None:
     assert load_recipe(path).name == "mine"
 
 
-def test_a_stray_file_does_not_hide_a_recipe_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name of the package means its recipe, whatever files are about; with ./ before it, it means the file."""
+def test_a_stray_file_does_not_hide_a_recipe_of_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name of the package means its recipe, whatever files are about; with ./ before it, it means the
+    file.
+    """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "finetune").write_text("#!/bin/sh\n", encoding="utf-8")
     assert load_recipe("finetune", NEEDED["finetune"]).name == "finetune"
@@ -120,10 +133,16 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     broken, binary = tmp_path / "broken.toml", tmp_path / "binary.toml"
     broken.write_text("name = \n", encoding="utf-8")
     binary.write_bytes(b"name = '\xff'")
-    for path, said in ((tmp_path / "no.toml", "no.toml"), (broken, "not valid TOML"), (binary, "binary.toml")):
+    for path, said in (
+        (tmp_path / "no.toml", "no.toml"),
+        (broken, "not valid TOML"),
+        (binary, "binary.toml"),
+    ):
         with pytest.raises(SettingsError, match=said):
             load_recipe(path)
-    with pytest.raises(SettingsError, match=f"no recipe is called 'tinybert-6l'.*Did you mean '{PUBLISHED}'.*finetune"):
+    with pytest.raises(
+        SettingsError, match=f"no recipe is called 'tinybert-6l'.*Did you mean '{PUBLISHED}'.*finetune"
+    ):
         load_recipe("tinybert-6l")
 
 
@@ -131,10 +150,22 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (small(tecaher={}), "unknown key tecaher: did you mean 'teacher'?"),
-        (small(data={"train": "x", "max_seq_length": 3}), "unknown key data.max_seq_length: did you mean 'data.max_seq_len'?"),
-        (stage(temprature=2), "unknown key stages.hidden.temprature: did you mean 'stages.hidden.temperature'?"),
-        (stage(augment={"tines": 2}), "unknown key stages.hidden.augment.tines: did you mean 'stages.hidden.augment.times'?"),
-        (small(data={"train": "x", "learning_rate": 1}), "unknown key data.learning_rate: it belongs to stages"),
+        (
+            small(data={"train": "x", "max_seq_length": 3}),
+            "unknown key data.max_seq_length: did you mean 'data.max_seq_len'?",
+        ),
+        (
+            stage(temprature=2),
+            "unknown key stages.hidden.temprature: did you mean 'stages.hidden.temperature'?",
+        ),
+        (
+            stage(augment={"tines": 2}),
+            "unknown key stages.hidden.augment.tines: did you mean 'stages.hidden.augment.times'?",
+        ),
+        (
+            small(data={"train": "x", "learning_rate": 1}),
+            "unknown key data.learning_rate: it belongs to stages",
+        ),
         (small(zzz=1), "unknown key zzz: known are name, description"),
     ],
 )
@@ -146,14 +177,20 @@ def test_unknown_keys_are_refused_with_the_nearest_name(content: dict[str, Any],
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (stage(kind="hidden"), "stages.hidden.kind = 'hidden': should be 'intermediate', 'prediction' or 'labels'"),
+        (
+            stage(kind="hidden"),
+            "stages.hidden.kind = 'hidden': should be 'intermediate', 'prediction' or 'labels'",
+        ),
         (stage(learning_rate="5e-5"), "stages.hidden.learning_rate = '5e-5': should be a valid number"),
         (stage(learning_rate=float("nan")), "stages.hidden.learning_rate = nan: should be a finite number"),
         (stage(batch_size=0), "stages.hidden.batch_size = 0: should be greater than or equal to 1"),
         (stage(batch_size=True), "stages.hidden.batch_size = True: should be a valid integer"),
         (stage(epochs=0), "stages.hidden.epochs = 0: should be greater than 0"),
         (stage(dropout=1.0), "stages.hidden.dropout = 1.0: should be less than 1"),
-        (stage(layer_map=[0, 2]), "stages.hidden.layer_map = [0, 2]: should be 'uniform' or a list of teacher layers"),
+        (
+            stage(layer_map=[0, 2]),
+            "stages.hidden.layer_map = [0, 2]: should be 'uniform' or a list of teacher layers",
+        ),
         (stage(layer_map="all"), "stages.hidden.layer_map = 'all': should be 'uniform' or a list"),
         (stage(name="a.b"), "stages.a.b.name = 'a.b'"),
         (small(data=3), "data = 3: should be a table of keys"),
@@ -161,9 +198,18 @@ def test_unknown_keys_are_refused_with_the_nearest_name(content: dict[str, Any],
         (small(name=".."), "name = '..': should match pattern"),
         (small(stages=[]), "stages = []: should have at least 1 item"),
         (small(data={}), "data.train is missing"),
-        (small(training={"trackers": ["tb"]}), "training.trackers.0 = 'tb': should be 'tensorboard', 'wandb'"),
-        (small(training={"keep_checkpoints": 1}), "training.keep_checkpoints = 1: should be greater than or equal to 2"),
-        (small(student={"init": "teacher", "shape": "6x768"}), "student.shape = '6x768': shape '6x768' is not understood"),
+        (
+            small(training={"trackers": ["tb"]}),
+            "training.trackers.0 = 'tb': should be 'tensorboard', 'wandb'",
+        ),
+        (
+            small(training={"keep_checkpoints": 1}),
+            "training.keep_checkpoints = 1: should be greater than or equal to 2",
+        ),
+        (
+            small(student={"init": "teacher", "shape": "6x768"}),
+            "student.shape = '6x768': shape '6x768' is not understood",
+        ),
     ],
 )
 def test_wrong_values_are_named_with_what_is_allowed(content: dict[str, Any], said: str) -> None:
@@ -175,8 +221,14 @@ def test_wrong_values_are_named_with_what_is_allowed(content: dict[str, Any], sa
     ("content", "said"),
     [
         (stage(temperature=2.0), "temperature = 2.0 would have no effect in a stage of kind 'intermediate'"),
-        (stage(embeds_dropout=0.1), "embeds_dropout = 0.1 would have no effect in a stage of kind 'intermediate'"),
-        (stage(attention="none", attention_weight=2.0), "attention_weight = 2.0 would have no effect with attention"),
+        (
+            stage(embeds_dropout=0.1),
+            "embeds_dropout = 0.1 would have no effect in a stage of kind 'intermediate'",
+        ),
+        (
+            stage(attention="none", attention_weight=2.0),
+            "attention_weight = 2.0 would have no effect with attention",
+        ),
         (stage(relation_heads=4), "relation_heads = 4 would have no effect with relation_weight = 0"),
         (
             stage(relation_weight=1.0, hidden_weight=0.0, attention="none", layer_map=[1, 2]),
@@ -187,7 +239,10 @@ def test_wrong_values_are_named_with_what_is_allowed(content: dict[str, Any], sa
         (stage(kind="labels", layer_map=[1, 2]), "layer_map = (1, 2) would have no effect"),
         (stage(kind="labels", distillation_weight=0.5), "distillation_weight = 0.5 would have no effect"),
         (stage(data_split="train"), "data_split = 'train' would have no effect without the stage's own data"),
-        (small(data={"train": "x", "dev_split": "dev"}), "dev_split = 'dev' would have no effect without data.dev"),
+        (
+            small(data={"train": "x", "dev_split": "dev"}),
+            "dev_split = 'dev' would have no effect without data.dev",
+        ),
         (
             small(student={"init": "checkpoint", "model": "x", "shape": "2l-32d"}),
             "shape = '2l-32d' would have no effect with init = 'checkpoint'",
@@ -211,23 +266,35 @@ def test_settings_without_effect_are_refused(content: dict[str, Any], said: str)
     ("content", "said"),
     [
         (small(teacher=None), "stages.answers.kind = 'prediction' needs a teacher: set teacher.model"),
-        (
-            small(student={"init": "teacher"}),
-            "init = 'teacher' needs shape",
-        ),
+        (small(student={"init": "teacher"}), "init = 'teacher' needs shape"),
         (small(student={"init": "checkpoint"}), "init = 'checkpoint' needs model"),
         (small(student={"init": "random"}), "init = 'random' needs shape, or model"),
-        (small(student={"init": "teacher", "shape": "2l-32d", "layers": [1]}), "layers names 1 teacher layers"),
-        (stage(batch_size=8, micro_batch_size=3), "batch_size (8) must be a multiple of micro_batch_size (3)"),
-        (stage(layer_map=[1, 2, 3]), "stages.hidden.layer_map has 3 entries, but student.shape = '2l-32d' has 2 layers"),
+        (
+            small(student={"init": "teacher", "shape": "2l-32d", "layers": [1]}),
+            "layers names 1 teacher layers",
+        ),
+        (
+            stage(batch_size=8, micro_batch_size=3),
+            "batch_size (8) must be a multiple of micro_batch_size (3)",
+        ),
+        (
+            stage(layer_map=[1, 2, 3]),
+            "stages.hidden.layer_map has 3 entries, but student.shape = '2l-32d' has 2 layers",
+        ),
         (
             stage(embedding_weight=0.0, hidden_weight=0.0, attention="none"),
             "embedding_weight, hidden_weight, attention_weight and relation_weight are all 0",
         ),
         (small(stages=small()["stages"] * 2), "more than one stage is called 'answers'"),
         (small(data={"train": "x", "max_seq_len": 64, "doc_stride": 64}), "doc_stride (64) must be smaller"),
-        (small(data={"train": "x", "max_seq_len": 64, "doc_stride": 50}), "max_seq_len (64) by at least 20 tokens"),
-        (small(evaluation={"every_steps": 5}), "evaluation.every_steps needs data to measure on: set data.dev"),
+        (
+            small(data={"train": "x", "max_seq_len": 64, "doc_stride": 50}),
+            "max_seq_len (64) by at least 20 tokens",
+        ),
+        (
+            small(evaluation={"every_steps": 5}),
+            "evaluation.every_steps needs data to measure on: set data.dev",
+        ),
         (
             small(evaluation={"choose_best": "f1"}, data={"train": "x", "dev": "y"}),
             "evaluation.choose_best needs evaluation.every_steps",
@@ -240,7 +307,9 @@ def test_combinations_that_cannot_be_are_refused(content: dict[str, Any], said: 
 
 
 def test_labels_alone_need_no_teacher() -> None:
-    """A recipe of label stages on a checkpoint has no teacher, and a random student then needs a configuration."""
+    """A recipe of label stages on a checkpoint has no teacher, and a random student then needs a
+    configuration.
+    """
     labels = {"name": "labels", "kind": "labels", "batch_size": 4, "learning_rate": 5e-5}
     content = small(teacher=None, stages=[labels], student={"init": "checkpoint", "model": "encoder"})
     assert make_recipe(content).teacher is None
@@ -250,7 +319,9 @@ def test_labels_alone_need_no_teacher() -> None:
 
 def test_augmenting_needs_somebody_who_proposes() -> None:
     """A stage with augmented data names a masked language model, word vectors or synonyms."""
-    assert "nobody proposes words: set masked_lm, vectors or synonyms" in complaint(stage(augment={"times": 2}))
+    assert "nobody proposes words: set masked_lm, vectors or synonyms" in complaint(
+        stage(augment={"times": 2})
+    )
 
 
 def test_every_mistake_is_listed() -> None:
@@ -340,15 +411,29 @@ def test_fingerprint_covers_what_determines_the_weights() -> None:
         return make_recipe(small(), overrides=overrides).fingerprint() != plain
 
     for same in (
-        "name=other", "description=text", "training.trackers=[]", "training.log_every_steps=1",
-        "training.checkpoint_every_minutes=1", "training.keep_checkpoints=5", "evaluation.at_end=false",
-        "data.dev=dev.json", "stages.0.epochs=1", "stages.0.temperature=1.0",
-    ):  # fmt: skip
+        "name=other",
+        "description=text",
+        "training.trackers=[]",
+        "training.log_every_steps=1",
+        "training.checkpoint_every_minutes=1",
+        "training.keep_checkpoints=5",
+        "evaluation.at_end=false",
+        "data.dev=dev.json",
+        "stages.0.epochs=1",
+        "stages.0.temperature=1.0",
+    ):
         assert not changed(same), same
     for other in (
-        "training.seed=1", "training.precision=fp32", "data.train=b.json", "data.max_windows=5", "stages.0.epochs=2",
-        "stages.0.temperature=2", "teacher.model=b", "student.shape=1l-32d", "stages.0.micro_batch_size=4",
-    ):  # fmt: skip
+        "training.seed=1",
+        "training.precision=fp32",
+        "data.train=b.json",
+        "data.max_windows=5",
+        "stages.0.epochs=2",
+        "stages.0.temperature=2",
+        "teacher.model=b",
+        "student.shape=1l-32d",
+        "stages.0.micro_batch_size=4",
+    ):
         assert changed(other), other
     assert changed("data.dev=dev.json", "evaluation.every_steps=5", "evaluation.choose_best=f1")
 
@@ -399,7 +484,9 @@ def test_shapes_are_parsed(text: str, shape: Shape) -> None:
     assert parse_shape(text) == shape
 
 
-@pytest.mark.parametrize("text", ["", "6l", "6l-0d", "06l-768d", "6l-768d-5h", "6L-768D", "6l-768d ", "6l-768d-1200f-12h"])
+@pytest.mark.parametrize(
+    "text", ["", "6l", "6l-0d", "06l-768d", "6l-768d-5h", "6L-768D", "6l-768d ", "6l-768d-1200f-12h"]
+)
 def test_wrong_shapes_are_refused(text: str) -> None:
     """What is not a shape, or heads that do not share the width evenly, is an error that shows the text."""
     with pytest.raises(SettingsError, match=f"shape {text!r}"):
@@ -411,7 +498,9 @@ MORE = [{"name": "big", "model": "b", "weight": 2.0}, {"name": "other", "model":
 
 def test_more_teachers_have_names_and_weights() -> None:
     """They stand in a list of their own, are changed by name, and go through the record and back."""
-    recipe = make_recipe(small(more_teachers=MORE), overrides=["more_teachers.other.weight=0.5", "teacher.weight=3"])
+    recipe = make_recipe(
+        small(more_teachers=MORE), overrides=["more_teachers.other.weight=0.5", "teacher.weight=3"]
+    )
     assert recipe.teacher is not None
     assert [recipe.teacher.weight, *(t.weight for t in recipe.more_teachers)] == [3.0, 2.0, 0.5]
     assert make_recipe(recipe.resolved()) == recipe
@@ -419,7 +508,9 @@ def test_more_teachers_have_names_and_weights() -> None:
 
 
 def test_one_teacher_is_recorded_as_ever() -> None:
-    """What came with several teachers leaves no trace in recipes without them: their runs are still the same runs."""
+    """What came with several teachers leaves no trace in recipes without them: their runs are still the same
+    runs.
+    """
     content = make_recipe(small()).determining()
     assert content["teacher"] == {"model": "teacher", "revision": None}
     assert "more_teachers" not in content
@@ -433,19 +524,37 @@ def test_one_teacher_is_recorded_as_ever() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"teacher": {"model": "t", "weight": 2.0}}, "teacher.weight = 2.0 would have no effect without [[more_teachers]]"),
+        (
+            {"teacher": {"model": "t", "weight": 2.0}},
+            "teacher.weight = 2.0 would have no effect without [[more_teachers]]",
+        ),
         ({"more_teachers": [MORE[0], MORE[0]]}, "more than one teacher is called 'big'"),
         ({"more_teachers": [MORE[0] | {"name": "teacher"}]}, "more than one teacher is called 'teacher'"),
         ({"more_teachers": [{"model": "b"}]}, "more_teachers.0.name is missing"),
-        ({"more_teachers": [{"name": "b", "model": "b", "weight": 0.0}]}, "more_teachers.b.weight = 0.0: should be greater"),
-        ({"more_teachers": MORE, "teacher": None, "student": {"init": "checkpoint", "model": "x"},
-          "stages": [{"name": "answers", "kind": "labels", "batch_size": 4, "learning_rate": 1e-3}]},
-         "[[more_teachers]] teach beside [teacher]"),
-        ({"more_teachers": MORE,
-          "stages": [{"name": "inside", "kind": "intermediate", "batch_size": 4, "learning_rate": 1e-3}]},
-         "[[more_teachers]] would have no effect without a stage of kind 'prediction'"),
+        (
+            {"more_teachers": [{"name": "b", "model": "b", "weight": 0.0}]},
+            "more_teachers.b.weight = 0.0: should be greater",
+        ),
+        (
+            {
+                "more_teachers": MORE,
+                "teacher": None,
+                "student": {"init": "checkpoint", "model": "x"},
+                "stages": [{"name": "answers", "kind": "labels", "batch_size": 4, "learning_rate": 1e-3}],
+            },
+            "[[more_teachers]] teach beside [teacher]",
+        ),
+        (
+            {
+                "more_teachers": MORE,
+                "stages": [
+                    {"name": "inside", "kind": "intermediate", "batch_size": 4, "learning_rate": 1e-3}
+                ],
+            },
+            "[[more_teachers]] would have no effect without a stage of kind 'prediction'",
+        ),
     ],
-)  # fmt: skip
+)
 def test_teachers_that_make_no_sense_are_refused(changes: dict[str, Any], message: str) -> None:
     """With the place, and what to set instead."""
     with pytest.raises(SettingsError) as refused:

@@ -1,4 +1,6 @@
-"""`report.calibrate` and `report.seen`: a reader judged on data, what is learned, and data that it has seen."""
+"""`report.calibrate` and `report.seen`: a reader judged on data, what is learned, and data that it has
+seen.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ FILLERS = ("the", "bridge", "was", "built", "in", "a", "b", "c")
 
 
 class Marked:
-    """A runtime that wants the token `x`; how high the null logit is depends on the other tokens, so its odds are noisy."""
+    """A runtime that wants the token `x`; how high the null logit is depends on the other tokens, so its odds
+    are noisy.
+    """
 
     pad_id = 0
     max_tokens = 64
@@ -67,7 +71,9 @@ def reader(tmp_path: Path) -> Reader:
 
 
 def test_a_reader_is_judged_by_its_best_answers(reader: Reader) -> None:
-    """Odds are the reader's own; exact and F1 are the official ones of the best span, whatever its threshold or score."""
+    """Odds are the reader's own; exact and F1 are the official ones of the best span, whatever its threshold
+    or score.
+    """
     data = [*examples(20, 20), Example("empty", "who ?", "")]
     told: list[int] = []
     reader.settings = reader.settings.changed({"score_threshold": 0.99, "no_answer_threshold": -100.0})
@@ -82,7 +88,9 @@ def test_a_reader_is_judged_by_its_best_answers(reader: Reader) -> None:
 
 
 def test_what_is_learned_makes_the_reader_better(reader: Reader) -> None:
-    """Cross-fitted over articles, the calibrated reader is better calibrated and scores no less, and says on what."""
+    """Cross-fitted over articles, the calibrated reader is better calibrated and scores no less, and says on
+    what.
+    """
     data = examples()
     judged, left_out = judge(reader, data)
     learned = learn(judged, 0.5, left_out=left_out)
@@ -138,22 +146,36 @@ def test_a_question_without_room_is_found_before_the_work(reader: Reader) -> Non
 
 
 def test_data_that_a_reader_has_seen_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By fingerprint, whatever it is called; else by its questions and paragraphs, in files that are still there."""
+    """By fingerprint, whatever it is called; else by its questions and paragraphs, in files that are still
+    there.
+    """
     monkeypatch.chdir(tmp_path)
     data = examples(20, 20)
     assert seen_by(None, data) == []
-    run: dict[str, Any] = {"identity": {"data": {"gone.json": fingerprint(data)}, "dev": None}, "recipe": {"data": {}}}
+    run: dict[str, Any] = {
+        "identity": {"data": {"gone.json": fingerprint(data)}, "dev": None},
+        "recipe": {"data": {}},
+    }
     assert seen_by(run, data) == ["it is gone.json, which the reader was trained on"]
     run["identity"] = {"data": {}, "dev": fingerprint(data)}
     assert seen_by(run, data) == ["it is the data that the reader's best weights were chosen by"]
     write_squad(tuple(data[:30]), Path("train.json"))
-    run = {"identity": {}, "recipe": {"data": {"train": "train.json", "dev": "dev.json"}, "stages": [{"data": None}]}}
+    run = {
+        "identity": {},
+        "recipe": {"data": {"train": "train.json", "dev": "dev.json"}, "stages": [{"data": None}]},
+    }
     others = [replace(e, question="another ?") for e in data[:5]]
-    assert seen_by(run, data[25:]) == ["5 of its 15 questions are in train.json, which the reader was trained on"]
-    assert seen_by(run, others) == ["5 of its 5 questions are on paragraphs of train.json, which it was trained on"]
+    assert seen_by(run, data[25:]) == [
+        "5 of its 15 questions are in train.json, which the reader was trained on"
+    ]
+    assert seen_by(run, others) == [
+        "5 of its 5 questions are on paragraphs of train.json, which it was trained on"
+    ]
     assert seen_by(run, data[30:]) == []
     write_squad(tuple(data[30:]), Path("dev.json"))
-    assert seen_by(run, data[30:]) == ["10 of its 10 questions are in dev.json, which the reader was measured on"]
+    assert seen_by(run, data[30:]) == [
+        "10 of its 10 questions are in dev.json, which the reader was measured on"
+    ]
     Path("train.json").write_text("no longer JSON")
     assert seen_by(run, data[:30]) == []
 

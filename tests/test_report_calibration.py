@@ -1,4 +1,6 @@
-"""`report.calibration`: curves, thresholds and calibration error against brute force and against known truths."""
+"""`report.calibration`: curves, thresholds and calibration error against brute force and against known
+truths.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ from tinyreader.report.calibration import (
 
 
 def invented(n: int, seed: int = 0, share_unanswerable: float = 0.5, scale: float = 4.0) -> Judged:
-    """Questions of a reader whose odds rise with the chance of no answer, but are `scale` times too large to be logits."""
+    """Questions of a reader whose odds rise with the chance of no answer, but are `scale` times too large to
+    be logits.
+    """
     rng = np.random.default_rng(seed)
     answerable = rng.random(n) >= share_unanswerable
     odds = scale * np.where(answerable, rng.normal(-1.0, 1.3, n), rng.normal(0.9, 1.3, n))
@@ -74,7 +78,9 @@ def test_the_crossing_is_where_both_are_worth_the_same(a: float, s: float, b: fl
     assert 1.0 - lost(at)[0] == pytest.approx(none(at)[0], abs=1e-9)
 
 
-@given(st.lists(st.tuples(st.integers(-4, 4), st.sampled_from([-1.0, 0.0, 0.25, 1.0])), min_size=1, max_size=12))
+@given(
+    st.lists(st.tuples(st.integers(-4, 4), st.sampled_from([-1.0, 0.0, 0.25, 1.0])), min_size=1, max_size=12)
+)
 def test_the_best_threshold_is_that_of_brute_force(rows: list[tuple[int, float]]) -> None:
     """No threshold, between equal odds or not, wins more."""
     odds, gain = np.array([float(o) for o, _ in rows]), np.array([g for _, g in rows])
@@ -87,7 +93,9 @@ def test_the_best_threshold_is_that_of_brute_force(rows: list[tuple[int, float]]
 
 
 def test_weights_make_the_share() -> None:
-    """Unanswerable questions weigh what was asked for; the mean weight is 1; a lacking kind and no share are errors."""
+    """Unanswerable questions weigh what was asked for; the mean weight is 1; a lacking kind and no share are
+    errors.
+    """
     answerable = np.array([True] * 83 + [False] * 17)
     weights = balance(answerable, 0.4)
     assert weights.mean() == pytest.approx(1.0)
@@ -103,7 +111,9 @@ def test_weights_make_the_share() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_was_fitted_holds_on_other_questions(seed: int) -> None:
-    """Fitted on data with few unanswerable questions, a reader is calibrated, and near its best F1, where half are."""
+    """Fitted on data with few unanswerable questions, a reader is calibrated, and near its best F1, where
+    half are.
+    """
     learned = fit(invented(3000, seed, share_unanswerable=0.17), 0.5)
     other = invented(20_000, seed + 100)
     settings = ReaderSettings().changed(dict(learned.changes()))
@@ -161,11 +171,15 @@ judgements = st.tuples(st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0]))
 
 @given(st.lists(judgements, min_size=30, max_size=30, unique_by=lambda pair: pair[0]))
 def test_the_calibration_error_is_its_definition(rows: list[tuple[float, float]]) -> None:
-    """Bins of equal mass, gaps weighted by mass; weights count as so many questions; order does not matter."""
+    """Bins of equal mass, gaps weighted by mass; weights count as so many questions; order does not
+    matter.
+    """
     confidence, right = (np.array(column) for column in zip(*rows, strict=True))
     error = expected_calibration_error(confidence, right, bins=15)
     assert error == pytest.approx(naive_error(confidence, right, 15))
-    assert expected_calibration_error(confidence[::-1], right[::-1], np.full(30, 7.0), bins=15) == pytest.approx(error)
+    assert expected_calibration_error(
+        confidence[::-1], right[::-1], np.full(30, 7.0), bins=15
+    ) == pytest.approx(error)
 
 
 def test_the_calibration_error_of_plain_cases() -> None:
@@ -173,16 +187,23 @@ def test_the_calibration_error_of_plain_cases() -> None:
     ones, zeros = np.ones(60), np.zeros(60)
     assert expected_calibration_error(ones, ones) == 0.0
     assert expected_calibration_error(ones, zeros) == 1.0
-    assert expected_calibration_error(np.full(60, 0.5), np.array([0.0, 1.0] * 30), bins=15) == pytest.approx(0.0)
+    assert expected_calibration_error(np.full(60, 0.5), np.array([0.0, 1.0] * 30), bins=15) == pytest.approx(
+        0.0
+    )
 
 
 def test_decisions_are_those_of_the_settings() -> None:
     """Right and F1 follow from the threshold, confidence from the score of what is said."""
     judged = Judged(
-        np.array([-2.0, -2.0, 3.0, 3.0]), np.array([1.0, 0.0, 1.0, 0.0]), np.array([1.0, 0.4, 1.0, 0.0]),
-        np.array([True, True, True, False]), np.zeros(4, dtype=np.int64),
-    )  # fmt: skip
-    settings = ReaderSettings(temperature=2.0, score_offset=1.0, no_answer_temperature=3.0, no_answer_offset=-1.0)
+        np.array([-2.0, -2.0, 3.0, 3.0]),
+        np.array([1.0, 0.0, 1.0, 0.0]),
+        np.array([1.0, 0.4, 1.0, 0.0]),
+        np.array([True, True, True, False]),
+        np.zeros(4, dtype=np.int64),
+    )
+    settings = ReaderSettings(
+        temperature=2.0, score_offset=1.0, no_answer_temperature=3.0, no_answer_offset=-1.0
+    )
     confidence, right, f1 = decisions(judged, settings)
     answers, none = 1 / (1 + math.exp(-1.5)), 1 / (1 + math.exp(-4 / 3))
     assert confidence == pytest.approx([answers, answers, none, none])

@@ -24,10 +24,23 @@ def question(number: int, f1: float, *, answerable: bool = True, answered: bool 
     """A question with that F1, right where it is 1."""
     exact = float(f1 == 1.0)
     return Question(
-        id=f"q{number}", prediction=f"span {f1}", start=0, end=4, answered=answered, null_odds=-1.0, score=0.7, confidence=0.7,
-        exact=exact, f1=f1, text_exact=exact, text_f1=f1, answerable=answerable, question_word="who", context_tokens=50,
+        id=f"q{number}",
+        prediction=f"span {f1}",
+        start=0,
+        end=4,
+        answered=answered,
+        null_odds=-1.0,
+        score=0.7,
+        confidence=0.7,
+        exact=exact,
+        f1=f1,
+        text_exact=exact,
+        text_f1=f1,
+        answerable=answerable,
+        question_word="who",
+        context_tokens=50,
         windows=1,
-    )  # fmt: skip
+    )
 
 
 def report(name: str = "reader", speed: float = 10.0, f1: float = 70.0, **changes: Any) -> Report:
@@ -36,12 +49,19 @@ def report(name: str = "reader", speed: float = 10.0, f1: float = 70.0, **change
         "model": {"name": name, "parameters": 10, "size_bytes": 40, "run": None},
         "reader": {"engine": "openvino", "precision": "bf16", "settings": {}},
         "data": {"name": "dev.json", "fingerprint": "f" * 32, "questions": 4, "answerable": 3, "left_out": 0},
-        "normalisation": "squad-en", "official": {"script": "2.0", "na_prob_thresh": 0.0},
-        "scores": {"exact": f1 - 5, "f1": f1, "total": 4}, "answered": {"exact": 1.0, "f1": 1.0},
-        "intervals": {"exact": (f1 - 7, f1 - 3), "f1": (f1 - 2, f1 + 2)}, "calibration": {"ece": 0.1, "bins": []}, "curves": {},
-        "slices": {}, "speed": {"questions_per_second": speed, "latency_ms": {"p50": 1.0}},
-        "machine": {"processor": "a CPU", "cores": 2}, "versions": {"python": "3"}, "date": "2026-01-01",
-    }  # fmt: skip
+        "normalisation": "squad-en",
+        "official": {"script": "2.0", "na_prob_thresh": 0.0},
+        "scores": {"exact": f1 - 5, "f1": f1, "total": 4},
+        "answered": {"exact": 1.0, "f1": 1.0},
+        "intervals": {"exact": (f1 - 7, f1 - 3), "f1": (f1 - 2, f1 + 2)},
+        "calibration": {"ece": 0.1, "bins": []},
+        "curves": {},
+        "slices": {},
+        "speed": {"questions_per_second": speed, "latency_ms": {"p50": 1.0}},
+        "machine": {"processor": "a CPU", "cores": 2},
+        "versions": {"python": "3"},
+        "date": "2026-01-01",
+    }
     return Report(**{**content, **changes})
 
 
@@ -61,7 +81,10 @@ def compared(first: list[float], second: list[float]) -> Comparison:
 def test_mcnemar_is_the_exact_binomial(outcomes: list[tuple[bool, bool]]) -> None:
     """Two-sided, from its definition in whole numbers; symmetric; 1 where nothing differs."""
     a, b = [x for x, _ in outcomes], [y for _, y in outcomes]
-    n, k = sum(x != y for x, y in outcomes), min(sum(x and not y for x, y in outcomes), sum(y and not x for x, y in outcomes))
+    n, k = (
+        sum(x != y for x, y in outcomes),
+        min(sum(x and not y for x, y in outcomes), sum(y and not x for x, y in outcomes)),
+    )
     expected = min(Fraction(1), 2 * Fraction(sum(comb(n, i) for i in range(k + 1)), 2**n))
     assert mcnemar(a, b) == pytest.approx(float(expected), rel=1e-9)
     assert mcnemar(a, b) == mcnemar(b, a)
@@ -98,7 +121,9 @@ def test_differences_are_second_minus_first() -> None:
 
 
 def test_what_is_clear_is_shown_either_way() -> None:
-    """A reader that is better on most questions is shown to be, and the other to be worse; the tests agree."""
+    """A reader that is better on most questions is shown to be, and the other to be worse; the tests
+    agree.
+    """
     rng = np.random.default_rng(0)
     low, high = (np.round(rng.random(300) * share, 2).tolist() for share in (0.6, 1.0))
     for first, second, verdict in ((low, high, "better"), (high, low, "worse")):
@@ -116,11 +141,15 @@ def test_readers_say_nothing_where_they_did_not_answer() -> None:
 
 
 def test_other_questions_and_rules_are_refused() -> None:
-    """Different data by fingerprint or ids, normalisation or script are errors; shared questions can be asked for."""
+    """Different data by fingerprint or ids, normalisation or script are errors; shared questions can be asked
+    for.
+    """
     a, b = side("a", [1.0, 0.5, 1.0]), side("b", [1.0, 0.5, 0.0])
     assert same_questions([a, b]) == ["q0", "q1", "q2"]
     other = replace(b, report=report("b", data={"name": "x.json", "fingerprint": "0" * 32}))
-    with pytest.raises(DataError, match=r"data: dev.json \(3 questions\) and x.json \(3\); 3 ids are in both.*--shared-only"):
+    with pytest.raises(
+        DataError, match=r"data: dev.json \(3 questions\) and x.json \(3\); 3 ids are in both.*--shared-only"
+    ):
         same_questions([a, other])
     assert same_questions([a, other], shared_only=True) == ["q0", "q1", "q2"]
     fewer = replace(b, questions={"q1": b.questions["q1"]})
@@ -129,7 +158,9 @@ def test_other_questions_and_rules_are_refused() -> None:
     assert same_questions([a, fewer], shared_only=True) == ["q1"]
     with pytest.raises(DataError, match="no question in common"):
         same_questions([a, replace(b, questions={})], shared_only=True)
-    with pytest.raises(DataError, match=r"a was normalised as squad-en, b normalised as de: such scores do not compare"):
+    with pytest.raises(
+        DataError, match=r"a was normalised as squad-en, b normalised as de: such scores do not compare"
+    ):
         same_questions([a, replace(b, report=report("b", normalisation="de"))])
     with pytest.raises(DataError, match=r"a was scored by script 2.0, b scored by script 1.1"):
         same_questions([a, replace(b, report=report("b", official={"script": "1.1"}))])
@@ -160,7 +191,9 @@ def test_the_front_holds_what_nothing_beats(points: list[tuple[int, int]]) -> No
 
 
 def test_the_plot_names_every_reader_and_the_front(tmp_path: Path) -> None:
-    """Readers without a speed are left out by name; every label is in the SVG; other machines are admitted."""
+    """Readers without a speed are left out by name; every label is in the SVG; other machines are
+    admitted.
+    """
     values = [(10, 76), (40, 74), (38, 73.5), (90, 60)]
     sides = [side(f"reader-{n}", [1.0, 1.0], speed=speed, f1=f1) for n, (speed, f1) in enumerate(values)]
     sides.append(replace(sides[0], name="untimed", report=report("untimed", speed={})))
@@ -171,13 +204,21 @@ def test_the_plot_names_every_reader_and_the_front(tmp_path: Path) -> None:
     assert plot.says.endswith("On the Pareto front: reader-0, reader-1, reader-3.")
     save([plot], tmp_path)
     svg = (tmp_path / "plots" / "pareto.svg").read_text()
-    for name in ("reader-0", "reader-1", "reader-2", "reader-3", "timed on different machines: speeds do not compare"):
+    for name in (
+        "reader-0",
+        "reader-1",
+        "reader-2",
+        "reader-3",
+        "timed on different machines: speeds do not compare",
+    ):
         assert f">{name}<" in svg
     assert (tmp_path / "plots" / "pareto-dark.png").stat().st_size > 5000
 
 
 def test_the_legend_lies_on_no_interval() -> None:
-    """It stands above the axes, where no reader's interval can be; a front of one reader, which is no line, is not in it."""
+    """It stands above the axes, where no reader's interval can be; a front of one reader, which is no line,
+    is not in it.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

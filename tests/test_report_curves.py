@@ -14,7 +14,7 @@ from tinyreader.report import curves, measure
 
 NUMBERS = st.lists(
     st.tuples(st.integers(-3, 3), st.sampled_from((0.0, 0.25, 1.0)), st.booleans()), min_size=1, max_size=25
-)  # fmt: skip
+)
 
 
 def test_thresholds_score_as_the_official_script() -> None:
@@ -55,14 +55,18 @@ def test_coverage_and_risk_are_counted_over_the_surest(rows: list[tuple[int, flo
     """At each point the risk is the share of wrong decisions among those at least so sure."""
     sure, right = np.array([r[0] for r in rows], float), np.array([float(r[2]) for r in rows])
     curve = curves.coverage_risk(sure, right)
-    for coverage, risk, least in zip(curve["coverage"], curve["risk"], sorted(set(sure.tolist()), reverse=True), strict=True):
+    for coverage, risk, least in zip(
+        curve["coverage"], curve["risk"], sorted(set(sure.tolist()), reverse=True), strict=True
+    ):
         kept = sure >= least
         assert coverage == pytest.approx(kept.mean(), abs=1e-5)
         assert risk == pytest.approx(1.0 - right[kept].mean(), abs=1e-5)
 
 
 def test_calibration_bins_hold_the_same_mass() -> None:
-    """The error is the bins' mean gap by their weight; bins are of equal mass, in order of confidence; few make fewer bins."""
+    """The error is the bins' mean gap by their weight; bins are of equal mass, in order of confidence; few
+    make fewer bins.
+    """
     rng = np.random.default_rng(0)
     sure = rng.random(1000)
     right = (rng.random(1000) < sure**2).astype(float)

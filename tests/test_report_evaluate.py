@@ -21,9 +21,14 @@ from tinyreader.report.machine import weights_fingerprint
 from tinyreader.report.output import check_output
 
 EXAMPLES = [
-    Example(f"q{n}", "who built the bridge ?", f"the bridge was built in it {'. a b c' * n}",
-            (Answer("bridge", 4),) if n % 2 else ()) for n in range(12)
-]  # fmt: skip
+    Example(
+        f"q{n}",
+        "who built the bridge ?",
+        f"the bridge was built in it {'. a b c' * n}",
+        (Answer("bridge", 4),) if n % 2 else (),
+    )
+    for n in range(12)
+]
 PLAIN = EvaluateOptions(samples=20, latency_questions=2, shown=5, eye=2, plots=False)
 
 
@@ -34,12 +39,18 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     return Subject(Reader.from_pretrained(directory, max_seq_len=60, doc_stride=8), directory, "tiny")
 
 
-def test_the_report_lies_on_disk_and_its_scores_are_the_official_ones(subject: Subject, tmp_path: Path) -> None:
-    """Everything is written; what is returned is what is loaded; the written predictions score what the report says."""
+def test_the_report_lies_on_disk_and_its_scores_are_the_official_ones(
+    subject: Subject, tmp_path: Path
+) -> None:
+    """Everything is written; what is returned is what is loaded; the written predictions score what the
+    report says.
+    """
     out = tmp_path / "new" / "report"
     report = evaluate(subject, "dev.json", EXAMPLES, out, replace(PLAIN, plots=True))
     assert load_report(out) == report
-    predictions, odds = (json.loads((out / name).read_text("utf-8")) for name in ("predictions.json", "null_odds.json"))
+    predictions, odds = (
+        json.loads((out / name).read_text("utf-8")) for name in ("predictions.json", "null_odds.json")
+    )
     assert report.scores == score_v2(EXAMPLES, predictions, odds, 0.0)
     assert [q.id for q in load_questions(out)] == [e.id for e in EXAMPLES]
     assert report.model["parameters"] > 1000
@@ -57,7 +68,9 @@ def test_the_report_lies_on_disk_and_its_scores_are_the_official_ones(subject: S
 
 
 def test_a_report_is_replaced_by_the_next_one(subject: Subject, tmp_path: Path) -> None:
-    """The same directory takes a report again; plots that the new one has not are gone; nothing else may lie there."""
+    """The same directory takes a report again; plots that the new one has not are gone; nothing else may lie
+    there.
+    """
     evaluate(subject, "dev.json", EXAMPLES, tmp_path, replace(PLAIN, plots=True))
     evaluate(subject, "other.json", EXAMPLES[:3], tmp_path, PLAIN)
     assert load_report(tmp_path).data["name"] == "other.json"
@@ -76,7 +89,9 @@ def test_the_split_stands_in_the_report(subject: Subject, tmp_path: Path) -> Non
 
 
 def test_one_question_is_enough(subject: Subject, tmp_path: Path) -> None:
-    """A report on a single question is drawn without a warning; there is nothing to compare slices by, so they are not."""
+    """A report on a single question is drawn without a warning; there is nothing to compare slices by, so
+    they are not.
+    """
     evaluate(subject, "dev.json", EXAMPLES[1:2], tmp_path, replace(PLAIN, plots=True))
     assert not (tmp_path / "plots" / "slices.png").exists()
     assert (tmp_path / "plots" / "reliability.png").is_file()
@@ -96,7 +111,9 @@ def test_squad_1_1_is_scored_by_its_own_script(subject: Subject, tmp_path: Path)
 
 
 def test_the_shipped_threshold_decides(subject: Subject, tmp_path: Path) -> None:
-    """A reader that never answers scores on unanswerable questions alone; its best spans are written all the same."""
+    """A reader that never answers scores on unanswerable questions alone; its best spans are written all the
+    same.
+    """
     reader = subject.reader
     silent = Reader(reader.tokenizer, reader.runtime, reader.settings.changed({"no_answer_threshold": -1e9}))
     report = evaluate(replace(subject, reader=silent), "dev.json", EXAMPLES, tmp_path, PLAIN)
@@ -106,7 +123,9 @@ def test_the_shipped_threshold_decides(subject: Subject, tmp_path: Path) -> None
 
 
 def test_teacher_and_layers_stand_beside_the_reader(subject: Subject, tmp_path: Path) -> None:
-    """With a teacher: its answers and scores, its probabilities side by side, attention of both, distances per layer."""
+    """With a teacher: its answers and scores, its probabilities side by side, attention of both, distances
+    per layer.
+    """
     directory = write_reader(tmp_path / "t", n_layers=3, seed=3)
     teacher = Reader.from_pretrained(directory, max_seq_len=60, doc_stride=8)
     said = {e.id: e.answers[0].text if e.answers else "" for e in EXAMPLES}
@@ -135,7 +154,10 @@ def test_a_stop_leaves_nothing(subject: Subject, tmp_path: Path) -> None:
 def test_mistakes_are_said_before_work_is_spent(
     subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No questions, too long a question, wrong options and missing packages are errors while nothing is read yet."""
+    """No questions, too long a question, wrong options and missing packages are errors while nothing is read
+    yet.
+    """
+
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("the reader was asked")
 
@@ -152,6 +174,10 @@ def test_mistakes_are_said_before_work_is_spent(
     monkeypatch.setitem(sys.modules, "tinyreader.distil.network", None)
     with pytest.raises(MissingExtraError, match=r"tinyreader\[train\]"):
         evaluate(subject, "dev.json", EXAMPLES, tmp_path, replace(PLAIN, layers=True))
-    for changes, said in (({"samples": 0}, "samples is 0"), ({"eye": -1}, "eye is -1"), ({"normalisation": "x"}, "'x'")):
+    for changes, said in (
+        ({"samples": 0}, "samples is 0"),
+        ({"eye": -1}, "eye is -1"),
+        ({"normalisation": "x"}, "'x'"),
+    ):
         with pytest.raises(SettingsError, match=said):
             replace(PLAIN, **changes)

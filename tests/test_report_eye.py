@@ -15,9 +15,13 @@ from tinyreader.report import eye, slices
 
 
 def test_probabilities_are_over_context_and_null(tmp_path: Path) -> None:
-    """Start and end each sum to 1 with the null position; tokens are places of the text; the best span lies inside."""
+    """Start and end each sum to 1 with the null position; tokens are places of the text; the best span lies
+    inside.
+    """
     reader = Reader.from_pretrained(write_reader(tmp_path), max_seq_len=40, doc_stride=8)
-    examples = [Example(f"{n}", "who built it ?", " ".join(["the bridge was built in it ."] * n)) for n in (1, 20)]
+    examples = [
+        Example(f"{n}", "who built it ?", " ".join(["the bridge was built in it ."] * n)) for n in (1, 20)
+    ]
     for example, view in zip(examples, eye.probabilities(reader, examples), strict=True):
         assert len(view["tokens"]) == len(view["start"]) == len(view["end"])
         for side in ("start", "end"):
@@ -25,7 +29,15 @@ def test_probabilities_are_over_context_and_null(tmp_path: Path) -> None:
         best = reader.read(example.question, example.context, no_answer_threshold=float("inf")).answers[0]
         starts = [start for start, _ in view["tokens"]]
         assert starts[0] <= best.start < view["tokens"][-1][1]
-        assert example.context[starts[0] : view["tokens"][0][1]] in ("the", "bridge", "was", "built", "in", "it", ".")
+        assert example.context[starts[0] : view["tokens"][0][1]] in (
+            "the",
+            "bridge",
+            "was",
+            "built",
+            "in",
+            "it",
+            ".",
+        )
     assert len(view["tokens"]) < 140 / 2
 
 
@@ -38,7 +50,9 @@ def test_a_context_without_a_token_still_has_a_view(tmp_path: Path) -> None:
 
 
 def test_examples_of_every_kind_are_chosen() -> None:
-    """What was lost and each kind of mistake by turns, then one that went well; never more than asked for, none twice."""
+    """What was lost and each kind of mistake by turns, then one that went well; never more than asked for,
+    none twice.
+    """
     judged = report_samples.questions(report_samples.examples(90), teacher=True)
     worst, lost = slices.failures(judged, 90), slices.lost(judged, 90)
     rows = eye.chosen_rows(judged, worst, lost, 8)

@@ -1,4 +1,6 @@
-"""`report.layers`: distances that are 0 between a reader and itself, and attention that is the network's own."""
+"""`report.layers`: distances that are 0 between a reader and itself, and attention that is the network's
+own.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,16 @@ from tinyreader.report import layers
 from tinyreader.windows import Windower, WindowSettings
 
 SETTINGS = WindowSettings(48, 8)
-EXAMPLES = [Example(f"{n}", "who built it ?", " ".join(["the bridge was built in it ."] * (n % 7 + 1))) for n in range(20)]
+EXAMPLES = [
+    Example(f"{n}", "who built it ?", " ".join(["the bridge was built in it ."] * (n % 7 + 1)))
+    for n in range(20)
+]
 
 
 def test_a_reader_agrees_with_itself(tmp_path: Path) -> None:
-    """Each layer is at distance 0 from itself, for hidden states and attention, and further from the others."""
+    """Each layer is at distance 0 from itself, for hidden states and attention, and further from the
+    others.
+    """
     inside = layers.Inside(write_reader(tmp_path, n_layers=3))
     found = layers.agreement(inside, inside, EXAMPLES, SETTINGS)
     hidden, attention = np.array(found["hidden"]), np.array(found["attention"])
@@ -34,7 +41,9 @@ def test_a_reader_agrees_with_itself(tmp_path: Path) -> None:
 
 
 def test_turned_and_scaled_states_are_the_same_and_strangers_are_not() -> None:
-    """CKA knows no rotation and no scale, nor the width; unrelated states are at about 1, without bias for few tokens."""
+    """CKA knows no rotation and no scale, nor the width; unrelated states are at about 1, without bias for
+    few tokens.
+    """
     rng = np.random.default_rng(0)
     states = rng.normal(size=(200, 64))
     turned = 3.0 * states @ np.linalg.qr(rng.normal(size=(64, 64)))[0]
@@ -47,9 +56,13 @@ def test_turned_and_scaled_states_are_the_same_and_strangers_are_not() -> None:
 
 
 def test_readers_of_other_widths_and_heads_are_compared(tmp_path: Path) -> None:
-    """Another width and number of heads: heads are compared by their means; what was not trained together is far."""
+    """Another width and number of heads: heads are compared by their means; what was not trained together is
+    far.
+    """
     student = layers.Inside(write_reader(tmp_path / "s", n_layers=2))
-    teacher = layers.Inside(write_reader(tmp_path / "t", n_layers=3, seed=4, hidden_size=48, num_attention_heads=6))
+    teacher = layers.Inside(
+        write_reader(tmp_path / "t", n_layers=3, seed=4, hidden_size=48, num_attention_heads=6)
+    )
     found = layers.agreement(student, teacher, EXAMPLES, SETTINGS)
     assert np.array(found["hidden"]).shape == (3, 4)
     assert np.array(found["attention"]).shape == (2, 3)
@@ -67,7 +80,9 @@ def test_other_tokens_cannot_be_compared(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", ["mpnet", "deberta-v2"])
 def test_attention_of_a_models_own_kind_is_as_it_tells(tmp_path: Path, family: str) -> None:
-    """Of an architecture with an attention of its own, what it gives out is compared and shown: rows that sum to 1."""
+    """Of an architecture with an attention of its own, what it gives out is compared and shown: rows that sum
+    to 1.
+    """
     inside = layers.Inside(write_reader(tmp_path, family))
     attention = layers.agreement(inside, inside, EXAMPLES, SETTINGS)["attention"]
     assert np.allclose(np.diag(attention), 0)
@@ -87,7 +102,9 @@ def test_attention_that_is_not_given_out_is_left_out(tmp_path: Path, monkeypatch
 
 
 def test_attention_is_shown_about_the_answer(tmp_path: Path) -> None:
-    """The view holds the network's probabilities, as roots, of at most so many tokens, the answer's among them."""
+    """The view holds the network's probabilities, as roots, of at most so many tokens, the answer's among
+    them.
+    """
     inside = layers.Inside(write_reader(tmp_path))
     example = Example("a", "who built it ?", " ".join(["the"] * 70 + ["bridge"] + ["in"] * 70))
     at = example.context.index("bridge")
@@ -96,7 +113,9 @@ def test_attention_is_shown_about_the_answer(tmp_path: Path) -> None:
     assert m <= layers.MAX_SHOWN_TOKENS
     assert "bridge" in view["tokens"]
     assert view["tokens"][0] == "[CLS]"
-    values = np.frombuffer(base64.b64decode(view["values"]), np.uint8).reshape(view["layers"], view["heads"], m, m)
+    values = np.frombuffer(base64.b64decode(view["values"]), np.uint8).reshape(
+        view["layers"], view["heads"], m, m
+    )
     short = layers.attention_view(inside, EXAMPLES[0], SETTINGS, (0, 3))
     (window,) = Windower(inside.loaded.tokenizer, SETTINGS).windows(EXAMPLES[:1])
     attention = np.stack(inside.observe(window)[1])
@@ -106,7 +125,9 @@ def test_attention_is_shown_about_the_answer(tmp_path: Path) -> None:
 
 
 def test_weights_of_a_stage_take_the_place_of_the_readers_own(tmp_path: Path) -> None:
-    """Stages that left weights are found in order, and their weights are observed; others' weights are refused."""
+    """Stages that left weights are found in order, and their weights are observed; others' weights are
+    refused.
+    """
     model = write_reader(tmp_path)
     own = load_file(model / "model.safetensors")
     for number, name in ((1, "intermediate"), (2, "prediction")):

@@ -10,19 +10,36 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tiny_models import write_reader
-from tinyreader.report.machine import ENGINE_PACKAGES, machine, parameters, peak_memory_bytes, size_on_disk, versions
+from tinyreader.report.machine import (
+    ENGINE_PACKAGES,
+    machine,
+    parameters,
+    peak_memory_bytes,
+    size_on_disk,
+    versions,
+)
 
 
 def test_parameters_and_size_are_those_of_the_files(tmp_path: Path) -> None:
-    """Parameters are the floating-point numbers of the weights; the size is that of weights, configuration and tokenizer."""
+    """Parameters are the floating-point numbers of the weights; the size is that of weights, configuration
+    and tokenizer.
+    """
     model = write_reader(tmp_path)
     tensors = load_file(model / "model.safetensors")
     expected = sum(t.numel() for t in tensors.values())
     assert parameters(model) == expected
-    save_file(tensors | {"position_ids": torch.arange(5)}, model / "model.safetensors", metadata={"format": "pt"})
+    save_file(
+        tensors | {"position_ids": torch.arange(5)}, model / "model.safetensors", metadata={"format": "pt"}
+    )
     (model / "notes.bin").write_bytes(b"0" * 10_000_000)
     assert parameters(model) == expected
-    counted = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+    counted = (
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+    )
     least = sum((model / name).stat().st_size for name in counted if (model / name).is_file())
     assert least <= size_on_disk(model) < least + 10_000
 
@@ -56,4 +73,6 @@ def test_an_engines_own_package_is_among_the_versions() -> None:
     pytest.importorskip("onnxruntime", reason="needs ONNX Runtime, which the onnx extra brings")
     assert set(versions(ENGINE_PACKAGES["onnx"])) == {"python", "onnxruntime"}
     for engine in ENGINE_PACKAGES:
-        assert find_spec(f"tinyreader.runtimes.{engine}_runtime") or find_spec(f"tinyreader.runtimes.{engine}")
+        assert find_spec(f"tinyreader.runtimes.{engine}_runtime") or find_spec(
+            f"tinyreader.runtimes.{engine}"
+        )

@@ -1,4 +1,6 @@
-"""`report.measure`: the report's scores are the official script's on the predictions it wrote, to the last digit."""
+"""`report.measure`: the report's scores are the official script's on the predictions it wrote, to the last
+digit.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,17 @@ from tinyreader.windows import Windower, WindowSettings
 
 @pytest.mark.parametrize("threshold", [0.0, -1.5, 2.25, math.inf])
 def test_scores_equal_the_official_scripts_on_the_written_files(tmp_path: Path, threshold: float) -> None:
-    """Scoring the written predictions with the written odds by the official rules gives `report.json`'s numbers exactly."""
+    """Scoring the written predictions with the written odds by the official rules gives `report.json`'s
+    numbers exactly.
+    """
     examples = report_samples.examples(90)
     texts = measure.Texts([1] * 90, [1] * 90)
     judged = measure.judge(examples, report_samples.read(examples, threshold=threshold), texts, "squad-en")
     scores = measure.official_scores(examples, judged, "2.0", threshold, "squad-en")
     save_report(report_samples.report(examples, judged, scores=scores), judged, tmp_path)
-    predictions, odds = (json.loads((tmp_path / name).read_text("utf-8")) for name in ("predictions.json", "null_odds.json"))
+    predictions, odds = (
+        json.loads((tmp_path / name).read_text("utf-8")) for name in ("predictions.json", "null_odds.json")
+    )
     assert load_report(tmp_path).scores == score_v2(examples, predictions, odds, threshold)
     exact = sum(q.exact for q in judged) / 90
     assert scores["exact"] == pytest.approx(100 * exact, abs=1e-9)
@@ -60,7 +66,9 @@ def test_a_language_changes_what_counts_as_equal() -> None:
 
 
 def test_decisions_are_judged_at_the_threshold() -> None:
-    """A question left unanswered scores as "no answer"; its best span is judged beside it; the teacher is judged alike."""
+    """A question left unanswered scores as "no answer"; its best span is judged beside it; the teacher is
+    judged alike.
+    """
     examples = report_samples.examples(40)
     for example, q in zip(examples, report_samples.questions(examples, teacher=True), strict=True):
         none_right = float(example.is_impossible)
@@ -79,12 +87,20 @@ def test_intervals_hold_their_means_and_name_what_is_there() -> None:
         mean = 100 * sum(getattr(q, name) for q in judged) / len(judged)
         assert spread[name][0] < mean < spread[name][1]
     answerable = [q for q in judged if q.answerable]
-    assert set(measure.intervals(answerable, 10)) == {"exact", "f1", "HasAns_exact", "HasAns_f1", "answered_f1"}
+    assert set(measure.intervals(answerable, 10)) == {
+        "exact",
+        "f1",
+        "HasAns_exact",
+        "HasAns_f1",
+        "answered_f1",
+    }
     assert measure.answered_scores([q for q in judged if not q.answerable]) == {}
 
 
 def test_texts_are_measured_with_their_windows(tmp_path: Path) -> None:
-    """Tokens are those of the context, each once however many windows share it; windows are the windower's own."""
+    """Tokens are those of the context, each once however many windows share it; windows are the windower's
+    own.
+    """
     tokenizer = write_vocabulary(tmp_path)
     settings = WindowSettings(40, 8)
     examples = [Example(f"{n}", "who ?", " ".join(["bridge"] * n)) for n in (1, 5, 33, 34, 35, 100, 257)]

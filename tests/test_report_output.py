@@ -13,7 +13,9 @@ from tinyreader.report.figures import NAMES
 
 
 def test_predictions_of_somebody_else_are_not_replaced(tmp_path: Path) -> None:
-    """Predictions alone make no report's directory; beside a page or a report.json they are the report's own."""
+    """Predictions alone make no report's directory; beside a page or a report.json they are the report's
+    own.
+    """
     (tmp_path / "predictions.json").write_text(json.dumps({"q": "mine"}))
     with pytest.raises(SettingsError, match=r"holds something else \(predictions.json\)"):
         output.check_output(tmp_path)
@@ -31,7 +33,9 @@ def test_pictures_of_somebody_else_stay(tmp_path: Path) -> None:
 
 
 def test_a_place_that_takes_no_file_is_known_at_once(tmp_path: Path) -> None:
-    """A directory below a file can never be; the error names it, and asking leaves nothing in a place that is good."""
+    """A directory below a file can never be; the error names it, and asking leaves nothing in a place that is
+    good.
+    """
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="--out x cannot be written: no file can be made in"):
         output.require_writable(tmp_path / "file" / "report", "--out x")

@@ -1,4 +1,6 @@
-"""`report.page`: one file that needs nothing else, holds what the data says as text, and works in a browser."""
+"""`report.page`: one file that needs nothing else, holds what the data says as text, and works in a
+browser.
+"""
 
 from __future__ import annotations
 
@@ -45,11 +47,30 @@ def view(context: str) -> dict[str, object]:
     """What the eye section shows of one example."""
     tokens = [[m.start(), m.end()] for m in re.finditer(r"\S+", context)]
     chances = [1 / len(tokens)] * len(tokens)
-    one = {"who": "this reader", "said": "x", "tokens": tokens, "start": chances, "end": chances, "null_start": 0.1,
-           "null_end": 0.2}  # fmt: skip
-    attention = {"who": "this reader", "tokens": ["a", "b"], "layers": 2, "heads": 2, "values": "AAECAwQFBgcICQoLDA0ODw=="}
-    return {"label": EVIL, "question": EVIL, "context": context, "gold": [EVIL], "views": [one, one | {"who": "the teacher"}],
-            "attention": [attention]}  # fmt: skip
+    one = {
+        "who": "this reader",
+        "said": "x",
+        "tokens": tokens,
+        "start": chances,
+        "end": chances,
+        "null_start": 0.1,
+        "null_end": 0.2,
+    }
+    attention = {
+        "who": "this reader",
+        "tokens": ["a", "b"],
+        "layers": 2,
+        "heads": 2,
+        "values": "AAECAwQFBgcICQoLDA0ODw==",
+    }
+    return {
+        "label": EVIL,
+        "question": EVIL,
+        "context": context,
+        "gold": [EVIL],
+        "views": [one, one | {"who": "the teacher"}],
+        "attention": [attention],
+    }
 
 
 def made(plots: dict[str, str] | None = None) -> str:
@@ -57,12 +78,24 @@ def made(plots: dict[str, str] | None = None) -> str:
     given = report_samples.examples(40)
     given[0] = Example("q0", EVIL, f"{EVIL} the mill", (Answer("mill", len(EVIL) + 5),), (), EVIL)
     judged = report_samples.questions(given, teacher=True)
-    judged[0] = replace(judged[0], teacher=EVIL, prediction="mill", f1=0.0, exact=0.0, teacher_exact=1.0, confidence=1.0)
-    report = report_samples.report(given, judged, layers=report_samples.layers(), training=report_samples.training())
+    judged[0] = replace(
+        judged[0], teacher=EVIL, prediction="mill", f1=0.0, exact=0.0, teacher_exact=1.0, confidence=1.0
+    )
+    report = report_samples.report(
+        given, judged, layers=report_samples.layers(), training=report_samples.training()
+    )
     report = replace(report, model=report.model | {"name": EVIL}, data=report.data | {"name": EVIL})
     worst = [(f.row, f.kind) for f in slices.failures(judged, 10)]
     lost = [(f.row, f.kind) for f in slices.lost(judged, 10)]
-    shown = Shown(given, judged, worst, lost, slices.mistakes(judged), slices.with_teacher(judged), [view(given[0].context)])
+    shown = Shown(
+        given,
+        judged,
+        worst,
+        lost,
+        slices.mistakes(judged),
+        slices.with_teacher(judged),
+        [view(given[0].context)],
+    )
     drawn = {"training": "<svg></svg>", "slices": "<svg></svg>"} if plots is None else plots
     return page(report, shown, drawn)
 
@@ -113,13 +146,18 @@ def test_a_normalisation_of_another_language_is_said() -> None:
 
 
 def test_answers_are_marked_where_they_stand() -> None:
-    """Gold answers and the reader's words are marked, each by its kind, also where they overlap; long contexts are cut."""
+    """Gold answers and the reader's words are marked, each by its kind, also where they overlap; long
+    contexts are cut.
+    """
     context = "x" * 2000 + " the old mill " + "y" * 2000
     example = Example("a", "?", context, (Answer("old mill", 2005),))
     (question,) = report_samples.questions([example])
     question = replace(question, prediction="the old", start=2001, end=2008)
     html = marked_context(example, question)
-    assert '<mark class="said">the </mark><mark class="gold said">old</mark><mark class="gold"> mill</mark>' in html
+    assert (
+        '<mark class="said">the </mark><mark class="gold said">old</mark><mark class="gold"> mill</mark>'
+        in html
+    )
     assert html.startswith("… x")
     assert html.endswith("y …")
     assert len(html) < 1700
@@ -135,13 +173,30 @@ def chromium() -> str:
 
 
 def test_the_page_works_in_a_browser(chromium: str, tmp_path: Path) -> None:
-    """In headless Chromium, offline, the script runs to its end: tokens with their bars, a canvas per head, no error."""
+    """In headless Chromium, offline, the script runs to its end: tokens with their bars, a canvas per head,
+    no error.
+    """
     (tmp_path / "index.html").write_text(made(), encoding="utf-8")
-    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
-             "--virtual-time-budget=4000", "--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND")  # fmt: skip
+    flags = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--dump-dom",
+        "--virtual-time-budget=4000",
+        "--enable-logging=stderr",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+    )
     ended = subprocess.run(
-        [chromium, *flags, (tmp_path / "index.html").as_uri()], capture_output=True, text=True, timeout=120, check=True
+        [chromium, *flags, (tmp_path / "index.html").as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     dom = ended.stdout
     assert 'data-ready="yes"' in dom
@@ -154,12 +209,16 @@ def test_the_page_works_in_a_browser(chromium: str, tmp_path: Path) -> None:
 
 
 def test_the_page_fits_a_phone(tmp_path: Path) -> None:
-    """Nothing makes the page wider than a phone's screen, not a long question to choose; wide plots scroll by themselves."""
+    """Nothing makes the page wider than a phone's screen, not a long question to choose; wide plots scroll by
+    themselves.
+    """
     if (program := browser.chromium()) is None:
         pytest.skip("needs Chromium, which this machine does not have")
     given = report_samples.examples(40)
     judged = report_samples.questions(given)
-    shown = Shown(given, judged, eye=[view(given[0].context) | {"label": "Which of the many words of it " * 4}])
+    shown = Shown(
+        given, judged, eye=[view(given[0].context) | {"label": "Which of the many words of it " * 4}]
+    )
     report = report_samples.report(given, judged, training=report_samples.training())
     wide = '<svg class="plot" viewBox="0 0 600 400"></svg>'
     html = page(report, shown, {"slices": wide, "training": wide, "reliability": wide})
@@ -169,12 +228,16 @@ def test_the_page_fits_a_phone(tmp_path: Path) -> None:
         phone = running.page((tmp_path / "index.html").as_uri(), width=390)
         phone.until("document.documentElement?.dataset.ready")
         assert phone.js("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
-        widths = phone.js("['slices', 'training'].map((id) => document.querySelector(`#${id} svg`).clientWidth)")
+        widths = phone.js(
+            "['slices', 'training'].map((id) => document.querySelector(`#${id} svg`).clientWidth)"
+        )
         assert min(widths) > 600  # less, and their words are too small to be read
 
 
 def test_small_bins_are_admitted() -> None:
-    """With few questions the calibration error is mostly chance, and the page says so; with many it does not."""
+    """With few questions the calibration error is mostly chance, and the page says so; with many it does
+    not.
+    """
     for n, expected in ((150, True), (900, False)):
         given = report_samples.examples(n)
         judged = report_samples.questions(given)

@@ -61,17 +61,29 @@ def texts(figure: Any) -> list[Any]:
 
 
 def test_every_plot_is_there() -> None:
-    """A report with everything makes seven plots; one without training, layers and thresholds makes those it has data for."""
+    """A report with everything makes seven plots; one without training, layers and thresholds makes those it
+    has data for.
+    """
     assert [p.name for p in PLOTS] == [
-        "null_threshold", "precision_recall", "reliability", "coverage_risk", "slices", "training", "layers",
-    ]  # fmt: skip
+        "null_threshold",
+        "precision_recall",
+        "reliability",
+        "coverage_risk",
+        "slices",
+        "training",
+        "layers",
+    ]
     assert set(NAMES) == {p.name for p in PLOTS}
-    bare = replace(REPORT, training=None, layers={"note": "no"}, curves=REPORT.curves | {"null_threshold": {}})
+    bare = replace(
+        REPORT, training=None, layers={"note": "no"}, curves=REPORT.curves | {"null_threshold": {}}
+    )
     assert [p.name for p in figures(bare)] == ["precision_recall", "reliability", "coverage_risk", "slices"]
 
 
 def test_no_best_threshold_is_drawn_where_silence_is_best() -> None:
-    """The official script says 0 where never answering is best; a line there would stand where F1 is another."""
+    """The official script says 0 where never answering is best; a line there would stand where F1 is
+    another.
+    """
     assert _best_threshold({"best_f1": 50.5, "best_f1_thresh": -2.0, "NoAns_total": 1, "total": 2}) == -2.0
     assert _best_threshold({"best_f1": 50.0, "best_f1_thresh": 0.0, "NoAns_total": 1, "total": 2}) is None
     assert _best_threshold({"best_f1": 100.0, "best_f1_thresh": 0.0, "NoAns_total": 2, "total": 2}) is None
@@ -104,7 +116,9 @@ def test_no_text_lies_on_another_or_outside(plot: Plot, theme: Theme) -> None:
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 def test_colours_stand_out_from_the_paper(theme: Theme) -> None:
-    """Texts reach a contrast of 4.5 and data 3, as WCAG asks for; no two data colours are alike in lightness and hue."""
+    """Texts reach a contrast of 4.5 and data 3, as WCAG asks for; no two data colours are alike in lightness
+    and hue.
+    """
     for name in ("ink", "quiet"):
         assert contrast(getattr(theme, name), theme.paper) >= 4.5
     data = [theme.one, theme.two, theme.three, theme.four]
@@ -113,16 +127,20 @@ def test_colours_stand_out_from_the_paper(theme: Theme) -> None:
 
 
 def test_files_of_both_themes_and_an_svg_for_the_page(tmp_path: Path) -> None:
-    """Each plot is written as PNG and SVG, light and dark; the page's SVG follows its colours and keeps its ids apart."""
+    """Each plot is written as PNG and SVG, light and dark; the page's SVG follows its colours and keeps its
+    ids apart.
+    """
     on_page = save(PLOTS[:2], tmp_path)
     names = {path.name for path in (tmp_path / "plots").iterdir()}
-    assert names == {f"{p.name}{dark}.{kind}" for p in PLOTS[:2] for dark in ("", "-dark") for kind in ("png", "svg")}
+    assert names == {
+        f"{p.name}{dark}.{kind}" for p in PLOTS[:2] for dark in ("", "-dark") for kind in ("png", "svg")
+    }
     light, dark_svg = ((tmp_path / "plots" / f"null_threshold{d}.svg").read_text() for d in ("", "-dark"))
     assert LIGHT.one in light
     assert LIGHT.one not in dark_svg
     assert DARK.one in dark_svg
     for name, svg in on_page.items():
-        assert svg.startswith("<svg role=\"img\" aria-label=")
+        assert svg.startswith('<svg role="img" aria-label=')
         assert "var(--one)" in svg
         assert not any(colour in svg for colour in asdict(LIGHT).values())
         assert f'id="{name}-' in svg

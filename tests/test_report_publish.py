@@ -31,7 +31,14 @@ def test_what_belongs_to_a_reader_goes_the_largest_last(model: Path) -> None:
     (model / "onnx" / "model.onnx").write_bytes(b"x" * 10)
     planned = plan(model)
     names = [file.name for file in planned.files]
-    assert {"model.safetensors", "config.json", "tokenizer.json", "reader.json", "README.md", "onnx/model.onnx"} <= set(names)
+    assert {
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "reader.json",
+        "README.md",
+        "onnx/model.onnx",
+    } <= set(names)
     assert [file.size for file in planned.files] == sorted(file.size for file in planned.files)
     assert planned.size == sum((model / name).stat().st_size for name in names)
     assert not any(file.is_changed for file in planned.files)
@@ -64,7 +71,9 @@ def test_what_does_not_belong_is_refused_or_left_out(model: Path, name: str, rea
 
 
 def test_a_pickle_for_weights_is_never_published(model: Path) -> None:
-    """A directory whose weights are a pickle, or no safetensors at all, is refused even with --leave-out-others."""
+    """A directory whose weights are a pickle, or no safetensors at all, is refused even with
+    --leave-out-others.
+    """
     weights = (model / "model.safetensors").read_bytes()
     (model / "model.safetensors").write_bytes(pickle.dumps({}))
     with pytest.raises(ModelError, match=r"model\.safetensors is no whole safetensors file"):
@@ -149,8 +158,12 @@ def test_absolute_paths_are_cut_to_names(text: str, cut: str) -> None:
 
 def test_keys_are_cut_and_stay_apart(tmp_path: Path) -> None:
     """Paths that are keys are cut too; two files of one name do not become one."""
-    content = {"data": {"/a/train.json": "1", "/b/train.json": "2", "/a/train.json train": [3, {"x": "/c/d"}]}}
-    assert without_places(content) == {"data": {"train.json": "1", "train.json (2)": "2", "train.json train": [3, {"x": "d"}]}}
+    content = {
+        "data": {"/a/train.json": "1", "/b/train.json": "2", "/a/train.json train": [3, {"x": "/c/d"}]}
+    }
+    assert without_places(content) == {
+        "data": {"train.json": "1", "train.json (2)": "2", "train.json train": [3, {"x": "d"}]}
+    }
     path = tmp_path / "run.json"
     path.write_text('{ "a":  "b/c" }')
     assert portable_json(path) == (b'{ "a":  "b/c" }', False)

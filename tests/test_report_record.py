@@ -15,17 +15,23 @@ from tinyreader.report import load_questions, load_report, save_report
 
 
 def test_report_and_questions_come_back_as_they_were(tmp_path: Path) -> None:
-    """What is loaded equals what was saved, intervals as pairs, an infinite null odds as infinity; JSON is strict."""
+    """What is loaded equals what was saved, intervals as pairs, an infinite null odds as infinity; JSON is
+    strict.
+    """
     given = report_samples.examples(12)
     judged = report_samples.questions(given, teacher=True)
     judged[3] = replace(judged[3], null_odds=math.inf, prediction="")
-    report = report_samples.report(given, judged, training=report_samples.training(), layers=report_samples.layers())
+    report = report_samples.report(
+        given, judged, training=report_samples.training(), layers=report_samples.layers()
+    )
     save_report(report, judged, tmp_path)
     assert load_report(tmp_path) == report
     assert load_questions(tmp_path) == judged
     for name in ("report.json", "questions.jsonl"):
         assert "Infinity" not in (tmp_path / name).read_text("utf-8")
-    assert json.loads((tmp_path / "predictions.json").read_text("utf-8")) == {q.id: q.prediction for q in judged}
+    assert json.loads((tmp_path / "predictions.json").read_text("utf-8")) == {
+        q.id: q.prediction for q in judged
+    }
     assert json.loads((tmp_path / "null_odds.json").read_text("utf-8"))[judged[3].id] == math.inf
 
 

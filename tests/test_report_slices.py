@@ -7,12 +7,20 @@ from tinyreader.report import slices
 
 
 def test_slices_part_the_questions() -> None:
-    """Each dimension's slices hold every question it applies to once, with its means; few questions have no interval."""
+    """Each dimension's slices hold every question it applies to once, with its means; few questions have no
+    interval.
+    """
     judged = report_samples.questions(report_samples.examples(90), teacher=True)
     answerable = sum(q.answerable for q in judged)
     parts = slices.by_slices(judged, 50)
-    assert list(parts) == ["question word", "answerable", "answer length, words", "context length, tokens", "windows",
-                           "position of the answer"]  # fmt: skip
+    assert list(parts) == [
+        "question word",
+        "answerable",
+        "answer length, words",
+        "context length, tokens",
+        "windows",
+        "position of the answer",
+    ]
     for name, members in parts.items():
         whole = answerable if name in ("answer length, words", "position of the answer") else 90
         assert sum(s["n"] for s in members) == whole
@@ -21,7 +29,14 @@ def test_slices_part_the_questions() -> None:
         assert abs(weighted - 100 * sum(chosen) / whole) < 1e-9
         assert all((s["f1_interval"] is None) == (s["n"] < 10) for s in members)
         assert all("teacher_f1" in s for s in members)
-    assert {s["slice"] for s in parts["question word"]} == {"who", "when", "how many", "which", "other", "why"}
+    assert {s["slice"] for s in parts["question word"]} == {
+        "who",
+        "when",
+        "how many",
+        "which",
+        "other",
+        "why",
+    }
 
 
 def test_bins_are_named_by_what_they_hold() -> None:
@@ -37,7 +52,9 @@ def test_bins_are_named_by_what_they_hold() -> None:
 
 
 def test_failures_are_the_surest_first_and_what_the_teacher_knew_apart() -> None:
-    """Only questions with nothing right are failures, by confidence; those that the teacher had right are what was lost."""
+    """Only questions with nothing right are failures, by confidence; those that the teacher had right are
+    what was lost.
+    """
     judged = report_samples.questions(report_samples.examples(90), teacher=True)
     worst = slices.failures(judged, 1000)
     assert {f.row for f in worst} == {n for n, q in enumerate(judged) if q.f1 == 0}
@@ -54,7 +71,9 @@ def test_failures_are_the_surest_first_and_what_the_teacher_knew_apart() -> None
 
 
 def test_counts_add_up() -> None:
-    """Mistakes, and who was right beside the teacher, count every question once; without a teacher there is no table."""
+    """Mistakes, and who was right beside the teacher, count every question once; without a teacher there is
+    no table.
+    """
     judged = report_samples.questions(report_samples.examples(90), teacher=True)
     assert sum(slices.mistakes(judged).values()) == sum(q.exact == 0 for q in judged)
     assert sum(slices.with_teacher(judged).values()) == 90

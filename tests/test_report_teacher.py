@@ -16,7 +16,12 @@ from tinyreader.report.teacher import teacher_answers
 EXAMPLES = report_samples.examples(6)
 
 
-def write(path: Path, texts: dict[str, object], odds: dict[str, object] | None = None, beside: str = "null_odds.json") -> Path:
+def write(
+    path: Path,
+    texts: dict[str, object],
+    odds: dict[str, object] | None = None,
+    beside: str = "null_odds.json",
+) -> Path:
     """A prediction file, with null odds beside it where they are given."""
     path.write_text(json.dumps(texts))
     if odds is not None:
@@ -30,9 +35,13 @@ def test_a_file_is_taken_at_its_word(tmp_path: Path) -> None:
     assert teacher_answers(write(tmp_path / "p.json", said), EXAMPLES) == {e.id: said[e.id] for e in EXAMPLES}
 
 
-@pytest.mark.parametrize(("name", "beside"), [("predictions.json", "null_odds.json"), ("t.json", "t.null_odds.json")])
+@pytest.mark.parametrize(
+    ("name", "beside"), [("predictions.json", "null_odds.json"), ("t.json", "t.null_odds.json")]
+)
 def test_odds_beside_the_file_decide(tmp_path: Path, name: str, beside: str) -> None:
-    """Where null odds lie beside the predictions, answers with odds above 0 count as none, as `predict` has it."""
+    """Where null odds lie beside the predictions, answers with odds above 0 count as none, as `predict` has
+    it.
+    """
     odds: dict[str, object] = {e.id: n - 2.0 for n, e in enumerate(EXAMPLES)}
     path = write(tmp_path / name, {e.id: "x" for e in EXAMPLES}, odds, beside)
     place = tmp_path if name == "predictions.json" else path
@@ -45,7 +54,11 @@ def test_a_report_has_its_own_threshold(tmp_path: Path, threshold: float | None,
     judged = report_samples.questions(EXAMPLES)
     official = {"script": "2.0", "na_prob_thresh": threshold}
     save_report(report_samples.report(EXAMPLES, judged, official=official), judged, tmp_path)
-    write(tmp_path / "predictions.json", {e.id: "x" for e in EXAMPLES}, {e.id: n - 2.0 for n, e in enumerate(EXAMPLES)})
+    write(
+        tmp_path / "predictions.json",
+        {e.id: "x" for e in EXAMPLES},
+        {e.id: n - 2.0 for n, e in enumerate(EXAMPLES)},
+    )
     assert sum(text == "x" for text in teacher_answers(tmp_path, EXAMPLES).values()) == answered
 
 

@@ -17,8 +17,17 @@ def write_log(directory: Path, n_steps: int = 4) -> None:
     log = RunLog(directory / "log.jsonl")
     for stage, terms in (("one", {"hidden.1": 2.0, "attention.1": 1.0}), ("two", {"prediction": 0.5})):
         for step in range(1, n_steps + 1):
-            log.write("step", stage=stage, step=step, loss=3.0, terms=terms, learning_rate=1e-4, windows_per_second=9.0,
-                      gradient_norm=float("nan"), seconds=step * 1.5)  # fmt: skip
+            log.write(
+                "step",
+                stage=stage,
+                step=step,
+                loss=3.0,
+                terms=terms,
+                learning_rate=1e-4,
+                windows_per_second=9.0,
+                gradient_norm=float("nan"),
+                seconds=step * 1.5,
+            )
     log.write("evaluation", stage="two", step=2, scores={"best_f1": 50.0, "answered_f1": 60.0, "total": 3})
     log.write("teacher", windows=10, seconds=2.5)
     log.write("skipped", stage="two", step=3, not_finite="loss", rows=[1])
@@ -27,7 +36,9 @@ def write_log(directory: Path, n_steps: int = 4) -> None:
 
 
 def test_stages_come_in_order_with_their_series(tmp_path: Path) -> None:
-    """Losses, rates and scores stand by stage and step; what was not finite is None; the teacher's time is summed."""
+    """Losses, rates and scores stand by stage and step; what was not finite is None; the teacher's time is
+    summed.
+    """
     write_log(tmp_path)
     seen = training(tmp_path)
     one, two = seen["stages"]
@@ -54,7 +65,9 @@ def test_a_directory_without_a_log_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_run_of_a_model_is_found_where_it_lies(tmp_path: Path) -> None:
-    """The directory above a student with a record is its run if it has a log; a model from elsewhere has none."""
+    """The directory above a student with a record is its run if it has a log; a model from elsewhere has
+    none.
+    """
     student = tmp_path / "student"
     student.mkdir()
     assert run_record(student) is None

@@ -79,17 +79,24 @@ distillation_weight = 0.5
 
 
 def examples(seed: int, n: int) -> list[Example]:
-    """Questions on contexts of known and unknown words, some too long for one window, a quarter without an answer."""
+    """Questions on contexts of known and unknown words, some too long for one window, a quarter without an
+    answer.
+    """
     rng = random.Random(seed)
     made = []
     for number in range(n):
-        words = [rng.choice(["the", "bridge", "was", "built", "in", "it", "a", "b", "c", "1811", "."]) for _ in range(45)]
+        words = [
+            rng.choice(["the", "bridge", "was", "built", "in", "it", "a", "b", "c", "1811", "."])
+            for _ in range(45)
+        ]
         place = rng.randrange(5, 40)
         words[place] = "x"
         context = " ".join(words)
         start = len(" ".join(words[:place])) + 1
         answers = (Answer("x", start),) if number % 4 else ()
-        made.append(Example(f"q{seed}-{number}", "who built it ?", context, answers, title=f"article {number}"))
+        made.append(
+            Example(f"q{seed}-{number}", "who built it ?", context, answers, title=f"article {number}")
+        )
     return made
 
 
@@ -146,7 +153,11 @@ def log(out: Path, event: str) -> list[dict[str, Any]]:
 
 def assert_same_student(out: Path, expected: Path) -> None:
     """Equality of the final weights, and of those after each stage, bit for bit."""
-    for name in ("student/model.safetensors", "stages/1-inside/weights.safetensors", "stages/2-answers/weights.safetensors"):
+    for name in (
+        "student/model.safetensors",
+        "stages/1-inside/weights.safetensors",
+        "stages/2-answers/weights.safetensors",
+    ):
         found, wanted = load_file(out / name), load_file(expected / name)
         assert found.keys() == wanted.keys()
         assert [n for n, t in wanted.items() if not torch.equal(found[n], t)] == [], name
@@ -158,7 +169,9 @@ def steps_of(out: Path) -> list[tuple[str, int]]:
 
 
 def test_a_recipe_becomes_a_reader(whole: Path) -> None:
-    """The student loads with Transformers' own classes, has the shape asked for and differs from where it started."""
+    """The student loads with Transformers' own classes, has the shape asked for and differs from where it
+    started.
+    """
     model = AutoModelForQuestionAnswering.from_pretrained(whole / "student")
     tokenizer = AutoTokenizer.from_pretrained(whole / "student")
     assert model.config.num_hidden_layers == 2
@@ -181,7 +194,9 @@ def test_a_recipe_becomes_a_reader(whole: Path) -> None:
 
 
 def test_the_record_says_what_was_done(whole: Path) -> None:
-    """run.json holds the resolved recipe, fingerprints, versions, times and scores; the log has every step once."""
+    """run.json holds the resolved recipe, fingerprints, versions, times and scores; the log has every step
+    once.
+    """
     record = json.loads((whole / "student" / "run.json").read_text("utf-8"))
     assert record["recipe"]["stages"][0]["weight_decay"] == 0.01  # a default, written out
     assert record["recipe"]["training"]["seed"] == 7
@@ -190,7 +205,11 @@ def test_the_record_says_what_was_done(whole: Path) -> None:
     assert record["identity"]["precision"] == "fp32"
     data = record["data"]
     assert data["training"]["train.json"]["fingerprint"] == record["identity"]["data"]["train.json"]
-    assert data["training"]["train.json"]["questions"] == data["training"]["train.json"]["windows"]["examples"] == 12
+    assert (
+        data["training"]["train.json"]["questions"]
+        == data["training"]["train.json"]["windows"]["examples"]
+        == 12
+    )
     assert data["training"]["train.json"]["windows"]["answers_outside_every_window"] == 0
     assert data["rewritten"] == {}
     dev = load_examples(whole.parent / "dev.json")
@@ -200,15 +219,24 @@ def test_the_record_says_what_was_done(whole: Path) -> None:
     n_steps = [stage["steps"] for stage in record["stages"]]
     assert [stage["name"] for stage in record["stages"]] == ["inside", "answers"]
     assert all(stage["seconds"] > 0 and stage["skipped_steps"] == 0 for stage in record["stages"])
-    assert steps_of(whole) == [("inside", n + 1) for n in range(n_steps[0])] + [("answers", n + 1) for n in range(n_steps[1])]
+    assert steps_of(whole) == [("inside", n + 1) for n in range(n_steps[0])] + [
+        ("answers", n + 1) for n in range(n_steps[1])
+    ]
     assert {"exact", "f1", "HasAns_f1", "NoAns_f1"} <= record["scores"].keys()
     assert log(whole, "evaluation")[0]["scores"].keys() == record["scores"].keys()
     best = [stage["best_step"] for stage in record["stages"]]
     assert best[0] is None  # no choice by scores where the answer head is not trained
     assert best[1] in (5, 10, n_steps[1])  # the last step is measured too
     assert set(log(whole, "step")[0]["terms"]) == {
-        "hidden.1", "hidden.2", "embedding", "attention.1", "attention.2", "relation.query", "relation.key", "relation.value"
-    }  # fmt: skip
+        "hidden.1",
+        "hidden.2",
+        "embedding",
+        "attention.1",
+        "attention.2",
+        "relation.query",
+        "relation.key",
+        "relation.value",
+    }
     assert set(log(whole, "step")[-1]["terms"]) == {"prediction", "labels"}
 
 
@@ -234,9 +262,15 @@ def test_other_processes_and_this_one_agree(here: Path, whole: Path) -> None:
 
 
 def test_bookkeeping_does_not_change_the_student(here: Path, whole: Path) -> None:
-    """Checkpoints, logging and trackers may change, between two starts of one run too, without changing a weight."""
+    """Checkpoints, logging and trackers may change, between two starts of one run too, without changing a
+    weight.
+    """
     out = here / "bookkeeping"
-    stopper = ["training.checkpoint_every_steps=", "training.log_every_steps=3", 'training.trackers=["tensorboard"]']
+    stopper = [
+        "training.checkpoint_every_steps=",
+        "training.log_every_steps=3",
+        'training.trackers=["tensorboard"]',
+    ]
     run(out, *stopper)
     assert_same_student(out, whole)
     assert list((out / "tracking").glob("events*"))
@@ -244,7 +278,9 @@ def test_bookkeeping_does_not_change_the_student(here: Path, whole: Path) -> Non
 
 
 def test_a_directory_of_an_earlier_version_is_told_apart_too(here: Path, tmp_path: Path) -> None:
-    """Where a directory does not say which settings it was made with, another run is refused without naming them."""
+    """Where a directory does not say which settings it was made with, another run is refused without naming
+    them.
+    """
     out = tmp_path / "out"
     run(out, *SHORT)
     note = json.loads((out / "identity.json").read_text("utf-8"))
@@ -258,12 +294,22 @@ def test_a_directory_of_an_earlier_version_is_told_apart_too(here: Path, tmp_pat
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["training.seed=8"], r"holds another run, with other settings \(training.seed: 7 -> 8\)\. Give another --out"),
-        (["data.train=dev.json"],
-         r'with other settings \(data.train: "train.json" -> "dev.json"\) and other training data\. Give'),
-        (["stages.inside.learning_rate=2e-3"], r"other settings \(stages.inside.learning_rate: 0.001 -> 0.002\)\."),
-        (["stages.inside.layer_map=[2, 4]", "stages.answers=", "evaluation.choose_best="],
-         r"\(evaluation.every_steps: 5 -> null, .*, and \d+ more\) and other development data\."),
+        (
+            ["training.seed=8"],
+            r"holds another run, with other settings \(training.seed: 7 -> 8\)\. Give another --out",
+        ),
+        (
+            ["data.train=dev.json"],
+            r'with other settings \(data.train: "train.json" -> "dev.json"\) and other training data\. Give',
+        ),
+        (
+            ["stages.inside.learning_rate=2e-3"],
+            r"other settings \(stages.inside.learning_rate: 0.001 -> 0.002\)\.",
+        ),
+        (
+            ["stages.inside.layer_map=[2, 4]", "stages.answers=", "evaluation.choose_best="],
+            r"\(evaluation.every_steps: 5 -> null, .*, and \d+ more\) and other development data\.",
+        ),
     ],
 )
 def test_a_directory_holds_one_run(here: Path, whole: Path, overrides: list[str], message: str) -> None:
@@ -293,7 +339,12 @@ def test_half_written_files_are_swept_away(here: Path, whole: Path) -> None:
 def test_changed_data_and_teachers_are_noticed(here: Path) -> None:
     """What stands under the same names is compared by content: new data or a new teacher is another run."""
     out = here / "content"
-    short = ["stages.inside.max_steps=1", "stages.answers.max_steps=1", "evaluation.every_steps=", "evaluation.choose_best="]
+    short = [
+        "stages.inside.max_steps=1",
+        "stages.answers.max_steps=1",
+        "evaluation.every_steps=",
+        "evaluation.choose_best=",
+    ]
     shutil.copytree(here / "teacher", here / "other-teacher")
     write_squad(examples(1, 12), here / "other.json")
     named = [*short, "teacher.model=other-teacher/reader", "data.train=other.json"]
@@ -311,7 +362,12 @@ def test_changed_data_and_teachers_are_noticed(here: Path) -> None:
 def test_measuring_is_no_part_of_a_run_that_does_not_choose(here: Path) -> None:
     """Without choose_best development data may be left out, changed or added between two starts."""
     out = here / "measured"
-    short = ["stages.inside.max_steps=1", "stages.answers.max_steps=1", "evaluation.choose_best=", "evaluation.every_steps="]
+    short = [
+        "stages.inside.max_steps=1",
+        "stages.answers.max_steps=1",
+        "evaluation.choose_best=",
+        "evaluation.every_steps=",
+    ]
     assert run(out, *short).scores["f1"] >= 0
     nothing = run(out, *short, "data.dev=")
     assert (nothing.scores, nothing.record["data"]["dev"]) == ({}, None)
@@ -330,17 +386,26 @@ def test_measuring_is_no_part_of_a_run_that_does_not_choose(here: Path) -> None:
         (["student.shape=2l-32d-2h"], SettingsError, "teacher has 4 heads and the student 2"),
         (["data.max_seq_len=80"], SettingsError, "takes at most 64 tokens"),
         (["student.shape=5l-32d"], SettingsError, "5 layers"),
-        (["data.max_question_tokens=2"], DataError, "q2-0"),  # the development data, read before the training data
-        (["data.max_question_tokens=2", "data.dev=", "evaluation.every_steps=", "evaluation.choose_best="],
-         DataError, "q1-0"),
+        (
+            ["data.max_question_tokens=2"],
+            DataError,
+            "q2-0",
+        ),  # the development data, read before the training data
+        (
+            ["data.max_question_tokens=2", "data.dev=", "evaluation.every_steps=", "evaluation.choose_best="],
+            DataError,
+            "q1-0",
+        ),
         (["stages.inside.augment={synonyms = 'nothing.tsv'}"], DataError, "nothing.tsv"),
         (["stages.inside.augment={masked_lm = './nothing'}"], ModelError, "./nothing"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said_before_the_work(
     here: Path, tmp_path: Path, overrides: list[str], error: type[TinyreaderError], message: str
 ) -> None:
-    """A wrong setting, file or model is an error that names it, and neither windows nor weights are made before."""
+    """A wrong setting, file or model is an error that names it, and neither windows nor weights are made
+    before.
+    """
     with pytest.raises(error, match=message):
         run(tmp_path / "out", *overrides)
     assert not list(tmp_path.glob("out/stages/*"))
@@ -348,7 +413,9 @@ def test_what_is_wrong_is_said_before_the_work(
 
 
 def test_a_stage_rewrites_its_data_first_and_keeps_the_result(here: Path, tmp_path: Path) -> None:
-    """An augmented stage learns from rewritten copies, the other stage from the plain data; both are used again."""
+    """An augmented stage learns from rewritten copies, the other stage from the plain data; both are used
+    again.
+    """
     (here / "synonyms.tsv").write_text("bridge\triver\nbuilt\tmade\nthe\ta\nin\tnear\n", encoding="utf-8")
     augment = "stages.inside.augment={times = 3, synonyms = 'synonyms.tsv', replace_question_words = true}"
     short = [augment, "stages.inside.max_steps=2", "stages.answers.max_steps=2", "evaluation.every_steps=2"]
@@ -374,7 +441,9 @@ def test_a_stage_rewrites_its_data_first_and_keeps_the_result(here: Path, tmp_pa
 
 
 def test_no_copy_is_lost_where_a_text_has_several_titles(here: Path, tmp_path: Path) -> None:
-    """A text that stands in many articles is rewritten in each: every question of the data is learned from."""
+    """A text that stands in many articles is rewritten in each: every question of the data is learned
+    from.
+    """
     (here / "synonyms.tsv").write_text("bridge\triver\nbuilt\tmade\nthe\ta\nin\tnear\n", encoding="utf-8")
     many = [replace(e, id=f"{e.id}-{n}", title=f"{n}") for e in examples(4, 4) for n in range(10)]
     write_squad(many, here / "many.json")
@@ -386,7 +455,9 @@ def test_no_copy_is_lost_where_a_text_has_several_titles(here: Path, tmp_path: P
 
 
 def test_copies_in_data_to_be_rewritten_are_found_before_the_work(here: Path, tmp_path: Path) -> None:
-    """An id that a rewriting would refuse is said when the data is first read; without a rewriting it may be anything."""
+    """An id that a rewriting would refuse is said when the data is first read; without a rewriting it may be
+    anything.
+    """
     (here / "synonyms.tsv").write_text("bridge\triver\n", encoding="utf-8")
     write_squad([*examples(1, 3), replace(examples(5, 1)[0], id="q#aug1")], here / "late.json")
     augment = "stages.inside.augment={synonyms = 'synonyms.tsv'}"
@@ -405,12 +476,15 @@ def test_a_pipe_is_no_data_for_a_run(here: Path, tmp_path: Path) -> None:
 
 
 def test_each_pass_of_the_teacher_has_its_own_place(here: Path, tmp_path: Path) -> None:
-    """Stages that learn from as many windows, but others, do not overwrite each other's outputs; the times add up.
+    """Stages that learn from as many windows, but others, do not overwrite each other's outputs; the times
+    add up.
 
     A window that both have is read once.
     """
     stage = {"kind": "prediction", "batch_size": 4, "learning_rate": 1e-3, "max_steps": 1}
-    content = recipe(*SHORT).resolved() | {"stages": [stage | {"name": "inside"}, stage | {"name": "answers"}]}
+    content = recipe(*SHORT).resolved() | {
+        "stages": [stage | {"name": "inside"}, stage | {"name": "answers"}]
+    }
     changed = make_recipe(content)
     result = run_recipe(changed, tmp_path / "out", Progress(quiet=True))
     passes = sorted((tmp_path / "out" / "labels").iterdir())
@@ -428,7 +502,9 @@ def test_each_pass_of_the_teacher_has_its_own_place(here: Path, tmp_path: Path) 
 
 
 def test_rejected_examples_are_written_out(here: Path, tmp_path: Path) -> None:
-    """With on_bad = "skip" what is left out of the training and development data is counted and kept with its reason."""
+    """With on_bad = "skip" what is left out of the training and development data is counted and kept with its
+    reason.
+    """
     for name, seed in (("bad-train.json", 1), ("bad-dev.json", 2)):
         content = json.loads((here / name.removeprefix("bad-")).read_text("utf-8"))
         content["data"][1]["paragraphs"][0]["qas"][0]["answers"][0]["answer_start"] = 100000 + seed
@@ -436,7 +512,12 @@ def test_rejected_examples_are_written_out(here: Path, tmp_path: Path) -> None:
     said: list[str] = []
     progress = Progress(quiet=True)
     progress.say = said.append  # type: ignore[method-assign]
-    short = ["stages.inside.max_steps=1", "stages.answers.max_steps=1", "evaluation.every_steps=", "evaluation.choose_best="]
+    short = [
+        "stages.inside.max_steps=1",
+        "stages.answers.max_steps=1",
+        "evaluation.every_steps=",
+        "evaluation.choose_best=",
+    ]
     changed = recipe(*short, "data.train=bad-train.json", "data.dev=bad-dev.json", "data.on_bad=skip")
     run_recipe(changed, tmp_path / "out", progress)
     for name, file in (("bad-train.json", "rejected-1.jsonl"), ("bad-dev.json", "rejected-dev.jsonl")):
@@ -446,11 +527,18 @@ def test_rejected_examples_are_written_out(here: Path, tmp_path: Path) -> None:
 
 
 def test_stages_may_have_their_own_data_and_kind(here: Path, tmp_path: Path) -> None:
-    """A stage's own data, its limit of windows and a stage of labels alone work side by side with the rest."""
+    """A stage's own data, its limit of windows and a stage of labels alone work side by side with the
+    rest.
+    """
     result = run(
-        tmp_path / "out", "stages.answers.data=dev.json", "stages.inside.max_windows=6", "stages.answers.kind=labels",
-        "stages.answers.distillation_weight=", "evaluation.every_steps=", "evaluation.choose_best=",
-    )  # fmt: skip
+        tmp_path / "out",
+        "stages.answers.data=dev.json",
+        "stages.inside.max_windows=6",
+        "stages.answers.kind=labels",
+        "stages.answers.distillation_weight=",
+        "evaluation.every_steps=",
+        "evaluation.choose_best=",
+    )
     assert result.record["stages"][0]["windows"] == 12
     assert set(result.record["identity"]["data"]) == {"train.json", "dev.json"}
     assert len(list((tmp_path / "out" / "features").iterdir())) == 2
@@ -458,35 +546,66 @@ def test_stages_may_have_their_own_data_and_kind(here: Path, tmp_path: Path) -> 
 
 
 def test_narrow_students_of_other_families_go_through(here: Path, tmp_path: Path) -> None:
-    """A narrower student with projections, bf16, and a family that hides its attention run through both stages."""
-    short = ["stages.inside.max_steps=2", "stages.answers.max_steps=2", "evaluation.every_steps=", "evaluation.choose_best="]
-    narrow = run(tmp_path / "narrow", *short, "student.shape=2l-16d-4h", "training.precision=bf16", "student.init=random")
+    """A narrower student with projections, bf16, and a family that hides its attention run through both
+    stages.
+    """
+    short = [
+        "stages.inside.max_steps=2",
+        "stages.answers.max_steps=2",
+        "evaluation.every_steps=",
+        "evaluation.choose_best=",
+    ]
+    narrow = run(
+        tmp_path / "narrow",
+        *short,
+        "student.shape=2l-16d-4h",
+        "training.precision=bf16",
+        "student.init=random",
+    )
     weights = load_file(tmp_path / "narrow" / "stages" / "1-inside" / "weights.safetensors")
-    assert [n for n in weights if not n.startswith("student.")] == [f"projection.{m}.weight" for m in (0, 1, 2)]
+    assert [n for n in weights if not n.startswith("student.")] == [
+        f"projection.{m}.weight" for m in (0, 1, 2)
+    ]
     assert AutoModelForQuestionAnswering.from_pretrained(narrow.student).config.hidden_size == 16
     write_reader(tmp_path / "mpnet", "mpnet", n_layers=4)
-    closed = run(tmp_path / "closed", *short, f"teacher.model={tmp_path}/mpnet/reader", "stages.inside.attention=none")
+    closed = run(
+        tmp_path / "closed", *short, f"teacher.model={tmp_path}/mpnet/reader", "stages.inside.attention=none"
+    )
     assert AutoModelForQuestionAnswering.from_pretrained(closed.student).config.model_type == "mpnet"
 
 
 def test_relations_alone_ask_for_no_layer_map(here: Path, tmp_path: Path) -> None:
-    """A student narrower and deeper than its teacher, with other heads, learns relations without projections."""
-    alone = ["stages.inside.hidden_weight=0", "stages.inside.embedding_weight=0", "stages.inside.attention=none"]
+    """A student narrower and deeper than its teacher, with other heads, learns relations without
+    projections.
+    """
+    alone = [
+        "stages.inside.hidden_weight=0",
+        "stages.inside.embedding_weight=0",
+        "stages.inside.attention=none",
+    ]
     deep = ["student.init=random", "student.shape=5l-16d-2h", "stages.inside.relation_heads=8"]
     result = run(tmp_path / "out", *SHORT, *alone, *deep)
     assert AutoModelForQuestionAnswering.from_pretrained(result.student).config.num_hidden_layers == 5
-    assert set(log(tmp_path / "out", "step")[0]["terms"]) == {"relation.query", "relation.key", "relation.value"}
+    assert set(log(tmp_path / "out", "step")[0]["terms"]) == {
+        "relation.query",
+        "relation.key",
+        "relation.value",
+    }
     inside = result.record["stages"][0]
     assert (inside["relation_layer"], inside["relation_heads"]) == (4, 8)
     weights = load_file(tmp_path / "out" / "stages" / "1-inside" / "weights.safetensors")
     assert all(name.startswith("student.") for name in weights)
-    with pytest.raises(SettingsError, match="relation_heads = 3 cannot share the teacher's width of 32 evenly"):
+    with pytest.raises(
+        SettingsError, match="relation_heads = 3 cannot share the teacher's width of 32 evenly"
+    ):
         run(tmp_path / "odd", *SHORT, *alone, "stages.inside.relation_heads=3")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_teaches(here: Path, tmp_path: Path, family: str) -> None:
-    """A teacher of each family gives a student of half its layers through both stages; what shows inside is compared."""
+    """A teacher of each family gives a student of half its layers through both stages; what shows inside is
+    compared.
+    """
     teacher = write_reader(tmp_path / "teacher", family, n_layers=4)
     attention = ["stages.inside.attention=none"] if family in ("mpnet", "deberta-v2") else []
     relations = ["stages.inside.relation_weight=0"] if family == "modernbert" else []
@@ -500,7 +619,12 @@ def test_every_family_teaches(here: Path, tmp_path: Path, family: str) -> None:
 
 def test_a_damaged_stage_is_not_built_upon(here: Path, tmp_path: Path) -> None:
     """Weights of a finished stage that changed on disk are noticed, and the remedy works."""
-    short = ["stages.inside.max_steps=1", "stages.answers.max_steps=1", "evaluation.every_steps=", "evaluation.choose_best="]
+    short = [
+        "stages.inside.max_steps=1",
+        "stages.answers.max_steps=1",
+        "evaluation.every_steps=",
+        "evaluation.choose_best=",
+    ]
     run(tmp_path / "out", *short)
     first = (tmp_path / "out" / "student" / "model.safetensors").read_bytes()
     weights = tmp_path / "out" / "stages" / "2-answers" / "weights.safetensors"
@@ -514,7 +638,12 @@ def test_a_damaged_stage_is_not_built_upon(here: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "student" / "model.safetensors").read_bytes() == first
 
 
-SHORT = ["stages.inside.max_steps=1", "stages.answers.max_steps=1", "evaluation.every_steps=", "evaluation.choose_best="]
+SHORT = [
+    "stages.inside.max_steps=1",
+    "stages.answers.max_steps=1",
+    "evaluation.every_steps=",
+    "evaluation.choose_best=",
+]
 
 
 @pytest.mark.parametrize(
@@ -544,7 +673,9 @@ def test_damaged_counts_are_made_again(here: Path, tmp_path: Path) -> None:
 
 
 def test_a_finished_student_is_left_as_it_is(here: Path, tmp_path: Path) -> None:
-    """What was laid beside a student stays when the command is repeated; a damaged student is written again."""
+    """What was laid beside a student stays when the command is repeated; a damaged student is written
+    again.
+    """
     student = run(tmp_path / "out", *SHORT).student
     before = (student / "run.json").read_bytes()
     weights = (student / "model.safetensors").read_bytes()
@@ -572,7 +703,9 @@ def test_a_run_that_cannot_start_leaves_nothing(here: Path, tmp_path: Path) -> N
 
 
 def test_a_mistake_can_be_mended_in_the_same_directory(here: Path, tmp_path: Path) -> None:
-    """A directory belongs to a run only when the run has passed all checks, those of the texts' lengths included."""
+    """A directory belongs to a run only when the run has passed all checks, those of the texts' lengths
+    included.
+    """
     out = tmp_path / "out"
     for mistake in ("stages.inside.layer_map=[1, 9]", "data.max_question_tokens=2"):
         with pytest.raises(TinyreaderError):
@@ -600,7 +733,9 @@ def test_a_changed_pattern_of_a_random_student_is_noticed(here: Path, tmp_path: 
     path = tmp_path / "pattern" / "reader" / "config.json"
     named = [*SHORT, "student.init=random", f"student.model={path.parent}", "student.shape=2l-32d"]
     run(tmp_path / "out", *named)
-    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"hidden_act": "relu"}), encoding="utf-8")
+    path.write_text(
+        json.dumps(json.loads(path.read_text("utf-8")) | {"hidden_act": "relu"}), encoding="utf-8"
+    )
     with pytest.raises(RunError, match="with other first weights of the student"):
         run(tmp_path / "out", *named)
 
@@ -608,18 +743,24 @@ def test_a_changed_pattern_of_a_random_student_is_noticed(here: Path, tmp_path: 
 def test_a_tracker_that_is_not_installed_is_an_error(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Accelerate leaves such a tracker out without a word; a run that was to be tracked says so before it starts."""
+    """Accelerate leaves such a tracker out without a word; a run that was to be tracked says so before it
+    starts.
+    """
     monkeypatch.setattr("tinyreader.distil.provenance.get_available_trackers", lambda: ["tensorboard"])
     with pytest.raises(SettingsError, match="names wandb, which is not installed"):
         run(tmp_path / "out", 'training.trackers=["tensorboard", "wandb"]')
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("stage", "step", "number"), [("inside", 3, signal.SIGTERM), ("answers", 4, signal.SIGINT)])
+@pytest.mark.parametrize(
+    ("stage", "step", "number"), [("inside", 3, signal.SIGTERM), ("answers", 4, signal.SIGINT)]
+)
 def test_signals_save_before_leaving(
     runs: Runs, place: Path, whole: Path, stage: str, step: int, number: int
 ) -> None:
-    """On SIGTERM and Ctrl-C the command saves, says at which step, exits with 1, and goes on from there when repeated."""
+    """On SIGTERM and Ctrl-C the command saves, says at which step, exits with 1, and goes on from there when
+    repeated.
+    """
     out = place / f"signal-{number}"
     moment = Blow(0.0, number, "log.jsonl", f'"stage": "{stage}", "step": {step},')
     ended = runs("distil", "recipe.toml", out=out, blow=moment)
@@ -647,17 +788,31 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch is built without torch.distributed")
+@pytest.mark.skipif(
+    not torch.distributed.is_available(), reason="this torch is built without torch.distributed"
+)
 def test_two_processes_do_what_one_does(runs: Runs, place: Path) -> None:
-    """Started as torchrun does on two processes, a run learns what one process does, also through a stop of one of them."""
-    options = ["--set", "data.max_windows=21", "--set", "stages.inside.micro_batch_size=none"]  # a last batch of 1 window
+    """Started as torchrun does on two processes, a run learns what one process does, also through a stop of
+    one of them.
+    """
+    options = [
+        "--set",
+        "data.max_windows=21",
+        "--set",
+        "stages.inside.micro_batch_size=none",
+    ]  # a last batch of 1 window
     for stage in ("inside", "answers"):
         for setting in ("batch_size=5", "dropout=0.0", "adam_epsilon=1e-4"):
             options += ["--set", f"stages.{stage}.{setting}"]
     options += ["--set", "stages.answers.embeds_dropout=0.0"]
     one, two = place / "one-process", place / "two-processes"
     assert runs("distil", "recipe.toml", *options, out=one).code == 0
-    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "GLOO_SOCKET_IFNAME": "lo"}
+    world = {
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
     moments = Blow(0.0, signal.SIGTERM, "log.jsonl", '"stage": "inside", "step": 4,')
     with (
         Runs(place, RANK="0", LOCAL_RANK="0", **world) as first,
@@ -672,7 +827,10 @@ def test_two_processes_do_what_one_does(runs: Runs, place: Path) -> None:
             found = [end.result() for end in ends]
             assert [end.code for end in found] == [code, code], [end.stderr for end in found]
             if blow:
-                assert "stopped by a signal to another process of the run. Stage 'inside' is saved" in found[0].stderr
+                assert (
+                    "stopped by a signal to another process of the run. Stage 'inside' is saved"
+                    in found[0].stderr
+                )
                 assert "stopped by SIGTERM. Stage 'inside' is saved at step" in found[1].stderr
     for mine, theirs in zip(log(two, "step"), log(one, "step"), strict=True):
         assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
@@ -683,12 +841,18 @@ def test_two_processes_do_what_one_does(runs: Runs, place: Path) -> None:
 
 
 def blows(seconds: float) -> Iterator[Blow]:
-    """Kills at seeded moments all over a run of so many seconds, some at moments when files are half written."""
+    """Kills at seeded moments all over a run of so many seconds, some at moments when files are half
+    written.
+    """
     rng = random.Random(20)
     aimed: Sequence[tuple[str, str]] = (
-        ("features", ""), ("stages/1-inside/checkpoints/*.partial", ""), ("log.jsonl", '"stage": "inside", "step": 5,'),
-        ("labels", ""), ("stages/2-answers", ""), ("stages/2-answers/checkpoints/*.partial", ""),
-    )  # fmt: skip
+        ("features", ""),
+        ("stages/1-inside/checkpoints/*.partial", ""),
+        ("log.jsonl", '"stage": "inside", "step": 5,'),
+        ("labels", ""),
+        ("stages/2-answers", ""),
+        ("stages/2-answers/checkpoints/*.partial", ""),
+    )
     for file, text in aimed:
         yield Blow(0.0, file=file, text=text)
         yield Blow(rng.uniform(0.0, 0.6) * seconds)
@@ -697,7 +861,9 @@ def blows(seconds: float) -> Iterator[Blow]:
 
 
 def test_killed_ten_times_a_run_ends_with_the_same_student(runs: Runs, place: Path, whole: Path) -> None:
-    """Kill -9 at ten and more random moments, and the final weights are those of the uninterrupted run, bit for bit."""
+    """Kill -9 at ten and more random moments, and the final weights are those of the uninterrupted run, bit
+    for bit.
+    """
     seconds = runs("distil", "recipe.toml", out=place / "timed").seconds
     out, kills, finished = place / "killed-0", 0, 0
     for blow in blows(seconds):
@@ -718,7 +884,9 @@ def test_killed_ten_times_a_run_ends_with_the_same_student(runs: Runs, place: Pa
 
 
 def test_seconds_of_teachers_are_told_apart() -> None:
-    """What a run took from its own earlier pass is its own, and counts once; what others computed is theirs."""
+    """What a run took from its own earlier pass is its own, and counts once; what others computed is
+    theirs.
+    """
     lines = [
         {"event": "teacher", "outputs": "a", "seconds": 5.0},
         {"event": "teacher_taken", "outputs": "b", "source": "a", "seconds": 3.0},

@@ -68,7 +68,9 @@ def test_a_line_that_lacks_only_its_end_is_kept(tmp_path: Path) -> None:
 
 
 def test_rewinding_takes_back_what_will_come_again(tmp_path: Path) -> None:
-    """Lines of the stage after the step go, and what a kill cut off; other stages, and lines without a step, stay."""
+    """Lines of the stage after the step go, and what a kill cut off; other stages, and lines without a step,
+    stay.
+    """
     path = tmp_path / "log.jsonl"
     log = RunLog(path)
     log.write("teacher", windows=5)
@@ -88,7 +90,9 @@ def test_rewinding_takes_back_what_will_come_again(tmp_path: Path) -> None:
 def test_numbers_that_json_does_not_have_become_null(tmp_path: Path) -> None:
     """A loss that is not finite is logged so that every JSON reader can read the line."""
     log = RunLog(tmp_path / "log.jsonl")
-    log.write("step", loss=math.nan, terms={"hidden.1": math.inf, "hidden.2": 1.5}, more=[-math.inf, (1, math.nan)])
+    log.write(
+        "step", loss=math.nan, terms={"hidden.1": math.inf, "hidden.2": 1.5}, more=[-math.inf, (1, math.nan)]
+    )
 
     def refuse(constant: str) -> Any:
         raise AssertionError(f"{constant} is no JSON")

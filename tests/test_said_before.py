@@ -26,19 +26,31 @@ def store(tmp_path: Path) -> FeatureStore:
     return made_store(tmp_path / "store")
 
 
-def label(store: FeatureStore, folder: Path, teacher: Any, rows: Any = ALL, who: str = "t", **told: Any) -> TeacherLabels:
+def label(
+    store: FeatureStore, folder: Path, teacher: Any, rows: Any = ALL, who: str = "t", **told: Any
+) -> TeacherLabels:
     """A pass of a speaker of that name."""
     speaker = Speaker(who, own_key(store))
-    return label_windows(teacher, store, rows, folder, **{"max_batch_tokens": MAX_TOKENS, "speaker": speaker} | told)
+    return label_windows(
+        teacher, store, rows, folder, **{"max_batch_tokens": MAX_TOKENS, "speaker": speaker} | told
+    )
 
 
 def test_windows_of_another_pass_are_taken(store: FeatureStore, tmp_path: Path) -> None:
     """Only what is missing is asked for, the whole is the same, and a third pass finds both."""
     label(store, tmp_path / "p" / "some", Teacher(), SOME)
     teacher, told, kept = Teacher(), list[Taken](), list[int]()
-    label(store, tmp_path / "p" / "all", teacher, on_taken=told.append, on_kept=lambda n, seconds: kept.append(n))
+    label(
+        store,
+        tmp_path / "p" / "all",
+        teacher,
+        on_taken=told.append,
+        on_kept=lambda n, seconds: kept.append(n),
+    )
     assert sorted(teacher.seen) == sorted(set(ALL.tolist()) - set(SOME.tolist()))
-    assert [(taken.source, taken.windows) for taken in told] == [("some", len(SOME))]  # added up, not batch by batch
+    assert [(taken.source, taken.windows) for taken in told] == [
+        ("some", len(SOME))
+    ]  # added up, not batch by batch
     assert sum(kept) == len(ALL) - len(SOME)
     spent = json.loads((tmp_path / "p" / "some" / "labels.json").read_text())["seconds"]
     assert sum(taken.seconds for taken in told) == pytest.approx(spent)
@@ -60,7 +72,9 @@ def test_other_data_sets_share_windows(store: FeatureStore, tmp_path: Path) -> N
 
 
 def test_only_the_same_speakers_words_are_taken(store: FeatureStore, tmp_path: Path) -> None:
-    """Not those of another teacher, precision or engine, nor of a pass that was stopped, nor from files that are damaged."""
+    """Not those of another teacher, precision or engine, nor of a pass that was stopped, nor from files that
+    are damaged.
+    """
     label(store, tmp_path / "p" / "other", Teacher(), who="o")
     with pytest.raises(Stop):
         label(store, tmp_path / "p" / "stopped", Teacher(), on_batch=stop_after(2))
@@ -103,11 +117,17 @@ def test_a_batch_that_fails_counts_nothing(store: FeatureStore, tmp_path: Path) 
     assert sum(taken.windows for taken in told) == len(SOME)
 
 
-def test_outputs_of_an_earlier_version_are_shared_once_they_were_used(store: FeatureStore, tmp_path: Path) -> None:
-    """They have no list of their windows and do not say whose words they are; the next run that finds them whole adds both."""
+def test_outputs_of_an_earlier_version_are_shared_once_they_were_used(
+    store: FeatureStore, tmp_path: Path
+) -> None:
+    """They have no list of their windows and do not say whose words they are; the next run that finds them
+    whole adds both.
+    """
     label_windows(cast(Any, Teacher()), store, ALL, tmp_path / "p" / "old", max_batch_tokens=MAX_TOKENS)
     note = tmp_path / "p" / "old" / "labels.json"
-    note.write_text(json.dumps({k: v for k, v in json.loads(note.read_text()).items() if k not in ("speaker", "donors")}))
+    note.write_text(
+        json.dumps({k: v for k, v in json.loads(note.read_text()).items() if k not in ("speaker", "donors")})
+    )
     label(store, tmp_path / "p" / "old", Teacher())
     silent = Teacher()
     label(store, tmp_path / "p" / "new", silent, SOME)
@@ -134,7 +154,9 @@ def test_all_that_a_reader_of_the_same_windows_sees_is_in_the_key(tmp_path: Path
     assert own_key(store)(3) != before
 
 
-@pytest.mark.parametrize("what", ["_student", "_teacher", "_begins", "ids", "segment", "segment_stop", "first", "stop"])
+@pytest.mark.parametrize(
+    "what", ["_student", "_teacher", "_begins", "ids", "segment", "segment_stop", "first", "stop"]
+)
 def test_all_that_carrying_needs_is_in_the_key(tmp_path: Path, what: str) -> None:
     """The teacher's tokens and segments, the places of both sides, and where a piece begins."""
     pairs: Any = store_of(tmp_path)

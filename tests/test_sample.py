@@ -1,4 +1,6 @@
-"""The invented encyclopaedia: generated the same each time, honest about its answers, fair to the held-out side."""
+"""The invented encyclopaedia: generated the same each time, honest about its answers, fair to the held-out
+side.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from tinyreader.sample.names import RESERVED, divided_names
 
 FIELD = re.compile(r"\{(\w+)\}")
 MENTIONS = {"S", "s", "o", "p", "P"}
-FACTS = [pytest.param(fact, id=f"{kind.noun}-{next(iter(fact.slots))}") for kind in kinds() for fact in kind.facts]
+FACTS = [
+    pytest.param(fact, id=f"{kind.noun}-{next(iter(fact.slots))}") for kind in kinds() for fact in kind.facts
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,9 @@ def both_sides(book: Encyclopaedia) -> tuple[Example, ...]:
 
 def words_in(examples: tuple[Example, ...]) -> set[str]:
     """Every word of their paragraphs and questions."""
-    return {word for example in examples for word in re.findall(r"\w+", f"{example.context} {example.question}")}
+    return {
+        word for example in examples for word in re.findall(r"\w+", f"{example.context} {example.question}")
+    }
 
 
 def test_same_arguments_give_the_same_encyclopaedia(book: Encyclopaedia) -> None:
@@ -68,7 +74,9 @@ def test_answers_stand_where_they_are_marked_and_nowhere_else(book: Encyclopaedi
 
 
 def test_names_are_in_one_pool_only() -> None:
-    """But for given names, none is on both sides; none stands for two kinds of thing or is one of the showcase."""
+    """But for given names, none is on both sides; none stands for two kinds of thing or is one of the
+    showcase.
+    """
     train, held_out = (asdict(side) for side in divided_names(Random(3), 0.2))
     assert all(held_out.pop(given) == train[given] for given in ("women", "men"))
     pools = [*train.values(), *held_out.values()]
@@ -88,7 +96,9 @@ def test_held_out_articles_share_no_name_and_no_paragraph_with_training(book: En
     for name in (name for values in pools.values() for name in values):
         assert name not in known if " " not in name else name not in text, name
     used = words_in(book.held_out)
-    assert sum(name in used for name in names.places) > 50, "the pool checked here should be the one that was used"
+    assert sum(name in used for name in names.places) > 50, (
+        "the pool checked here should be the one that was used"
+    )
 
 
 def test_the_showcase_is_held_out_too(book: Encyclopaedia) -> None:
@@ -163,7 +173,9 @@ def test_a_fact_states_and_asks_for_each_of_its_slots(fact: Fact) -> None:
 
 @pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.noun)
 def test_a_kind_has_one_lead_and_names_its_slots_apart(kind: Kind) -> None:
-    """The lead names its subject first in each sentence, and no two facts of a kind have a slot of the same name."""
+    """The lead names its subject first in each sentence, and no two facts of a kind have a slot of the same
+    name.
+    """
     assert sum(fact.lead for fact in kind.facts) == 1
     assert all(sentence.startswith("{S}") for sentence in kind.lead.say)
     slots = [slot for fact in kind.facts for slot in fact.slots]

@@ -1,4 +1,6 @@
-"""`serve.app`: what the routes take and give, over real sockets and worker processes; only the engine is a fake one."""
+"""`serve.app`: what the routes take and give, over real sockets and worker processes; only the engine is a
+fake one.
+"""
 
 from __future__ import annotations
 
@@ -55,18 +57,30 @@ def test_a_question_gets_the_reading_that_the_reader_gives(server: Running) -> N
 def test_several_questions_share_documents_or_have_their_own(server: Running) -> None:
     """Readings come in the order of the questions, with their ids."""
     own = {"id": 5, "question": "in it ?", "documents": [{"id": "mine", "text": text(60)}]}
-    found = server.read({"questions": [QUESTION, own, {"question": "x ?", "context": "a b"}], "context": TEXT}).json["readings"]
+    found = server.read(
+        {"questions": [QUESTION, own, {"question": "x ?", "context": "a b"}], "context": TEXT}
+    ).json["readings"]
     assert [reading["id"] for reading in found] == [None, 5, None]
     assert [reading["answers"][0]["document"] for reading in found] == ["0", "mine", "0"]
     local = server.local()
-    for reading, (question, context) in zip(found, [(QUESTION, TEXT), ("in it ?", text(60)), ("x ?", "a b")], strict=True):
+    for reading, (question, context) in zip(
+        found, [(QUESTION, TEXT), ("in it ?", text(60)), ("x ?", "a b")], strict=True
+    ):
         assert reading["answers"][0]["text"] == local.read(question, context).answers[0].text
 
 
 def test_options_reach_the_reader(server: Running) -> None:
     """What a request sets changes its reading as it changes the reader's own."""
-    options: dict[str, Any] = {"top_k": 2, "max_answer_tokens": 1, "max_seq_len": 30, "doc_stride": 3, "word_boundaries": True,
-                               "score_threshold": 0.2, "temperature": 2.0, "no_answer_threshold": -100.0}
+    options: dict[str, Any] = {
+        "top_k": 2,
+        "max_answer_tokens": 1,
+        "max_seq_len": 30,
+        "doc_stride": 3,
+        "word_boundaries": True,
+        "score_threshold": 0.2,
+        "temperature": 2.0,
+        "no_answer_threshold": -100.0,
+    }
     found = server.read({**READ, **options}).json
     assert found == json.loads(json.dumps(server.local().read(QUESTION, [TEXT], **options).as_dict()))
     assert not found["has_answer"]
@@ -80,23 +94,39 @@ def test_blank_and_no_documents_have_no_answer(server: Running) -> None:
         assert (found.json["has_answer"], found.json["answers"]) == (False, [])
 
 
-def test_the_hosted_services_own_client_works_unchanged(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hosted_services_own_client_works_unchanged(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`InferenceClient.question_answering` gets an answer that stands in the context, or a list of them."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # it would not speak to this machine either
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HF_HUB_OFFLINE", False
+    )  # it would not speak to this machine either
     client = InferenceClient(server.url)
     one: Any = client.question_answering(question=QUESTION, context=TEXT)
     assert TEXT[one.start : one.end] == one.answer != ""
-    several: Any = client.question_answering(question=QUESTION, context=text(200), top_k=3, max_answer_len=4, doc_stride=6,
-                                             max_seq_len=40, handle_impossible_answer=True, align_to_words=False)
+    several: Any = client.question_answering(
+        question=QUESTION,
+        context=text(200),
+        top_k=3,
+        max_answer_len=4,
+        doc_stride=6,
+        max_seq_len=40,
+        handle_impossible_answer=True,
+        align_to_words=False,
+    )
     assert len(several) == 3
     assert all(text(200)[each.start : each.end] == each.answer for each in several)
 
 
 def test_the_hosted_schema_takes_lists(server: Running) -> None:
-    """A list of inputs gives a list of answers; one input alone in a list as well; top_k gives lists of answers in it."""
+    """A list of inputs gives a list of answers; one input alone in a list as well; top_k gives lists of
+    answers in it.
+    """
     pair = {"question": QUESTION, "context": TEXT}
     assert set(server.ask("POST", "/", {"inputs": pair}).json) == {"answer", "score", "start", "end"}
-    assert len(server.ask("POST", "/", {"inputs": [pair, pair], "options": {"wait_for_model": True}}).json) == 2
+    assert (
+        len(server.ask("POST", "/", {"inputs": [pair, pair], "options": {"wait_for_model": True}}).json) == 2
+    )
     (found,) = server.ask("POST", "/", {"inputs": [pair], "parameters": {"top_k": 2}}).json
     assert len(found) == 2
     assert server.ask("POST", "/", {"inputs": []}).json == []
@@ -118,7 +148,9 @@ def test_readings_stream_line_by_line(server: Running) -> None:
 def test_a_stream_that_fails_says_so_in_its_last_line(server: Running) -> None:
     """A problem after the first lines is a line as well."""
     questions = [QUESTION, "the " * 400, QUESTION]
-    lines = server.read({"questions": questions, "context": TEXT}, accept="application/x-ndjson").body.splitlines()
+    lines = server.read(
+        {"questions": questions, "context": TEXT}, accept="application/x-ndjson"
+    ).body.splitlines()
     first, last = json.loads(lines[0]), json.loads(lines[-1])
     assert first["question"] == QUESTION
     assert (last["error"]["status"], last["error"]["type"]) == (422, "/docs#cannot-read")
@@ -134,8 +166,16 @@ WRONG: dict[str, tuple[bytes, int, str]] = {
     "other encoding": ('{"question": "a", "context": "é"}'.encode("latin-1"), 400, "wrong-json"),
     "UTF-16": ('{"question": "a", "context": "b"}'.encode("utf-16"), 400, "wrong-json"),
     "half a surrogate pair": (b'{"question": "\\ud800", "context": "b"}', 400, "wrong-json"),
-    "a huge integer": (b'{"question": "a", "context": "b", "top_k": ' + b"9" * 5000 + b"}", 400, "wrong-json"),
-    "a large integer": (b'{"question": "a", "context": "b", "top_k": 99999999999999999999}', 422, "wrong-value"),
+    "a huge integer": (
+        b'{"question": "a", "context": "b", "top_k": ' + b"9" * 5000 + b"}",
+        400,
+        "wrong-json",
+    ),
+    "a large integer": (
+        b'{"question": "a", "context": "b", "top_k": 99999999999999999999}',
+        422,
+        "wrong-value",
+    ),
     "infinity": (b'{"question": "a", "context": "b", "no_answer_threshold": 1e999}', 422, "wrong-value"),
     "NaN": (b'{"question": "a", "context": "b", "score_threshold": NaN}', 422, "wrong-value"),
     "a list": (b"[]", 422, "wrong-value"),
@@ -151,8 +191,16 @@ WRONG: dict[str, tuple[bytes, int, str]] = {
     "a path": (b'{"question": "a", "documents": [{"path": "/etc/passwd"}]}', 422, "wrong-value"),
     "a truth for a number": (b'{"question": "a", "context": "b", "top_k": true}', 422, "wrong-value"),
     "a text for a number": (b'{"question": "a", "context": "b", "top_k": "3"}', 422, "wrong-value"),
-    "the same id twice": (b'{"question": "a", "documents": ["b", {"id": "0", "text": "c"}]}', 422, "wrong-value"),
-    "windows longer than the model's": (b'{"question": "a", "context": "b", "max_seq_len": 4000}', 422, "wrong-value"),
+    "the same id twice": (
+        b'{"question": "a", "documents": ["b", {"id": "0", "text": "c"}]}',
+        422,
+        "wrong-value",
+    ),
+    "windows longer than the model's": (
+        b'{"question": "a", "context": "b", "max_seq_len": 4000}',
+        422,
+        "wrong-value",
+    ),
     "windows without room": (b'{"question": "a", "context": "b", "max_seq_len": 5}', 422, "wrong-value"),
     "a question too long": (b'{"question": "' + b"the " * 400 + b'", "context": "b"}', 422, "cannot-read"),
     "more than is taken": (b" " * 100_001, 413, "too-large"),
@@ -177,10 +225,15 @@ def test_the_hosted_schema_refuses_in_the_same_way(server: Running) -> None:
     """Wrong values, blank texts and unknown parameters are client errors there as well."""
     pair = {"question": QUESTION, "context": TEXT}
     wrong: list[Any] = [
-        {}, {"inputs": {"question": "a"}}, {"inputs": {**pair, "context": ""}}, {"inputs": {**pair, "context": "  "}},
-        {"inputs": pair, "parameters": {"top_p": 1}}, {"inputs": pair, "parameters": {"max_seq_len": 1}},
-        {"inputs": pair, "parameters": {"doc_stride": 60, "max_seq_len": 50}}, {"inputs": [pair, 3]},
-    ]  # fmt: skip
+        {},
+        {"inputs": {"question": "a"}},
+        {"inputs": {**pair, "context": ""}},
+        {"inputs": {**pair, "context": "  "}},
+        {"inputs": pair, "parameters": {"top_p": 1}},
+        {"inputs": pair, "parameters": {"max_seq_len": 1}},
+        {"inputs": pair, "parameters": {"doc_stride": 60, "max_seq_len": 50}},
+        {"inputs": [pair, 3]},
+    ]
     for body in wrong:
         answer = server.ask("POST", "/", body)
         assert answer.status == 422, body
@@ -189,14 +242,18 @@ def test_the_hosted_schema_refuses_in_the_same_way(server: Running) -> None:
 
 def test_places_are_named_and_values_are_not(server: Running) -> None:
     """A refusal says where, and does not send back what was there."""
-    answer = server.read({"question": QUESTION, "documents": ["a", {"id": "x", "text": 17}, {"txt": "secret words"}]})
+    answer = server.read(
+        {"question": QUESTION, "documents": ["a", {"id": "x", "text": 17}, {"txt": "secret words"}]}
+    )
     assert {error["where"] for error in answer.json["errors"]} >= {"documents[1].text", "documents[2].text"}
     assert b"secret" not in answer.body
 
 
 def test_limits_are_named(tmp_path: Path) -> None:
     """Too many or too long: 422 with place and limit."""
-    with running(tmp_path, max_questions=2, max_documents=2, max_document_characters=10, max_question_characters=10) as server:
+    with running(
+        tmp_path, max_questions=2, max_documents=2, max_document_characters=10, max_question_characters=10
+    ) as server:
         for body, where, limit in (
             ({"question": "a" * 11, "context": "b"}, "question", 10),
             ({"question": "a", "context": "b" * 11}, "context", 10),
@@ -211,7 +268,9 @@ def test_limits_are_named(tmp_path: Path) -> None:
 
 
 def test_a_body_is_cut_off_where_it_becomes_too_large(server: Running) -> None:
-    """Without a length in its head, a body is refused once it has grown past the limit, not when it has all come."""
+    """Without a length in its head, a body is refused once it has grown past the limit, not when it has all
+    come.
+    """
     with server.raw() as connection:
         connection.sendall(b"POST /read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(11):
@@ -235,8 +294,12 @@ CRUMBS = {
 
 
 @pytest.mark.parametrize("name", CRUMBS)
-def test_bodies_of_countless_pieces_are_refused_before_they_are_taken_apart(tmp_path: Path, name: str) -> None:
-    """Each piece of a wrong body would be a complaint of its own: a few megabytes held the server for a minute."""
+def test_bodies_of_countless_pieces_are_refused_before_they_are_taken_apart(
+    tmp_path: Path, name: str
+) -> None:
+    """Each piece of a wrong body would be a complaint of its own: a few megabytes held the server for a
+    minute.
+    """
     with running(tmp_path) as server:
         answer = server.read(CRUMBS[name])
         assert (answer.status, answer.json["type"], answer.json["limit"]) == (422, "/docs#limit", MOST_SIGNS)
@@ -257,7 +320,12 @@ def test_more_than_a_deadline_could_see_is_refused(tmp_path: Path) -> None:
         assert server.read({"question": QUESTION, "context": text(300)}).status == 200
         pairs = [{"question": QUESTION, "context": text(100)}] * 100
         assert server.ask("POST", "/", {"inputs": pairs}).json["limit"] == 5000
-        assert server.ask("POST", "/", {"inputs": pairs[:3], "parameters": {"max_seq_len": 40, "doc_stride": 8}}).status == 200
+        assert (
+            server.ask(
+                "POST", "/", {"inputs": pairs[:3], "parameters": {"max_seq_len": 40, "doc_stride": 8}}
+            ).status
+            == 200
+        )
 
 
 def test_a_file_becomes_text_that_can_be_asked(server: Running) -> None:
@@ -270,15 +338,18 @@ def test_a_file_becomes_text_that_can_be_asked(server: Running) -> None:
     assert all(each["page"] == (1 if each["start"] < 6 else 2) for each in found)
 
 
-@pytest.mark.parametrize(("path", "body", "headers", "status", "kind"), [
-    ("?name=a.pdf", b"%PDF-1.7", {}, 422, "cannot-read"),
-    ("", b"\x00\xff", {}, 422, "cannot-read"),
-    ("", b"", {}, 422, "cannot-read"),
-    (f"?name={'a' * 1001}", b"a", {}, 422, "limit"),
-    ("", b"a" * 100_001, {}, 413, "too-large"),
-    ("", b"--x", {"content-type": "multipart/form-data; boundary=x"}, 415, "wrong-media-type"),
-    ("", b"a", {"content-encoding": "gzip"}, 415, "wrong-media-type"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "status", "kind"),
+    [
+        ("?name=a.pdf", b"%PDF-1.7", {}, 422, "cannot-read"),
+        ("", b"\x00\xff", {}, 422, "cannot-read"),
+        ("", b"", {}, 422, "cannot-read"),
+        (f"?name={'a' * 1001}", b"a", {}, 422, "limit"),
+        ("", b"a" * 100_001, {}, 413, "too-large"),
+        ("", b"--x", {"content-type": "multipart/form-data; boundary=x"}, 415, "wrong-media-type"),
+        ("", b"a", {"content-encoding": "gzip"}, 415, "wrong-media-type"),
+    ],
+)
 def test_files_are_refused_as_problems(
     server: Running, path: str, body: bytes, headers: dict[str, str], status: int, kind: str
 ) -> None:
@@ -316,7 +387,9 @@ def test_a_client_that_leaves_a_stream_is_counted(server: Running) -> None:
     before = server.counted("abandoned_total")
     body = json.dumps({"questions": [QUESTION] * 500, "context": text(60), "stream": True}).encode()
     with server.raw() as connection:
-        connection.sendall(b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        connection.sendall(
+            b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
         server.set("hold")
     until(lambda: server.counted("abandoned_total") == before + 1, "the loss of the client")
@@ -333,7 +406,9 @@ def test_a_deadline_ends_a_request(server: Running) -> None:
 
 
 def test_a_full_server_refuses_at_once(tmp_path: Path) -> None:
-    """Beyond the limit it is 503 with Retry-After, without the body being read; health still answers; then it goes on."""
+    """Beyond the limit it is 503 with Retry-After, without the body being read; health still answers; then it
+    goes on.
+    """
     with running(tmp_path, max_requests=3) as server, ThreadPoolExecutor(3) as threads:
         server.set("hold")
         held = [threads.submit(server.read, READ) for _ in range(3)]
@@ -351,7 +426,10 @@ def test_a_full_server_refuses_at_once(tmp_path: Path) -> None:
 
 def test_size_together_is_bounded(tmp_path: Path) -> None:
     """Requests that would be too large together are refused with 503, and their size is given back."""
-    with running(tmp_path, max_body_bytes=2000, max_held_bytes=2000) as server, ThreadPoolExecutor(1) as threads:
+    with (
+        running(tmp_path, max_body_bytes=2000, max_held_bytes=2000) as server,
+        ThreadPoolExecutor(1) as threads,
+    ):
         server.set("hold")
         body = {"question": QUESTION, "documents": [text(300)]}
         held = threads.submit(server.read, body)
@@ -380,7 +458,9 @@ def test_windows_of_many_requests_share_a_call(server: Running) -> None:
 
 
 def test_a_short_question_passes_a_long_document(server: Running) -> None:
-    """A question that comes while a document of hundreds of windows is read is answered long before that is."""
+    """A question that comes while a document of hundreds of windows is read is answered long before that
+    is.
+    """
     server.set("hold")
     with ThreadPoolExecutor(1) as threads:
         long = threads.submit(server.read, {"question": QUESTION, "documents": [text(12_000)]})
@@ -388,7 +468,10 @@ def test_a_short_question_passes_a_long_document(server: Running) -> None:
         with server.raw() as connection:
             body = json.dumps(READ).encode()
             waiting = server.service.pool.waiting
-            connection.sendall(f"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            connection.sendall(
+                f"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
             until(lambda: server.service.pool.waiting > waiting, "the question in the queue")
             server.unset("hold")
             assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
@@ -426,17 +509,38 @@ def test_state_is_told(server: Running) -> None:
     assert server.ask("GET", "/health").json == {"status": "ok"}
     assert server.ask("GET", "/ready").json == {"status": "ready"}
     info = server.ask("GET", "/info").json
-    assert (info["engine"], info["settings"]["max_seq_len"], info["limits"]["max_requests"]) == ("fake", 40, 128)
+    assert (info["engine"], info["settings"]["max_seq_len"], info["limits"]["max_requests"]) == (
+        "fake",
+        40,
+        128,
+    )
     assert info["collection"] is None
     server.read(READ)
-    for name in ("requests_total", "request_seconds_count", "engine_call_fill_count", "windows_total", "questions_total"):
+    for name in (
+        "requests_total",
+        "request_seconds_count",
+        "engine_call_fill_count",
+        "windows_total",
+        "questions_total",
+    ):
         assert server.counted(name) > 0
 
 
 def test_the_description_covers_the_routes(server: Running) -> None:
-    """OpenAPI names every route with its bodies and answers; the page shows them and loads nothing from elsewhere."""
+    """OpenAPI names every route with its bodies and answers; the page shows them and loads nothing from
+    elsewhere.
+    """
     content = server.ask("GET", "/openapi.json").json
-    assert set(content["paths"]) == {"/read", "/", "/health", "/ready", "/info", "/metrics", "/documents", "/documents/text"}
+    assert set(content["paths"]) == {
+        "/read",
+        "/",
+        "/health",
+        "/ready",
+        "/info",
+        "/metrics",
+        "/documents",
+        "/documents/text",
+    }
     names = set(content["components"]["schemas"])
     text_ = json.dumps(content)
     assert all(f"#/components/schemas/{name}" in text_ or name for name in names)
@@ -457,14 +561,30 @@ def test_the_page_and_its_files(server: Running, tmp_path: Path, monkeypatch: py
     answer = server.ask("GET", "/")
     assert b"page" in answer.body
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-    for path in ("/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py", "/static//etc/passwd", "/static/"):
+    for path in (
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/static/..%2fapp.py",
+        "/static//etc/passwd",
+        "/static/",
+    ):
         assert server.ask("GET", path).status == 404
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [
-    ("GET", "/read", 405), ("PUT", "/read", 405), ("DELETE", "/", 405), ("GET", "/nothing", 404), ("POST", "/read/", 404),
-    ("GET", "/documents", 422), ("OPTIONS", "/read", 204), ("HEAD", "/health", 200), ("HEAD", "/ready", 200),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/read", 405),
+        ("PUT", "/read", 405),
+        ("DELETE", "/", 405),
+        ("GET", "/nothing", 404),
+        ("POST", "/read/", 404),
+        ("GET", "/documents", 422),
+        ("OPTIONS", "/read", 204),
+        ("HEAD", "/health", 200),
+        ("HEAD", "/ready", 200),
+    ],
+)
 def test_other_addresses_and_methods(server: Running, method: str, path: str, status: int) -> None:
     """What is not there is refused in the same form."""
     answer = server.ask(method, path)
@@ -488,7 +608,9 @@ def test_connections_are_kept_and_pipelined_requests_answered(server: Running) -
 
 
 def test_half_closed_and_senseless_connections_hang_nothing(server: Running) -> None:
-    """Bytes that are no HTTP, connections closed half-way, and heads that never end leave the server as it was."""
+    """Bytes that are no HTTP, connections closed half-way, and heads that never end leave the server as it
+    was.
+    """
     head = b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
     for sent in (b"\x00\xff" * 100, b"GET / HTTP/9.9\r\n\r\n", head + b"-5\r\n\r\n", head + b"50\r\n\r\n{"):
         with server.raw() as connection:

@@ -20,7 +20,11 @@ READ = {"question": QUESTION, "documents": [TEXT]}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server with a key, a page that may ask from elsewhere, and a name."""
-    options = {"api_key": KEY, "allow_origins": ("https://good.example",), "allow_hosts": ("localhost", "reader.example")}
+    options = {
+        "api_key": KEY,
+        "allow_origins": ("https://good.example",),
+        "allow_hosts": ("localhost", "reader.example"),
+    }
     with running(tmp_path_factory.mktemp("server"), **options) as found:
         yield found
 
@@ -28,10 +32,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def test_a_key_is_asked_for(server: Running) -> None:
     """Reading, state and numbers need it; health, readiness and the page do not."""
     host = {"host": "localhost"}
-    for wrong in ({}, {"authorization": f"Bearer {KEY}x"}, {"authorization": f"Basic {KEY}"}, {"authorization": "Bearer "},
-                  {"authorization": "Bearer ké".encode().decode("latin-1")}):
-        for method, path in (("POST", "/read"), ("POST", "/"), ("GET", "/info"), ("GET", "/metrics"), ("GET", "/documents"),
-                             ("GET", "/docs"), ("GET", "/nothing"), ("HEAD", "/info")):
+    for wrong in (
+        {},
+        {"authorization": f"Bearer {KEY}x"},
+        {"authorization": f"Basic {KEY}"},
+        {"authorization": "Bearer "},
+        {"authorization": "Bearer ké".encode().decode("latin-1")},
+    ):
+        for method, path in (
+            ("POST", "/read"),
+            ("POST", "/"),
+            ("GET", "/info"),
+            ("GET", "/metrics"),
+            ("GET", "/documents"),
+            ("GET", "/docs"),
+            ("GET", "/nothing"),
+            ("HEAD", "/info"),
+        ):
             answer = server.ask(method, path, b"{}", {**host, **wrong})
             assert answer.status == 401, (method, path)
             assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -43,9 +60,17 @@ def test_a_key_is_asked_for(server: Running) -> None:
 
 
 def test_other_pages_may_not_ask(server: Running) -> None:
-    """Requests from pages of other origins are refused before any work, whatever their method; allowed ones see answers."""
+    """Requests from pages of other origins are refused before any work, whatever their method; allowed ones
+    see answers.
+    """
     own = {"host": "localhost", "authorization": f"Bearer {KEY}"}
-    for origin in ("https://evil.example", "null", "http://localhost.evil.example", "file://localhost", "http://["):
+    for origin in (
+        "https://evil.example",
+        "null",
+        "http://localhost.evil.example",
+        "file://localhost",
+        "http://[",
+    ):
         assert server.ask("POST", "/read", READ, {**own, "origin": origin}).status == 403
         answer = server.ask("OPTIONS", "/read", headers={**own, "origin": origin})
         assert answer.status == 403
@@ -53,7 +78,9 @@ def test_other_pages_may_not_ask(server: Running) -> None:
     good = {**own, "origin": "https://good.example"}
     answer = server.ask("POST", "/read", READ, good)
     assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, "https://good.example")
-    preflight = server.ask("OPTIONS", "/read", headers={"host": "localhost", "origin": "https://good.example"})
+    preflight = server.ask(
+        "OPTIONS", "/read", headers={"host": "localhost", "origin": "https://good.example"}
+    )
     assert preflight.status == 204
     assert "authorization" in preflight.headers["access-control-allow-headers"]
     assert server.ask("POST", "/read", READ, {**own, "origin": "http://localhost"}).status == 200
@@ -69,10 +96,18 @@ def test_other_names_are_refused(server: Running) -> None:
 def test_bodies_of_other_kinds_are_refused(server: Running) -> None:
     """JSON in UTF-8 it is, by whatever name curl gives it."""
     own = {"host": "localhost", "authorization": f"Bearer {KEY}"}
-    for kind in ("application/json", "application/json; charset=UTF-8", "application/x-www-form-urlencoded", "text/plain"):
+    for kind in (
+        "application/json",
+        "application/json; charset=UTF-8",
+        "application/x-www-form-urlencoded",
+        "text/plain",
+    ):
         assert server.ask("POST", "/read", READ, {**own, "content-type": kind}).status == 200
-    for wrong in ({"content-type": "multipart/form-data; boundary=x"}, {"content-type": "application/json; charset=latin-1"},
-                  {"content-encoding": "gzip"}):
+    for wrong in (
+        {"content-type": "multipart/form-data; boundary=x"},
+        {"content-type": "application/json; charset=latin-1"},
+        {"content-encoding": "gzip"},
+    ):
         assert server.ask("POST", "/read", READ, {**own, **wrong}).status == 415
     assert server.ask("POST", "/read", None, {**own, "content-length": "9" * 19}).status == 413
 
@@ -86,13 +121,20 @@ def test_every_answer_bears_an_id_and_keeps_browsers_careful(server: Running) ->
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
         assert "script-src 'self'" in answer.headers["content-security-policy"]
     for bad in ("x" * 65, "a b", "<script>", ""):
-        assert server.ask("GET", "/health", headers={"host": "localhost", "x-request-id": bad}).headers["x-request-id"] != bad
+        assert (
+            server.ask("GET", "/health", headers={"host": "localhost", "x-request-id": bad}).headers[
+                "x-request-id"
+            ]
+            != bad
+        )
 
 
 def test_logs_know_requests_and_no_texts(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A line for each request with id, route, status and time; not a word of questions, texts, keys or addresses in it."""
+    """A line for each request with id, route, status and time; not a word of questions, texts, keys or
+    addresses in it.
+    """
     secrets = ["pelican", "ostrich", "heron", "swallow"]
 
     def fail(*_: object) -> None:
@@ -112,7 +154,11 @@ def test_logs_know_requests_and_no_texts(
     lines = [JsonFormatter().format(record) for record in caplog.records]
     assert not [line for line in lines for secret in secrets if secret in line]
     requests = {row["request"]: row for row in map(json.loads, lines) if row["message"] == "request"}
-    assert (requests["good"]["status"], requests["good"]["route"], requests["good"]["questions"]) == (200, "/read", 1)
+    assert (requests["good"]["status"], requests["good"]["route"], requests["good"]["questions"]) == (
+        200,
+        "/read",
+        1,
+    )
     assert (requests["bad"]["status"], requests["bad"]["problem"]) == (422, "wrong-value")
     assert requests["long"]["problem"] == "cannot-read"
     failed = [row for row in map(json.loads, lines) if "exception" in row]
@@ -122,5 +168,10 @@ def test_logs_know_requests_and_no_texts(
 def test_a_server_for_this_machine_takes_local_names_alone(tmp_path: Path) -> None:
     """At a loopback address, with nothing set, any other name is refused."""
     with running(tmp_path) as server:
-        for host, status in (("localhost:1", 200), ("127.0.0.1", 200), ("[::1]:8080", 200), ("evil.example", 421)):
+        for host, status in (
+            ("localhost:1", 200),
+            ("127.0.0.1", 200),
+            ("[::1]:8080", 200),
+            ("evil.example", 421),
+        ):
             assert server.ask("GET", "/health", headers={"host": host}).status == status

@@ -22,15 +22,25 @@ def answer(raw: bytes, name: str, seconds: int = 30) -> dict[str, Any]:
     """What the child says of a file."""
     head = {"name": name, "max_pages": 3, "max_characters": 1000, "seconds": seconds}
     command = [sys.executable, "-m", "tinyreader.serve.convert"]
-    said = subprocess.run(command, input=json.dumps(head).encode() + b"\n" + raw, capture_output=True, check=True).stdout
+    said = subprocess.run(
+        command, input=json.dumps(head).encode() + b"\n" + raw, capture_output=True, check=True
+    ).stdout
     found: dict[str, Any] = json.loads(said)
     return found
 
 
-@pytest.mark.parametrize(("raw", "name", "kind"), [
-    (pdf_of(["a"]), "report.txt", ".pdf"), (docx_bytes(), "report.bin", ".docx"), (b"PK\x03\x04", "a.docx", ".docx"),
-    (b" <!DOCTYPE html><p>a", "page", ".html"), (b"<html>", "a.md", ".md"), (b"a", "A.HTM", ".htm"), (b"a", "", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("raw", "name", "kind"),
+    [
+        (pdf_of(["a"]), "report.txt", ".pdf"),
+        (docx_bytes(), "report.bin", ".docx"),
+        (b"PK\x03\x04", "a.docx", ".docx"),
+        (b" <!DOCTYPE html><p>a", "page", ".html"),
+        (b"<html>", "a.md", ".md"),
+        (b"a", "A.HTM", ".htm"),
+        (b"a", "", ""),
+    ],
+)
 def test_content_tells_the_kind_before_the_name_does(raw: bytes, name: str, kind: str) -> None:
     """PDF and DOCX are known by their first bytes, HTML too where the name says nothing."""
     assert kind_of(raw, name) == kind
@@ -38,20 +48,26 @@ def test_content_tells_the_kind_before_the_name_does(raw: bytes, name: str, kind
 
 def test_pages_and_text() -> None:
     """Offsets of pages come with the text; other kinds have none."""
-    assert answer(pdf_of(["The mill", "was built"]), "p.pdf") == {"text": "The mill\nwas built\n", "pages": [0, 9]}
+    assert answer(pdf_of(["The mill", "was built"]), "p.pdf") == {
+        "text": "The mill\nwas built\n",
+        "pages": [0, 9],
+    }
     assert answer(b"<p>The <b>mill</b>", "p.html") == {"text": "The mill", "pages": []}
     assert answer("\ufeffMühle 😀".encode(), "p.md") == {"text": "Mühle 😀", "pages": []}
     assert "\t" in answer(docx_bytes(), "d.docx")["text"]
 
 
-@pytest.mark.parametrize(("raw", "name", "kind", "words"), [
-    (b"%PDF-1.7 nothing", "a.pdf", "cannot-read", "a.pdf is a broken PDF"),
-    (b"\x89PNG\r\n\0\0", "a.png", "cannot-read", "a.png is no text"),
-    (b"\x1f\x8b\x08\0", "a.pdf.gz", "cannot-read", "a.pdf.gz is compressed"),
-    (b" \n", "a.txt", "cannot-read", "a.txt is empty"),
-    (pdf_of(["a"] * 4), "a.pdf", "limit", "a.pdf has 4 pages; this server takes 3"),
-    (b"a" * 1001, "a.txt", "limit", "a.txt has 1,001 characters; this server takes 1,000"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("raw", "name", "kind", "words"),
+    [
+        (b"%PDF-1.7 nothing", "a.pdf", "cannot-read", "a.pdf is a broken PDF"),
+        (b"\x89PNG\r\n\0\0", "a.png", "cannot-read", "a.png is no text"),
+        (b"\x1f\x8b\x08\0", "a.pdf.gz", "cannot-read", "a.pdf.gz is compressed"),
+        (b" \n", "a.txt", "cannot-read", "a.txt is empty"),
+        (pdf_of(["a"] * 4), "a.pdf", "limit", "a.pdf has 4 pages; this server takes 3"),
+        (b"a" * 1001, "a.txt", "limit", "a.txt has 1,001 characters; this server takes 1,000"),
+    ],
+)
 def test_what_there_is_no_text_of_is_told(raw: bytes, name: str, kind: str, words: str) -> None:
     """The child ends well, with the kind of problem and a sentence."""
     found = answer(raw, name)
@@ -72,10 +88,14 @@ def test_form_feeds_are_pages_too() -> None:
 def test_memory_and_time_have_a_bound(code: str) -> None:
     """What asks for gigabytes, or never ends, ends."""
     code = f"from tinyreader.serve.convert import bounded\nbounded(1)\n{code}"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False).returncode
+    assert subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=60, check=False
+    ).returncode
 
 
-def test_want_of_memory_is_told(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_want_of_memory_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
     """Whatever a parser makes of it, it is a limit and not a broken file."""
 
     def starve(*_: object) -> None:
@@ -93,15 +113,22 @@ def test_want_of_memory_is_told(monkeypatch: pytest.MonkeyPatch, capsysbinary: p
     assert json.loads(capsysbinary.readouterr().out)["kind"] == "limit"
 
 
-WHOLE = st.sampled_from([pdf_of(["The mill", "", "was built"]), docx_bytes(), b"<p>The <b>mill</b><table><tr><td>a</table>"])
+WHOLE = st.sampled_from(
+    [pdf_of(["The mill", "", "was built"]), docx_bytes(), b"<p>The <b>mill</b><table><tr><td>a</table>"]
+)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    WHOLE, st.sampled_from(["a.pdf", "a.docx", "a.html", "a", "\x00.md"]), st.floats(0, 1), st.integers(0, 40),
+    WHOLE,
+    st.sampled_from(["a.pdf", "a.docx", "a.html", "a", "\x00.md"]),
+    st.floats(0, 1),
+    st.integers(0, 40),
     st.binary(max_size=9),
-)  # fmt: skip
-def test_whatever_the_bytes_are_there_is_text_or_a_reason(raw: bytes, name: str, at: float, gap: int, instead: bytes) -> None:
+)
+def test_whatever_the_bytes_are_there_is_text_or_a_reason(
+    raw: bytes, name: str, at: float, gap: int, instead: bytes
+) -> None:
     """Files with bytes taken out and others put in their place."""
     place = int(at * len(raw))
     try:

@@ -30,7 +30,9 @@ def converter(command: tuple[str, ...] | None = None, **settings: float) -> Conv
 def test_a_file_becomes_a_document() -> None:
     """Its text and pages under the name that was given."""
     with working_for(Ticket(60)):
-        assert converter().document(pdf_of(["The mill", "b"]), "é.pdf") == Document("é.pdf", "The mill\nb\n", (0, 9))
+        assert converter().document(pdf_of(["The mill", "b"]), "é.pdf") == Document(
+            "é.pdf", "The mill\nb\n", (0, 9)
+        )
         with pytest.raises(Problem) as caught:
             converter().document(b"%PDF-", "a.pdf")
     assert (caught.value.kind, caught.value.where) == ("cannot-read", "the body")
@@ -106,4 +108,6 @@ def test_places_are_given_back() -> None:
         return caught.value.kind
 
     with ThreadPoolExecutor(4) as threads:
-        assert [future.result(60) for future in [threads.submit(work) for _ in range(4)]] == ["cannot-read"] * 4
+        assert [future.result(60) for future in [threads.submit(work) for _ in range(4)]] == [
+            "cannot-read"
+        ] * 4

@@ -14,7 +14,9 @@ SHORT, LONG = (Document("s", "a" * 400),), (Document("l", "a" * 4_000_000),)
 
 
 def test_texts_count_once_for_each_question() -> None:
-    """Twice the questions, or twice the documents, are twice the work, whether the documents are shared or not."""
+    """Twice the questions, or twice the documents, are twice the work, whether the documents are shared or
+    not.
+    """
     one = read_tokens([Question(ASK, SHORT)], 384, 128, 0)
     assert 100 < one < 120
     assert read_tokens([Question(ASK, SHORT)] * 7, 384, 128, 0) == 7 * one

@@ -21,9 +21,14 @@ def lengths(taken: list[Waiting]) -> list[int]:
     return [len(window) for window in taken]
 
 
-@given(st.lists(st.lists(st.integers(1, 400), min_size=1, max_size=12), min_size=1, max_size=10), st.integers(0, 2**32))
+@given(
+    st.lists(st.lists(st.integers(1, 400), min_size=1, max_size=12), min_size=1, max_size=10),
+    st.integers(0, 2**32),
+)
 def test_every_window_is_taken_once_and_calls_keep_their_size(requests: list[list[int]], seed: int) -> None:
-    """Whatever comes and goes between calls: no window twice, none lost, none late for ever, no call too large."""
+    """Whatever comes and goes between calls: no window twice, none lost, none late for ever, no call too
+    large.
+    """
     draw = random.Random(seed)
     limits = CallLimits(busy_tokens=700, calm_tokens=300)
     queue = FairQueue(limits)
@@ -124,7 +129,9 @@ def test_lost_windows_come_first_in_their_request() -> None:
 
 
 def test_call_lengths_are_few() -> None:
-    """Padding goes to multiples of 8 for one window, of 16 for several, and never beyond what the model takes."""
+    """Padding goes to multiples of 8 for one window, of 16 for several, and never beyond what the model
+    takes.
+    """
     assert call_length([169], 384) == 176
     assert call_length([150, 161], 384) == 176
     assert call_length([383, 380], 383) == 383

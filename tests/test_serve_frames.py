@@ -31,7 +31,11 @@ def test_calls_and_logits_come_back(lengths: list[int], number: int, shares: boo
     pipe = io.BytesIO()
     write_frame(pipe, CALL, Call(number, ids, segments, 64, shares).pack())
     starts = [draw.standard_normal(n).astype(np.float32) for n in lengths]
-    write_frame(pipe, LOGITS, pack_logits(number, starts, segments_as_floats := [s.astype(np.float32) for s in segments]))
+    write_frame(
+        pipe,
+        LOGITS,
+        pack_logits(number, starts, segments_as_floats := [s.astype(np.float32) for s in segments]),
+    )
     pipe.seek(0)
     kind, content = read_frame(pipe)
     call = Call.unpack(content)
@@ -51,7 +55,9 @@ def test_failures_keep_their_words() -> None:
     assert unpack_failure(pack_failure(7, "kein Speicher: 記憶")) == (7, "kein Speicher: 記憶")
 
 
-@pytest.mark.parametrize("content", [b"Hello from a library\n" * 3, b"\x02\xff\xff\xff\xffxxxx", b"\x09\x01\x00\x00\x00x"])
+@pytest.mark.parametrize(
+    "content", [b"Hello from a library\n" * 3, b"\x02\xff\xff\xff\xffxxxx", b"\x09\x01\x00\x00\x00x"]
+)
 def test_what_is_no_frame_is_told_apart(content: bytes) -> None:
     """Words printed into the pipe, or lengths beyond all sense, are errors and no frames."""
     with pytest.raises(ValueError, match="none of ours"):

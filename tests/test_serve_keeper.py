@@ -15,7 +15,9 @@ def names(server: Running) -> set[str]:
 
 
 def test_the_folder_is_asked_and_changes_are_seen(tmp_path: Path) -> None:
-    """Before it is indexed the server is not ready for it, then it answers from all files, and soon from new ones."""
+    """Before it is indexed the server is not ready for it, then it answers from all files, and soon from new
+    ones.
+    """
     home = tmp_path / "documents"
     home.mkdir()
     (home / "one.txt").write_text("the bridge was built in it")
@@ -24,14 +26,19 @@ def test_the_folder_is_asked_and_changes_are_seen(tmp_path: Path) -> None:
         until(lambda: server.ask("GET", "/ready").status == 200, "the index")
         assert names(server) == {"one.txt"}
         assert server.ask("GET", "/info").json["collection"] == {
-            "is_ready": True, "documents": 1, "unreadable_files": 0, "passages": 1,
+            "is_ready": True,
+            "documents": 1,
+            "unreadable_files": 0,
+            "passages": 1,
         }
         assert server.ask("GET", "/documents?id=one.txt").json["text"] == "the bridge was built in it"
         for name in ("two.txt", "..%2Fone.txt", "/etc/passwd", ""):
             assert server.ask("GET", f"/documents?id={name}").status == 404
         (home / "two.txt").write_text("who built the bridge ? x")
         until(lambda: names(server) == {"one.txt", "two.txt"}, "the new file")
-        stream = server.read({"questions": [QUESTION, {"question": QUESTION, "context": "a b"}], "stream": True, "passages": 1})
+        stream = server.read(
+            {"questions": [QUESTION, {"question": QUESTION, "context": "a b"}], "stream": True, "passages": 1}
+        )
         assert len(stream.body.splitlines()) == 2
     shutil.rmtree(home)
     home.mkdir()

@@ -1,4 +1,6 @@
-"""The page of `tinyreader serve`, used in headless Chromium against a real server whose reader finds what is quoted."""
+"""The page of `tinyreader serve`, used in headless Chromium against a real server whose reader finds what is
+quoted.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,8 @@ AXE = Path(os.environ.get("NODE_PATH", "node_modules"), "axe-core", "axe.min.js"
 class Finder:
     """A reader whose answers to a question are the places of what it quotes: `where is "mill"?`.
 
-    A question that begins with `refuse KIND` is refused by that kind, once where it ends with `once`; `wait` waits; `doubt`
-    doubts all that is found.
+    A question that begins with `refuse KIND` is refused by that kind, once where it ends with `once`; `wait`
+    waits; `doubt` doubts all that is found.
     """
 
     settings = ReaderSettings()
@@ -93,7 +95,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Finder]]:
     """A server without a folder."""
-    with serving(tmp_path_factory.mktemp("served"), max_body_bytes=600_000, max_question_characters=100) as found:
+    with serving(
+        tmp_path_factory.mktemp("served"), max_body_bytes=600_000, max_question_characters=100
+    ) as found:
         yield found
 
 
@@ -147,14 +151,19 @@ def allow_copying(page: Page) -> None:
 
 
 def test_answers_are_marked_in_their_text(page: Page) -> None:
-    """With emoji before and HTML in it, the text stays as it was pasted, the answers stand where they are, best first."""
+    """With emoji before and HTML in it, the text stays as it was pasted, the answers stand where they are,
+    best first.
+    """
     text = f"{EMOJI}{EVIL}\n\n{MILL}\n\nThe 🏚 mill is old. A mill, a mill."
     ask(page, 'Where is the "mill"?', text)
     assert page.text(".best .words") == "mill"
     assert page.texts(".best .facts span:not(.bar, .bar *)") == ["83% sure", "Text 1, line 3"]
     assert page.text(".best .context") == MILL
     assert page.js("document.querySelector('.best mark').textContent") == "mill"
-    assert page.texts("h3 + .others > li:first-child .facts span:not(.bar, .bar *)") == ["12% sure", "Text 1, line 5"]
+    assert page.texts("h3 + .others > li:first-child .facts span:not(.bar, .bar *)") == [
+        "12% sure",
+        "Text 1, line 5",
+    ]
     assert page.text("summary") == "2 more candidates, under 1% sure"
     assert marks(page) == [("mill", "current"), ("mill", "other")]
     assert page.js("document.querySelector('.reading').textContent") == text
@@ -191,18 +200,28 @@ def test_a_changed_text_is_not_marked_in_wrong_places(page: Page) -> None:
     page.click("#sheet .head button")
     page.write("#sheet textarea", f"Changed. {MILL}")
     page.click("#sheet .head button")
-    assert page.text("#sheet > .note") == "This text has changed since it was asked. Ask again to see answers in it."
+    assert (
+        page.text("#sheet > .note")
+        == "This text has changed since it was asked. Ask again to see answers in it."
+    )
     assert marks(page) == []
     ask(page, 'Where is the "mill"?')
     assert marks(page) == [("mill", "current")]
 
 
 def test_files_are_read_in_the_browser(page: Page, tmp_path: Path) -> None:
-    """Plain texts in UTF-8 and UTF-16 are added under their names; what is no text is named with the reason, and not asked."""
+    """Plain texts in UTF-8 and UTF-16 are added under their names; what is no text is named with the reason,
+    and not asked.
+    """
     given: Mapping[str, bytes] = {
-        "a.txt": b"\xef\xbb\xbfFirst.", "b.md": f"{EMOJI}{MILL}".encode("utf-16"), "c.odt": b"PK", "d.txt": b"caf\xe9",
-        "e.bin": b"a\0b", "f.txt": b" \n", "g.txt": b"\xff\xfe\0\0a\0\0\0",
-    }  # fmt: skip
+        "a.txt": b"\xef\xbb\xbfFirst.",
+        "b.md": f"{EMOJI}{MILL}".encode("utf-16"),
+        "c.odt": b"PK",
+        "d.txt": b"caf\xe9",
+        "e.bin": b"a\0b",
+        "f.txt": b" \n",
+        "g.txt": b"\xff\xfe\0\0a\0\0\0",
+    }
     for name, content in given.items():
         (tmp_path / name).write_bytes(content)
     page.give_files("#files", *(tmp_path / name for name in given))
@@ -223,16 +242,23 @@ def test_files_are_read_in_the_browser(page: Page, tmp_path: Path) -> None:
 
 
 def test_files_of_other_kinds_are_read_by_the_server(page: Page, tmp_path: Path) -> None:
-    """PDF, DOCX and HTML become text there; answers have their page; what cannot be read is said by its name."""
+    """PDF, DOCX and HTML become text there; answers have their page; what cannot be read is said by its
+    name.
+    """
     given = {
-        "mill.pdf": pdf_of(["The river is long.", "", "Ada Rost built the mill."]), "d.docx": docx_bytes(),
-        "p.html": b"<title>T</title><p>Shown &amp; <script>not</script>told", "b.pdf": b"%PDF-1.7",
+        "mill.pdf": pdf_of(["The river is long.", "", "Ada Rost built the mill."]),
+        "d.docx": docx_bytes(),
+        "p.html": b"<title>T</title><p>Shown &amp; <script>not</script>told",
+        "b.pdf": b"%PDF-1.7",
         "r.txt": pdf_of(["Renamed"]),
-    }  # fmt: skip
+    }
     for name, content in given.items():
         (tmp_path / name).write_bytes(content)
     page.give_files("#files", *(tmp_path / name for name in given))
-    page.until("document.querySelectorAll('#list li').length === 4 && document.querySelectorAll('#notes p').length === 2")
+    page.until(
+        "document.querySelectorAll('#list li').length === 4 && document.querySelectorAll('#notes p').length "
+        "=== 2"
+    )
     first, second = page.texts("#notes p")
     assert first == "mill.pdf has no text on page 2. Is it an image?"
     assert second.startswith("b.pdf was not read. It is a broken PDF (")
@@ -250,7 +276,9 @@ def test_files_of_other_kinds_are_read_by_the_server(page: Page, tmp_path: Path)
 
 
 def test_texts_are_added_named_and_removed(page: Page) -> None:
-    """A second text can be pasted; names given to texts stand in the places of answers; removed, a text is not asked."""
+    """A second text can be pasted; names given to texts stand in the places of answers; removed, a text is
+    not asked.
+    """
     page.write("#sheet textarea", "Nothing here.")
     page.click("#new-text")
     page.write("#sheet textarea", MILL)
@@ -289,19 +317,28 @@ def test_what_is_dropped_is_added(page: Page) -> None:
 
 
 def test_an_answer_is_copied_as_a_quote_with_its_source(page: Page) -> None:
-    """The quote holds the words, the text's name and the line; so does, without a clipboard, a field to copy from."""
+    """The quote holds the words, the text's name and the line; so does, without a clipboard, a field to copy
+    from.
+    """
     allow_copying(page)
     ask(page, 'Who is "Ada Rost"?', MILL)
     page.click(".best [aria-label^=Copy]")
     page.until("document.querySelector('.best [aria-label^=Copy]').textContent === 'Copied'")
     assert page.js("navigator.clipboard.readText()") == "“Ada Rost” (Text 1, line 1)"
-    page.js("navigator.clipboard.writeText = () => Promise.reject(new Error()), document.execCommand = () => false, 0")
+    page.js(
+        "navigator.clipboard.writeText = () => Promise.reject(new Error()), document.execCommand = () => "
+        "false, 0"
+    )
     page.click("#answers .best [aria-label^=Copy]")
     assert page.until("document.querySelector('.by-hand')?.value") == "“Ada Rost” (Text 1, line 1)"
 
 
-def test_a_link_restores_a_question_and_tells_the_server_nothing(page: Page, served: tuple[Running, Finder]) -> None:
-    """The link's fragment holds the question; opened, the question is there, and no address asked for holds any of it."""
+def test_a_link_restores_a_question_and_tells_the_server_nothing(
+    page: Page, served: tuple[Running, Finder]
+) -> None:
+    """The link's fragment holds the question; opened, the question is there, and no address asked for holds
+    any of it.
+    """
     allow_copying(page)
     question = 'Where is "the mill" & who? 😀'
     ask(page, question, MILL)
@@ -322,7 +359,9 @@ def assets() -> set[str]:
 
 
 def test_what_is_missing_is_said_before_anything_is_sent(page: Page) -> None:
-    """Without a question, without a text, with a question too long or texts too large, the page says so and asks nothing."""
+    """Without a question, without a text, with a question too long or texts too large, the page says so and
+    asks nothing.
+    """
     before = len(page.requests())
     page.js("document.querySelector('#question').focus()")
     page.press("Enter")
@@ -334,7 +373,9 @@ def test_what_is_missing_is_said_before_anything_is_sent(page: Page) -> None:
     ask(page, "w" * 101, MILL)
     assert page.text("#question-note") == "The question has 101 characters; this server takes 100 characters."
     paste(page, "mill\n" * 130_000)
-    assert page.texts("#sheet .head button") == ["Remove"]  # a browser's field takes a minute for so many lines
+    assert page.texts("#sheet .head button") == [
+        "Remove"
+    ]  # a browser's field takes a minute for so many lines
     ask(page, "Who?")
     assert "this server takes 0.6 MB at once" in page.text("#trouble")
     assert len(page.requests()) == before
@@ -345,7 +386,10 @@ def test_what_is_missing_is_said_before_anything_is_sent(page: Page) -> None:
     [
         ("cannot-read", "The server does not take this: Because."),
         ("too-late", "The server gave up, as this took too long."),
-        ("engine-failed", "The reader failed at this question. Ask again. In the server’s log this is request "),
+        (
+            "engine-failed",
+            "The reader failed at this question. Ask again. In the server’s log this is request ",
+        ),
         ("failed", "The server failed (500). In the server’s log this is request "),
         ("too-large", "That is too much text for one question"),
     ],
@@ -365,7 +409,9 @@ def test_a_busy_server_is_asked_again(page: Page, served: tuple[Running, Finder]
     page.write("#sheet textarea", MILL)
     page.write("#question", 'refuse full for "Ada Rost" once')
     page.press("Enter")
-    page.until("document.querySelector('#busy-text').textContent.startsWith('The server is busy. Asking again in')")
+    page.until(
+        "document.querySelector('#busy-text').textContent.startsWith('The server is busy. Asking again in')"
+    )
     page.until("!!document.querySelector('.best')")
     assert page.text(".best .words") == "Ada Rost"
     page.until("document.querySelector('#busy').hidden")
@@ -401,7 +447,9 @@ def test_a_server_that_has_gone_is_said(browser: Browser, tmp_path: Path) -> Non
 
 
 def test_a_key_is_asked_for(browser: Browser, tmp_path: Path) -> None:
-    """The page opens without a key, asks for it, says when it is wrong, and with the right one answers; the key is not kept."""
+    """The page opens without a key, asks for it, says when it is wrong, and with the right one answers; the
+    key is not kept.
+    """
     with serving(tmp_path, api_key=KEY) as (server, _), opened(browser, server.url) as page:
         assert page.js("document.activeElement.id") == "key"
         assert page.text("#key-note") == "This server asks for a key. It is kept until you leave this page."
@@ -418,12 +466,17 @@ def test_a_key_is_asked_for(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_the_folder_is_asked(browser: Browser, tmp_path: Path) -> None:
-    """With a folder, its documents answer and open with the answer marked; a link knows that it was the folder."""
+    """With a folder, its documents answer and open with the answer marked; a link knows that it was the
+    folder.
+    """
     home = tmp_path / "documents"
     home.mkdir()
     (home / "mill.md").write_text(f"{EMOJI}{EVIL}\r\n\r\n{MILL}", encoding="utf-8", newline="")
     (home / "river & sea.txt").write_text("The river is long.", encoding="utf-8")
-    with serving(tmp_path, documents=home, index=tmp_path / "index") as (server, _), opened(browser, server.url) as page:
+    with (
+        serving(tmp_path, documents=home, index=tmp_path / "index") as (server, _),
+        opened(browser, server.url) as page,
+    ):
         page.until("document.querySelector('#folder-size').textContent === ' (2 documents)'")
         assert page.js("document.querySelector('[value=folder]').checked")
         assert page.text(".empty") == "2 documents in 2 passages. Answers open here, in their document."
@@ -445,7 +498,9 @@ def test_the_folder_is_asked(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_the_keyboard_alone_does_everything(page: Page) -> None:
-    """From the question by Tab to the text and back, asked by Enter, the answer shown in its text, with focus always seen."""
+    """From the question by Tab to the text and back, asked by Enter, the answer shown in its text, with focus
+    always seen.
+    """
     page.js("document.querySelector('#question').focus()")
     page.press("Tab", "Tab", "Tab")  # Ask, Add files
     assert page.js("document.activeElement.ariaLabel") == "Text"
@@ -469,7 +524,9 @@ def test_the_keyboard_alone_does_everything(page: Page) -> None:
 
 def test_a_hundred_pages_are_read_and_the_answer_is_in_sight(page: Page) -> None:
     """The text of 100 pages is shown whole, scrolled to its answer, and the page itself does not scroll."""
-    text = "\n".join(f"Line {n} says what a line of {EMOJI}says, and then it says some more of it." for n in range(4500))
+    text = "\n".join(
+        f"Line {n} says what a line of {EMOJI}says, and then it says some more of it." for n in range(4500)
+    )
     text = text.replace("Line 3210 says", "Line 3210, the needle, says")
     paste(page, text)
     assert page.js("document.activeElement.id") == "question"
@@ -485,7 +542,9 @@ def test_a_hundred_pages_are_read_and_the_answer_is_in_sight(page: Page) -> None
 
 
 def test_places_are_code_points(page: Page) -> None:
-    """Places and pieces agree with counting one by one, on texts of emoji, halves of pairs and ends of lines."""
+    """Places and pieces agree with counting one by one, on texts of emoji, halves of pairs and ends of
+    lines.
+    """
     wrong = page.js("""(async () => {
       const { lengthOf, blocksOf, wellFormed, located } = await import('/static/text.js');
       let seed = 7;
@@ -538,7 +597,9 @@ def bring_about(page: Page, state: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_it_fits_a_phone(browser: Browser, served: tuple[Running, Finder], state: str, tmp_path: Path) -> None:
+def test_it_fits_a_phone(
+    browser: Browser, served: tuple[Running, Finder], state: str, tmp_path: Path
+) -> None:
     """At 360 pixels nothing is wider than the screen, and no button is lower than 24 pixels."""
     with opened(browser, served[0].url, width=360, height=740) as page:
         bring_about(page, state, tmp_path)
@@ -559,9 +620,13 @@ def test_axe_finds_nothing(
     with opened(browser, served[0].url, width=width, dark=dark) as page:
         bring_about(page, state, tmp_path)
         page.js(f"{AXE.read_text(encoding='utf-8')}; 0")
-        violations = page.js("axe.run().then((found) => found.violations.map((v) => [v.id, v.nodes.map((n) => n.html)]))")
+        violations = page.js(
+            "axe.run().then((found) => found.violations.map((v) => [v.id, v.nodes.map((n) => n.html)]))"
+        )
         assert violations == []
-        assert page.js("getComputedStyle(document.documentElement).colorScheme") == ("dark" if dark else "light")
+        assert page.js("getComputedStyle(document.documentElement).colorScheme") == (
+            "dark" if dark else "light"
+        )
 
 
 def test_browsers_ask_for_the_files_again(served: tuple[Running, Finder]) -> None:
@@ -569,7 +634,9 @@ def test_browsers_ask_for_the_files_again(served: tuple[Running, Finder]) -> Non
     for path in ("/", "/static/page.js"):
         answer = served[0].ask("GET", path)
         assert answer.headers["cache-control"] == "no-cache"
-        assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+        assert answer.headers["content-security-policy"].startswith(
+            "default-src 'none'; script-src 'self'; style-src 'self';"
+        )
     again = served[0].ask("GET", "/static/page.js", headers={"if-none-match": answer.headers["etag"]})
     assert (again.status, again.body) == (304, b"")
 
@@ -590,7 +657,9 @@ class Outline(HTMLParser):
 def test_nothing_is_loaded_from_elsewhere() -> None:
     """No file of the page names another site, and the HTML has neither scripts, styles nor handlers in it."""
     for file in STATIC.iterdir():
-        addresses = set(re.findall(r"(?:https?:)?//[\w-]+\.[\w.-]+[^\s\"')]*", file.read_text(encoding="utf-8")))
+        addresses = set(
+            re.findall(r"(?:https?:)?//[\w-]+\.[\w.-]+[^\s\"')]*", file.read_text(encoding="utf-8"))
+        )
         assert addresses <= {"http://www.w3.org/2000/svg"}, file.name
     outline = Outline()
     outline.feed((STATIC / "index.html").read_text(encoding="utf-8"))
@@ -600,6 +669,8 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
         assert tag != "script" or attributes["src"]
         assert not any(name == "style" or name.startswith("on") for name in attributes)
     source = "".join(file.read_text(encoding="utf-8") for file in STATIC.glob("*.js"))
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", source)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", source
+    )
     for name in set(re.findall(r'\bat\("([\w-]+)"\)', source)):
         assert name in outline.ids, f"no element has the id {name}"

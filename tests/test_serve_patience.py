@@ -46,7 +46,9 @@ def test_a_request_at_work_is_not_hurried(server: Running) -> None:
     server.set("hold")
     body = b'{"question": "a", "context": "b"}'
     with server.raw() as connection:
-        connection.sendall(b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        connection.sendall(
+            b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
         connection.settimeout(1.0)
         with pytest.raises(TimeoutError):
             connection.recv(100)
@@ -56,7 +58,9 @@ def test_a_request_at_work_is_not_hurried(server: Running) -> None:
 
 
 def test_an_answer_that_nobody_takes_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that asks for much and reads nothing holds neither its answer nor its connection; one that reads gets all."""
+    """A client that asks for much and reads nothing holds neither its answer nor its connection; one that
+    reads gets all.
+    """
     home = tmp_path / "home"
     home.mkdir()
     (home / "a.txt").write_text("a b c d\n" * 2_000_000)

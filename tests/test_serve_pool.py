@@ -39,7 +39,9 @@ class Basket:
 def windows(n: int, basket: Basket, flow: Flow | None = None) -> list[Waiting]:
     """Windows of a request, each of other tokens."""
     flow = flow or Flow()
-    return [Waiting(flow, np.arange(k, k + 20, dtype=np.int32), np.zeros(20, np.int32), basket) for k in range(n)]
+    return [
+        Waiting(flow, np.arange(k, k + 20, dtype=np.int32), np.zeros(20, np.int32), basket) for k in range(n)
+    ]
 
 
 @contextmanager
@@ -171,13 +173,24 @@ def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
 def test_the_workers_command_names_what_was_asked_for() -> None:
     """Model, engine, precision and threads stand in it."""
     words = worker_command("some/model", "openvino", "bf16", 2)
-    assert words[1:] == ["-m", "tinyreader.serve.worker", "some/model", "--engine", "openvino", "--precision", "bf16",
-                         "--threads", "2"]
+    assert words[1:] == [
+        "-m",
+        "tinyreader.serve.worker",
+        "some/model",
+        "--engine",
+        "openvino",
+        "--precision",
+        "bf16",
+        "--threads",
+        "2",
+    ]
     assert "--threads" not in worker_command("some/model", "auto", "auto", None)
 
 
 def test_an_answer_to_a_call_that_is_elsewhere_is_no_harm(tmp_path: Path) -> None:
-    """A call sent just when its worker died may reach the next one as well: what comes back of it is let go."""
+    """A call sent just when its worker died may reach the next one as well: what comes back of it is let
+    go.
+    """
     basket = Basket()
     with started(tmp_path) as pool:
         (child,) = pool._children

@@ -68,7 +68,9 @@ def abandoned(reader: Reader, ticket: Ticket, words: int) -> tuple[threading.Thr
     return thread, ends
 
 
-def test_a_cancelled_request_ends_at_once_and_leaves_the_queue(reader: Reader, pool: Pool, folder: Path) -> None:
+def test_a_cancelled_request_ends_at_once_and_leaves_the_queue(
+    reader: Reader, pool: Pool, folder: Path
+) -> None:
     """Who waits is told, what waited is gone, and nothing more can be asked under that ticket."""
     (folder / "hold").touch()
     ticket = Ticket(600)

@@ -21,8 +21,10 @@ def test_every_setting_of_a_reader_is_an_option() -> None:
     assert set(Options.model_fields) == names
     assert ReadBody(question="a", context="b").options == {}
     assert set(parse(ReadBody, b'{"top_k": 1, "passages": 0, "word_boundaries": false}').options) == {
-        "top_k", "passages", "word_boundaries",
-    }  # fmt: skip
+        "top_k",
+        "passages",
+        "word_boundaries",
+    }
 
 
 def test_questions_come_with_their_documents() -> None:
@@ -37,14 +39,17 @@ def test_questions_come_with_their_documents() -> None:
     assert (is_one, asked[0].documents, asked[0].id) == (True, None, "q")
 
 
-@pytest.mark.parametrize(("body", "where"), [
-    (b'{"question": 1}', "question"),
-    (b'{"questions": [{"question": "a", "documents": [{"text": 3}]}]}', "questions[0].documents[0].text"),
-    (b'{"question": "a", "documents": ["b", {"id": "c"}]}', "documents[1].text"),
-    (b'{"top_k": 0}', "top_k"),
-    (b'{"timeout_s": 0.5}', "timeout_s"),
-    (b"3", "the body"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        (b'{"question": 1}', "question"),
+        (b'{"questions": [{"question": "a", "documents": [{"text": 3}]}]}', "questions[0].documents[0].text"),
+        (b'{"question": "a", "documents": ["b", {"id": "c"}]}', "documents[1].text"),
+        (b'{"top_k": 0}', "top_k"),
+        (b'{"timeout_s": 0.5}', "timeout_s"),
+        (b"3", "the body"),
+    ],
+)
 def test_places_are_those_of_the_request(body: bytes, where: str) -> None:
     """As people write them, without the names of our models."""
     with pytest.raises(Problem) as caught:
@@ -57,7 +62,21 @@ def test_places_are_those_of_the_request(body: bytes, where: str) -> None:
 def test_problems_tell_no_more_than_they_should() -> None:
     """Their text as exceptions is their kind alone; statuses of the framework have kinds as well."""
     assert str(Problem("limit", "the question was: pelican")) == "limit"
-    assert {status for status, _ in KINDS.values()} >= {400, 401, 403, 404, 405, 408, 413, 415, 421, 422, 500, 503, 504}
+    assert {status for status, _ in KINDS.values()} >= {
+        400,
+        401,
+        403,
+        404,
+        405,
+        408,
+        413,
+        415,
+        421,
+        422,
+        500,
+        503,
+        504,
+    }
     assert of_status(404, {}).kind == "not-found"
     assert of_status(405, {"allow": "GET"}).detail == "It takes GET."
     assert (of_status(418, {}).kind, of_status(500, {}).kind) == ("wrong-request", "failed")

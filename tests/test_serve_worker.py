@@ -39,14 +39,21 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_child_computes_what_the_engine_computes(directory: Path) -> None:
-    """Facts first, then logits for calls of either kind; what it is told on stdin alone ends it, with exit code 0."""
+    """Facts first, then logits for calls of either kind; what it is told on stdin alone ends it, with exit
+    code 0.
+    """
     command = worker_command(str(directory), "openvino", "fp32", 2)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         kind, content = read_frame(child.stdout)
         facts = json.loads(content)
-        assert (kind, facts["engine"], facts["precision"], facts["max_tokens"]) == (HELLO, "openvino", "fp32", 64)
+        assert (kind, facts["engine"], facts["precision"], facts["max_tokens"]) == (
+            HELLO,
+            "openvino",
+            "fp32",
+            64,
+        )
         engine = open_engine(directory, "openvino", "fp32", 1)
         for shares in (False, True):
             write_frame(child.stdin, CALL, Call(3, IDS, SEGMENTS, 8, shares).pack())
@@ -56,7 +63,11 @@ def test_a_child_computes_what_the_engine_computes(directory: Path) -> None:
             assert number == 3
             begin = 0
             for ids, segments in zip(IDS, SEGMENTS, strict=True):
-                batch = (ids[None].astype(np.int64), np.ones((1, len(ids)), np.int64), segments[None].astype(np.int64))
+                batch = (
+                    ids[None].astype(np.int64),
+                    np.ones((1, len(ids)), np.int64),
+                    segments[None].astype(np.int64),
+                )
                 own = engine.logits(*batch)
                 for one, other in zip((starts, ends), own, strict=True):
                     np.testing.assert_allclose(one[begin : begin + len(ids)], other[0], atol=2e-5)
@@ -67,7 +78,9 @@ def test_a_child_computes_what_the_engine_computes(directory: Path) -> None:
 
 def test_a_model_that_cannot_be_used_is_told_in_a_frame(tmp_path: Path) -> None:
     """The reason goes to the front, and the exit code is 2."""
-    done = subprocess.run(worker_command(str(tmp_path), "auto", "auto", None), stdin=subprocess.DEVNULL, capture_output=True)
+    done = subprocess.run(
+        worker_command(str(tmp_path), "auto", "auto", None), stdin=subprocess.DEVNULL, capture_output=True
+    )
     kind, content = read_frame(io.BytesIO(done.stdout))
     assert (done.returncode, kind) == (2, FAILED)
     assert str(tmp_path) in unpack_failure(content)[1]
@@ -76,7 +89,9 @@ def test_a_model_that_cannot_be_used_is_told_in_a_frame(tmp_path: Path) -> None:
 class Moody(Scattered):
     """Fails for windows with token 9."""
 
-    def logits(self, input_ids: np.ndarray, mask: object, segment_ids: object) -> tuple[np.ndarray, np.ndarray]:
+    def logits(
+        self, input_ids: np.ndarray, mask: object, segment_ids: object
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Logits, or not."""
         if (input_ids == 9).any():
             raise MemoryError("no room")
@@ -107,7 +122,9 @@ def test_many_shapes_are_computed_before_the_first_call() -> None:
         def __init__(self) -> None:
             self.shapes: list[tuple[int, ...]] = []
 
-        def logits(self, input_ids: np.ndarray, mask: object, segment_ids: object) -> tuple[np.ndarray, np.ndarray]:
+        def logits(
+            self, input_ids: np.ndarray, mask: object, segment_ids: object
+        ) -> tuple[np.ndarray, np.ndarray]:
             """Logits; the shape is remembered."""
             self.shapes.append(input_ids.shape)
             return super().logits(input_ids, mask, segment_ids)

@@ -47,7 +47,9 @@ steps = st.tuples(st.integers(0, 2), st.integers(0, 3))
 
 @st.composite
 def windows_of_one_context(draw: st.DrawFn) -> list[WindowLogits]:
-    """One to three windows; logits that tie or do not; tokens of zero width, and several tokens of one character."""
+    """One to three windows; logits that tie or do not; tokens of zero width, and several tokens of one
+    character.
+    """
     made = []
     for _ in range(draw(st.integers(1, 3))):
         offsets, at = [], draw(st.integers(0, 4))
@@ -66,26 +68,36 @@ def windows_of_one_context(draw: st.DrawFn) -> list[WindowLogits]:
 @settings(max_examples=300, deadline=None)
 @given(windows_of_one_context(), st.integers(1, 8), st.integers(1, 12))
 def test_decode_equals_brute_force(windows: list[WindowLogits], max_answer_tokens: int, n_best: int) -> None:
-    """Decoding finds exactly the places, scores and order of a search over all spans of all windows, ties included."""
+    """Decoding finds exactly the places, scores and order of a search over all spans of all windows, ties
+    included.
+    """
     decoding = decode(windows, max_answer_tokens=max_answer_tokens, n_best=n_best)
-    assert [(s.start, s.end, s.score) for s in decoding.spans] == brute_force(windows, max_answer_tokens, n_best)
+    assert [(s.start, s.end, s.score) for s in decoding.spans] == brute_force(
+        windows, max_answer_tokens, n_best
+    )
     assert decoding.null_score == min(float(w.start[0]) + float(w.end[0]) for w in windows)
 
 
 @settings(max_examples=100, deadline=None)
 @given(windows_of_one_context(), st.integers(1, 8), st.integers(1, 12))
-def test_spans_tell_where_they_were_read(windows: list[WindowLogits], max_answer_tokens: int, n_best: int) -> None:
+def test_spans_tell_where_they_were_read(
+    windows: list[WindowLogits], max_answer_tokens: int, n_best: int
+) -> None:
     """Each span's window and tokens give its place and its score, and lie in the context."""
     for span in decode(windows, max_answer_tokens=max_answer_tokens, n_best=n_best).spans:
         w = windows[span.window]
-        assert w.first <= span.first_token <= span.last_token < min(w.stop, span.first_token + max_answer_tokens)
+        assert (
+            w.first <= span.first_token <= span.last_token < min(w.stop, span.first_token + max_answer_tokens)
+        )
         assert (span.start, span.end) == (w.offsets[span.first_token, 0], w.offsets[span.last_token, 1])
         assert span.score == float(w.start[span.first_token]) + float(w.end[span.last_token])
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.data(), st.integers(0, 14), st.integers(1, 16), st.integers(1, 40))
-def test_best_spans_equals_brute_force(data: st.DataObject, n: int, max_answer_tokens: int, n_best: int) -> None:
+def test_best_spans_equals_brute_force(
+    data: st.DataObject, n: int, max_answer_tokens: int, n_best: int
+) -> None:
     """In one window the token spans come by score, then earlier start, then shorter; -inf forbids a token."""
     logits = st.lists(st.one_of(tied, free, st.just(-math.inf)), min_size=n + 2, max_size=n + 2)
     start, end = np.array(data.draw(logits)), np.array(data.draw(logits))
@@ -152,7 +164,9 @@ def test_sums_are_exact_where_float32_would_tie() -> None:
 
 
 def test_answer_is_empty_only_above_the_threshold() -> None:
-    """The answer is the best span's text unless the null odds exceed the threshold; equal is still answered."""
+    """The answer is the best span's text unless the null odds exceed the threshold; equal is still
+    answered.
+    """
     context = "a red fox"
     decoding = Decoding((Span(2, 5, 1.0, 0, 2, 2),), null_score=3.0)
     assert answer(decoding, context) == ""
@@ -169,8 +183,11 @@ def test_offsets_are_code_points() -> None:
 
 def test_thin_drops_what_overlaps_a_better_span() -> None:
     """Thinning keeps the best of overlapping spans; the share is of the shorter span's length."""
-    long, inside, half, apart = Span(0, 10, 9, 0, 1, 3), Span(2, 4, 8, 0, 2, 2), Span(8, 12, 7, 0, 3, 4), Span(
-        20, 22, 6, 0, 6, 6
+    long, inside, half, apart = (
+        Span(0, 10, 9, 0, 1, 3),
+        Span(2, 4, 8, 0, 2, 2),
+        Span(8, 12, 7, 0, 3, 4),
+        Span(20, 22, 6, 0, 6, 6),
     )
     assert thin([apart, half, inside, long]) == (long, apart)
     assert thin([long, inside, half, apart], 0.5) == (long, half, apart)
@@ -224,15 +241,22 @@ def test_groups_of_windows_decode_as_all_together() -> None:
     draw = np.random.default_rng(5)
     windows = [
         WindowLogits(
-            draw.normal(size=20).round(1), draw.normal(size=20).round(1), 4, 19,
+            draw.normal(size=20).round(1),
+            draw.normal(size=20).round(1),
+            4,
+            19,
             np.stack([np.arange(20) * 3 + 24 * n, np.arange(20) * 3 + 24 * n + 2], axis=1),
         )
         for n in range(6)
-    ]  # fmt: skip
+    ]
     whole = decode(windows, n_best=25)
-    grouped = merged([decode(windows[:1], n_best=25), merged([decode([w], n_best=25) for w in windows[1:]], 100)], 25)
+    grouped = merged(
+        [decode(windows[:1], n_best=25), merged([decode([w], n_best=25) for w in windows[1:]], 100)], 25
+    )
     assert grouped.null_score == whole.null_score
-    assert [(s.start, s.end, s.score) for s in grouped.spans] == [(s.start, s.end, s.score) for s in whole.spans]
+    assert [(s.start, s.end, s.score) for s in grouped.spans] == [
+        (s.start, s.end, s.score) for s in whole.spans
+    ]
 
 
 def test_thinning_may_stop_early() -> None:

@@ -1,4 +1,6 @@
-"""The reader in the package: it is found without a name, answers offline at once, and is small and labelled."""
+"""The reader in the package: it is found without a name, answers offline at once, and is small and
+labelled.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +35,19 @@ print(reading.answer.text)
 def test_it_is_meant_where_no_name_is_given() -> None:
     """`Reader.from_pretrained()`, the name, and the directory are one reader."""
     assert model_directory(STARTER) == STARTER_DIRECTORY
-    assert Reader.from_pretrained().settings == Reader.from_pretrained(STARTER).settings == read_settings(STARTER_DIRECTORY)
+    assert (
+        Reader.from_pretrained().settings
+        == Reader.from_pretrained(STARTER).settings
+        == read_settings(STARTER_DIRECTORY)
+    )
 
 
-def test_a_directory_of_that_name_does_not_come_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever stands in the working directory, nobody who names no model reads with it; as a path it can be had."""
+def test_a_directory_of_that_name_does_not_come_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever stands in the working directory, nobody who names no model reads with it; as a path it can be
+    had.
+    """
     (tmp_path / STARTER).mkdir()
     monkeypatch.chdir(tmp_path)
     assert model_directory(STARTER) == STARTER_DIRECTORY
@@ -58,7 +68,9 @@ def test_it_answers_without_network_and_torch() -> None:
 
 @pytest.mark.parametrize("precision", ["auto", "fp32"])
 def test_it_reads_a_page(precision: str) -> None:
-    """At least five of six questions on the sample page are answered rightly, with a place and a score that says so."""
+    """At least five of six questions on the sample page are answered rightly, with a place and a score that
+    says so.
+    """
     from tinyreader.quickstart import MIN_RIGHT, Asked
 
     reader = Reader.from_pretrained(precision=precision)  # type: ignore[arg-type]
@@ -71,10 +83,20 @@ def test_it_reads_a_page(precision: str) -> None:
 
 
 def test_it_is_small_calibrated_and_says_where_it_comes_from() -> None:
-    """Less than 30 MB with all that belongs to it; a threshold of its own; card, terms, and how it was made, without paths."""
+    """Less than 30 MB with all that belongs to it; a threshold of its own; card, terms, and how it was made,
+    without paths.
+    """
     files = {path.name: path for path in STARTER_DIRECTORY.iterdir()}
     assert sum(path.stat().st_size for path in files.values()) < 30e6
-    assert {PACKED_FILE, "config.json", "tokenizer.json", "reader.json", "run.json", "README.md", "LICENSE"} <= files.keys()
+    assert {
+        PACKED_FILE,
+        "config.json",
+        "tokenizer.json",
+        "reader.json",
+        "run.json",
+        "README.md",
+        "LICENSE",
+    } <= files.keys()
     settings = read_settings(STARTER_DIRECTORY)
     assert settings.no_answer_threshold != 0.0
     assert settings.temperature != 1.0

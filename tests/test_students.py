@@ -1,4 +1,6 @@
-"""Students: taken from the teacher at its width or narrower, from checkpoints, at random; reproducible, checked."""
+"""Students: taken from the teacher at its width or narrower, from checkpoints, at random; reproducible,
+checked.
+"""
 
 from __future__ import annotations
 
@@ -109,14 +111,18 @@ def test_narrowing_keeps_the_axes_apart(teacher: LoadedReader) -> None:
     heads = head_places((32, 16), (4, 4))
     assert torch.equal(ours.attention.self.query.weight, source.attention.self.query.weight[heads][:, hidden])
     assert torch.equal(ours.attention.self.query.bias, source.attention.self.query.bias[heads])
-    assert torch.equal(ours.attention.output.dense.weight, source.attention.output.dense.weight[hidden][:, heads])
+    assert torch.equal(
+        ours.attention.output.dense.weight, source.attention.output.dense.weight[hidden][:, heads]
+    )
     forward = evenly(48, 24)
     assert torch.equal(ours.intermediate.dense.weight, source.intermediate.dense.weight[forward][:, hidden])
     assert torch.equal(ours.output.LayerNorm.bias, source.output.LayerNorm.bias[hidden])
 
 
 def test_places_are_even_and_stay_within_their_heads() -> None:
-    """Even places ascend without repeats; on the axis of heads each student head is cut out of one teacher head."""
+    """Even places ascend without repeats; on the axis of heads each student head is cut out of one teacher
+    head.
+    """
     for old in range(1, 40):
         for new in range(1, old + 1):
             places = evenly(old, new).tolist()
@@ -138,7 +144,9 @@ def test_random_students_depend_on_the_seed_alone(teacher: LoadedReader) -> None
 
 
 def test_random_students_can_follow_a_checkpoints_configuration(tmp_path: Path) -> None:
-    """Without a teacher the configuration and tokenizer are those of the named checkpoint, its weights unused."""
+    """Without a teacher the configuration and tokenizer are those of the named checkpoint, its weights
+    unused.
+    """
     source = write_reader(tmp_path, n_layers=3)
     student = build_student(settings(init="random", model=str(source)), None, seed=0)
     assert student.config.num_hidden_layers == 3
@@ -167,11 +175,16 @@ def test_a_checkpoint_keeps_its_own_tokenizer(tmp_path: Path, teacher: LoadedRea
         ({"init": "teacher", "shape": "2l-64d"}, "width, 64, is more than its teacher's 32"),
         ({"init": "teacher", "shape": "2l-32d-8h"}, "number of heads, 8, is more than its teacher's 4"),
         ({"init": "teacher", "shape": "2l-32d-64f"}, "feed-forward width, 64, is more than its teacher's 48"),
-        ({"init": "teacher", "shape": "2l-32d", "layers": [1, 9]}, "names layer 9, but the teacher has 1 to 4"),
+        (
+            {"init": "teacher", "shape": "2l-32d", "layers": [1, 9]},
+            "names layer 9, but the teacher has 1 to 4",
+        ),
         ({"init": "random", "shape": "2l-18d"}, "neither into 4 heads nor into heads of 8.*'18d-4h'"),
     ],
 )
-def test_shapes_that_do_not_fit_the_teacher_are_refused(teacher: LoadedReader, values: Any, said: str) -> None:
+def test_shapes_that_do_not_fit_the_teacher_are_refused(
+    teacher: LoadedReader, values: Any, said: str
+) -> None:
     """A shape that cannot be taken from the teacher names what is wrong and what to do."""
     with pytest.raises(SettingsError, match=said):
         build_student(settings(**values), teacher, seed=0)
@@ -187,7 +200,9 @@ def test_a_teacher_is_needed_where_one_is_used() -> None:
 @pytest.mark.parametrize("family", ALL_FAMILIES)
 def test_configurations_follow_the_pattern(family: str) -> None:
     """Heads stay as many where they divide the width, the feed-forward width keeps its proportion."""
-    config = shaped_configuration(configuration(family, n_layers=4), parse_shape("2l-16d"), uniform_layers(2, 4))
+    config = shaped_configuration(
+        configuration(family, n_layers=4), parse_shape("2l-16d"), uniform_layers(2, 4)
+    )
     assert (config.num_hidden_layers, config.hidden_size, config.num_attention_heads) == (2, 16, 4)
     assert (config.hidden_dim if family == "distilbert" else config.intermediate_size) == 24
     assert config.vocab_size == 24

@@ -30,26 +30,47 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("encode", [str.encode, lambda s: gzip.compress(s.encode()), lambda s: s.encode("utf-8-sig")])
+@pytest.mark.parametrize(
+    "encode", [str.encode, lambda s: gzip.compress(s.encode()), lambda s: s.encode("utf-8-sig")]
+)
 def test_lines_of_a_word_add_up_whatever_its_case(tmp_path: Path, encode: object) -> None:
-    """A word's synonyms come in the file's order, for the word in any case; comments and blank lines are skipped."""
+    """A word's synonyms come in the file's order, for the word in any case; comments and blank lines are
+    skipped.
+    """
     propose = read_synonyms(write(tmp_path / "s", encode(FILE)))  # type: ignore[operator]
     passages = [passage("It was BUILT by the river"), passage(""), passage("STRASSE stream")]
-    assert propose(passages) == [[(), (), ("erected", "constructed"), (), (), ("stream",)], [], [("Weg",), ()]]
+    assert propose(passages) == [
+        [(), (), ("erected", "constructed"), (), (), ("stream",)],
+        [],
+        [("Weg",), ()],
+    ]
 
 
 def test_the_fingerprint_stands_for_the_table(tmp_path: Path) -> None:
-    """It is the same however the table was written or given, and another for other synonyms or another order."""
+    """It is the same however the table was written or given, and another for other synonyms or another
+    order.
+    """
     table = {"built": ["erected", "constructed"], "strasse": ["Weg"], "river": ["stream"]}
     same = {read_synonyms(write(tmp_path / "s", FILE)).fingerprint, Synonyms(table).fingerprint}
-    same.add(Synonyms({"built": ["erected"], **{k: v for k, v in table.items() if k != "built"}, "BUILT": ["constructed"]})
-             .fingerprint)
+    same.add(
+        Synonyms(
+            {
+                "built": ["erected"],
+                **{k: v for k, v in table.items() if k != "built"},
+                "BUILT": ["constructed"],
+            }
+        ).fingerprint
+    )
     assert len(same) == 1
     assert Synonyms(table | {"built": ["constructed", "erected"]}).fingerprint not in same
 
 
-def test_what_is_no_single_word_is_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Words of several parts, on either side, cannot stand in a word's place; they are counted, the first is named."""
+def test_what_is_no_single_word_is_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Words of several parts, on either side, cannot stand in a word's place; they are counted, the first is
+    named.
+    """
     content = "engine\tfire engine\nfire engine\tengine\nengine\tmotor\nengine\t42\n"
     assert read_synonyms(write(tmp_path / "s", content))([passage("engine")]) == [[("motor",)]]
     assert "3 lines with more or less than single words were left out, the first is line 1" in caplog.text

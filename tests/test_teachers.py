@@ -1,4 +1,6 @@
-"""`distil.teachers`: teachers of any family teach any student, several at once; what they say is computed once and shared."""
+"""`distil.teachers`: teachers of any family teach any student, several at once; what they say is computed
+once and shared.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,9 @@ def logits_of(out: Path) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("changes", [MPNET, ROBERTA, (*ROBERTA, "stages.inside.attention=probabilities")])
 def test_any_family_teaches_bert(here: Path, tmp_path: Path, changes: tuple[str, ...]) -> None:
-    """MPNet and byte-level RoBERTa teach a BERT student through both stages; the losses fall and are named as ever."""
+    """MPNet and byte-level RoBERTa teach a BERT student through both stages; the losses fall and are named as
+    ever.
+    """
     result = run(tmp_path / "out", *changes, "stages.answers.distillation_weight=1.0")
     assert AutoModelForQuestionAnswering.from_pretrained(result.student).config.model_type == "bert"
     steps = log(tmp_path / "out", "step")
@@ -95,14 +99,25 @@ def test_any_family_teaches_bert(here: Path, tmp_path: Path, changes: tuple[str,
 
 def test_killed_and_begun_again_it_is_the_same_student(place: Path, tmp_path: Path) -> None:
     """Kill -9 while windows are paired, states compared and distributions carried: the same bits come out."""
-    quick = ("stages.inside.max_steps=4", "stages.answers.max_steps=4", "evaluation.every_steps=", "evaluation.choose_best=")
+    quick = (
+        "stages.inside.max_steps=4",
+        "stages.answers.max_steps=4",
+        "evaluation.every_steps=",
+        "evaluation.choose_best=",
+    )
     options = [part for change in (*ROBERTA, *quick) for part in ("--set", change)]
     with Runs(place) as runs:
         assert runs("distil", "recipe.toml", *options, out=tmp_path / "whole").code == 0
         out, codes = tmp_path / "killed", []
-        for file, text in (("pairs", ""), ("log.jsonl", '"stage": "inside", "step": 3,'), ("labels", ""),
-                           ("log.jsonl", '"stage": "answers", "step": 2,')):  # fmt: skip
-            codes.append(runs("distil", "recipe.toml", *options, out=out, blow=Blow(0.0, file=file, text=text)).code)
+        for file, text in (
+            ("pairs", ""),
+            ("log.jsonl", '"stage": "inside", "step": 3,'),
+            ("labels", ""),
+            ("log.jsonl", '"stage": "answers", "step": 2,'),
+        ):
+            codes.append(
+                runs("distil", "recipe.toml", *options, out=out, blow=Blow(0.0, file=file, text=text)).code
+            )
         ended = runs("distil", "recipe.toml", *options, out=out)
         assert ended.code == 0, ended.stderr
     assert codes.count(-signal.SIGKILL) >= 2
@@ -129,7 +144,9 @@ def test_windows_that_do_not_line_up_are_refused_before_work(here: Path, tmp_pat
     longer = [*SHORT, *ROBERTA, "data.max_seq_len=62", "data.train=wide.json"]
     text = "x " * 40 + "abcdefghijklmnopqrstuvw " * 8
     write_squad([Example("w", "who built it ?", text)], here / "wide.json")
-    with pytest.raises(SettingsError, match=r"stage 'inside' compares .* but 1 of its 1 windows have more tokens"):
+    with pytest.raises(
+        SettingsError, match=r"stage 'inside' compares .* but 1 of its 1 windows have more tokens"
+    ):
         run(tmp_path / "out", *longer)
     assert not (tmp_path / "out" / "identity.json").exists()
     content = recipe(*longer).resolved()
@@ -139,7 +156,9 @@ def test_windows_that_do_not_line_up_are_refused_before_work(here: Path, tmp_pat
 
 
 def test_several_teachers_are_one_opinion(here: Path, tmp_path: Path) -> None:
-    """Three families at once: each is asked once, the record names all, and the weights change what is learned."""
+    """Three families at once: each is asked once, the record names all, and the weights change what is
+    learned.
+    """
     more = 'more_teachers=[{name = "own", model = "bert/reader"}, {name = "byte", model = "roberta", weight = 2.0}]'
     result = run(tmp_path / "out", *SHORT, *MPNET, more)
     assert len(list((tmp_path / "out" / "labels").iterdir())) == 3
@@ -165,7 +184,9 @@ def test_openvino_says_what_torch_says(here: Path, tmp_path: Path, teacher: tupl
 
 
 def test_outputs_are_shared_by_runs(here: Path, tmp_path: Path) -> None:
-    """A second run that learns from the same windows computes nothing, says so, and becomes the same student."""
+    """A second run that learns from the same windows computes nothing, says so, and becomes the same
+    student.
+    """
     shared = f"training.teacher_outputs={tmp_path}/shared"
     first = run(tmp_path / "a", *SHORT, *MPNET, shared)
     (path,) = (tmp_path / "shared").glob("*/logits.bin")
@@ -181,7 +202,9 @@ def test_outputs_are_shared_by_runs(here: Path, tmp_path: Path) -> None:
     assert "teacher_pass_seconds_of_others" not in first.record
     alone = run(tmp_path / "c", *SHORT, *MPNET)
     for other in (second, alone):
-        assert (other.student / "model.safetensors").read_bytes() == (first.student / "model.safetensors").read_bytes()
+        assert (other.student / "model.safetensors").read_bytes() == (
+            first.student / "model.safetensors"
+        ).read_bytes()
     run(tmp_path / "d", *SHORT, *ROBERTA, shared)
     assert len(list((tmp_path / "shared").iterdir())) == 2
 
@@ -191,7 +214,10 @@ def test_where_outputs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     out = tmp_path / "out"
     assert outputs_folder(recipe(), out) == out / "labels"
-    assert outputs_folder(recipe("training.teacher_outputs=cache"), out) == tmp_path / "tinyreader" / "teacher-outputs"
+    assert (
+        outputs_folder(recipe("training.teacher_outputs=cache"), out)
+        == tmp_path / "tinyreader" / "teacher-outputs"
+    )
     assert outputs_folder(recipe("training.teacher_outputs=some/where"), out) == Path("some/where")
 
 
@@ -199,14 +225,20 @@ def test_only_a_teacher_that_reads_the_students_windows_must_take_them(tmp_path:
     """A teacher with another tokenizer cuts its own; the message names which teacher is too short."""
     tokenizer = load_tokenizer(write_reader(tmp_path, n_layers=1))
     short = Teacher("small", tmp_path, tokenizer, 1.0, 64, 0, crosses=False, fingerprint="f")
-    with pytest.raises(SettingsError, match=r"data\.max_seq_len is 100, but the teacher 'small' takes at most 64 tokens"):
+    with pytest.raises(
+        SettingsError, match=r"data\.max_seq_len is 100, but the teacher 'small' takes at most 64 tokens"
+    ):
         check_windows([short], 100)
     check_windows([short], 64)
     check_windows([Teacher("small", tmp_path, tokenizer, 1.0, 64, 0, crosses=True, fingerprint="f")], 100)
 
 
-def test_a_teacher_that_changes_under_a_run_is_found(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an engine reads from the directory later must be what the run began with: outputs carry that name for others."""
+def test_a_teacher_that_changes_under_a_run_is_found(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an engine reads from the directory later must be what the run began with: outputs carry that name
+    for others.
+    """
     shutil.copytree(here / "mpnet", tmp_path / "mpnet")
     weights = tmp_path / "mpnet" / "reader" / "model.safetensors"
 
@@ -216,7 +248,9 @@ def test_a_teacher_that_changes_under_a_run_is_found(here: Path, tmp_path: Path,
 
     monkeypatch.setattr(teachers, "open_openvino", opened)
     changes = (*SHORT, *MPNET, f"teacher.model={tmp_path}/mpnet/reader", "training.teacher_engine=openvino")
-    with pytest.raises(RunError, match=r"weights of the teacher in .*mpnet/reader have changed since the run began"):
+    with pytest.raises(
+        RunError, match=r"weights of the teacher in .*mpnet/reader have changed since the run began"
+    ):
         run(tmp_path / "out", *changes, f"training.teacher_outputs={tmp_path}/shared")
     (note,) = (tmp_path / "shared").glob("*/labels.json")
     assert json.loads(note.read_text())["batches"] == 0

@@ -71,7 +71,9 @@ def test_byte_level_bpe_from_vocab_and_merges_is_robertas(tmp_path: Path, spaced
 
 @pytest.mark.parametrize("name", ["PreTrainedTokenizerFast", "TokenizersBackend", None])
 def test_a_class_that_fits_any_kind_leaves_it_to_the_models_type(tmp_path: Path, name: str | None) -> None:
-    """Transformers names generic classes beside a tokenizer.json; where that is gone, config.json says what the model reads."""
+    """Transformers names generic classes beside a tokenizer.json; where that is gone, config.json says what
+    the model reads.
+    """
     write_vocabulary(tmp_path)
     plain = load_tokenizer(tmp_path).to_str()
     set_json(tmp_path / "tokenizer_config.json", tokenizer_class=name)
@@ -122,7 +124,9 @@ def test_added_tokens_get_their_ids(tmp_path: Path) -> None:
 
 
 def test_what_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
-    """No files, a broken file, a vocabulary of another kind, and one without special tokens are clear errors."""
+    """No files, a broken file, a vocabulary of another kind, and one without special tokens are clear
+    errors.
+    """
     with pytest.raises(ModelError, match="no tokenizer that can be used"):
         load_tokenizer(tmp_path)
     (tmp_path / "vocab.txt").write_text("the\nbridge\n", encoding="utf-8")
@@ -149,7 +153,9 @@ def test_a_tokenizer_without_special_tokens_is_refused(tmp_path: Path) -> None:
 
 
 def test_tokenizers_equal_in_effect_do_not_differ(tmp_path: Path) -> None:
-    """Files written in different ways, with or without truncation, are the same when every text gets the same ids."""
+    """Files written in different ways, with or without truncation, are the same when every text gets the same
+    ids.
+    """
     built = write_vocabulary(tmp_path)
     other = write_vocabulary(tmp_path)
     other.enable_truncation(5)
@@ -170,7 +176,9 @@ def test_what_differs_between_tokenizers_is_named(tmp_path: Path) -> None:
 
 
 def test_special_tokens_are_read_off_the_tokenizer(tmp_path: Path) -> None:
-    """Roles are found from what the tokenizer does; the padding token from the model's id where there is one."""
+    """Roles are found from what the tokenizer does; the padding token from the model's id where there is
+    one.
+    """
     mpnet = special_tokens(write_vocabulary(tmp_path, "mpnet"))
     assert (mpnet["cls_token"], mpnet["sep_token"], mpnet["pad_token"]) == ("<s>", "</s>", "<pad>")
     assert (mpnet["unk_token"], mpnet["mask_token"]) == ("[UNK]", "<mask>")
@@ -179,7 +187,9 @@ def test_special_tokens_are_read_off_the_tokenizer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["bert", "mpnet", "bpe"])
 def test_written_files_give_the_same_tokenizer_back(tmp_path: Path, kind: str) -> None:
-    """Transformers' AutoTokenizer and ours read the same tokenizer from the files; vocab.txt alone is enough for ours."""
+    """Transformers' AutoTokenizer and ours read the same tokenizer from the files; vocab.txt alone is enough
+    for ours.
+    """
     if kind == "bpe":
         write_byte_level_bpe(tmp_path / "in")
     else:

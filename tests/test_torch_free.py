@@ -12,7 +12,13 @@ import pytest
 from tiny_models import write_reader
 from tinyreader.reader.settings import ReaderSettings, write_settings
 
-ABSENT = ("torch", "transformers", "accelerate", "datasets", "huggingface_hub")  # what the [train] extra brings
+ABSENT = (
+    "torch",
+    "transformers",
+    "accelerate",
+    "datasets",
+    "huggingface_hub",
+)  # what the [train] extra brings
 AS_IN_A_BASE_INSTALL = f"""
 import sys
 
@@ -39,7 +45,9 @@ sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a reader that always answers, and a text."""
     folder = tmp_path_factory.mktemp("base-install")
-    write_settings(ReaderSettings(no_answer_threshold=float("inf"), max_seq_len=40, doc_stride=8), write_reader(folder))
+    write_settings(
+        ReaderSettings(no_answer_threshold=float("inf"), max_seq_len=40, doc_stride=8), write_reader(folder)
+    )
     (folder / "text.txt").write_text("the bridge was built in it")
     return folder
 
@@ -52,7 +60,9 @@ def run_without(code: str, place: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", ABSENT)
 def test_the_interpreter_really_lacks_them(place: Path, name: str) -> None:
-    """The block works: an import that is made all the same fails as it would where the package is not installed."""
+    """The block works: an import that is made all the same fails as it would where the package is not
+    installed.
+    """
     result = run_without(f"import {name}", place)
     assert result.returncode == 1
     assert f"No module named '{name}'" in result.stderr
@@ -60,12 +70,15 @@ def test_the_interpreter_really_lacks_them(place: Path, name: str) -> None:
 
 @pytest.mark.parametrize("engine", ["auto", "openvino"])
 def test_a_reader_answers_without_torch(place: Path, engine: str) -> None:
-    """`Reader` answers from a model directory without trying to import torch, Transformers or what comes with them."""
+    """`Reader` answers from a model directory without trying to import torch, Transformers or what comes with
+    them.
+    """
     code = (
         "from tinyreader import Reader\n"
         f"reader = Reader.from_pretrained('reader', engine={engine!r}, threads=1)\n"
         "one = reader.read('who ?', 'the bridge was built')\n"
-        "many = list(reader.read_many([('who ?', 'the bridge was built'), ('in ?', ['it was built', 'in the bridge'])]))\n"
+        "many = list(reader.read_many([('who ?', 'the bridge was built'), ('in ?', ['it was built', 'in the "
+        "bridge'])]))\n"
         "import json\n"
         "print(json.dumps([len(one.answers), len(many), sorted(Without.asked_for)]))"
     )
@@ -78,7 +91,9 @@ def test_a_reader_answers_without_torch(place: Path, engine: str) -> None:
 
 
 def test_the_command_line_answers_without_torch(place: Path) -> None:
-    """`tinyreader ask` prints the answer without trying to import torch, Transformers or what comes with them."""
+    """`tinyreader ask` prints the answer without trying to import torch, Transformers or what comes with
+    them.
+    """
     code = (
         "from tinyreader.cli import main\n"
         "sys.argv = ['tinyreader', 'ask', 'who ?', 'text.txt', '--model', 'reader', '--json']\n"

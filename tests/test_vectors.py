@@ -25,8 +25,15 @@ from tinyreader.augment import vector_files, vectors
 from tinyreader.augment.vectors import VectorNotes, Vectors, load_vectors, make_vectors
 from tinyreader.errors import DataError
 
-ROWS = {"the": [1.0, 2.0, 2.0], "bridge": [0.0, -3.0, 4.0], "naïve": [0.5, 0.25, 1.0], "Ελλάδα": [1e-3, 0.0, 0.0]}
-UNIT = np.array([[1 / 3, 2 / 3, 2 / 3], [0, -0.6, 0.8], [0.4364358, 0.2182179, 0.8728716], [1, 0, 0]], dtype=np.float32)
+ROWS = {
+    "the": [1.0, 2.0, 2.0],
+    "bridge": [0.0, -3.0, 4.0],
+    "naïve": [0.5, 0.25, 1.0],
+    "Ελλάδα": [1e-3, 0.0, 0.0],
+}
+UNIT = np.array(
+    [[1 / 3, 2 / 3, 2 / 3], [0, -0.6, 0.8], [0.4364358, 0.2182179, 0.8728716], [1, 0, 0]], dtype=np.float32
+)
 
 
 @pytest.fixture(autouse=True)
@@ -76,14 +83,18 @@ def complaint(tmp_path: Path, content: bytes) -> str:
     with pytest.raises(DataError) as caught:
         load(tmp_path, content, "bad")
     assert str(tmp_path / "bad") in str(caught.value)
-    assert [p for p in tmp_path.rglob("*") if p.name not in ("bad", "cache", "tinyreader", vectors._FOLDER)] == []
+    assert [
+        p for p in tmp_path.rglob("*") if p.name not in ("bad", "cache", "tinyreader", vectors._FOLDER)
+    ] == []
     return str(caught.value)
 
 
 @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gz"])
 @pytest.mark.parametrize("write", WRITERS, ids=lambda w: w.__name__)
 def test_every_format_gives_the_same(tmp_path: Path, write: Callable[[Any], bytes], compress: bool) -> None:
-    """Words in order with rows of length 1, whatever the format and the name; then the same again from the cache."""
+    """Words in order with rows of length 1, whatever the format and the name; then the same again from the
+    cache.
+    """
     content = gzip.compress(write(ROWS)) if compress else write(ROWS)
     for _ in range(2):
         read = load(tmp_path, content, "any.name")
@@ -117,13 +128,20 @@ def test_binary_values_that_look_like_letters(tmp_path: Path) -> None:
 @settings(max_examples=60, deadline=None)
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Any words with any numbers come back in order, in every format, and in blocks of any size."""
-    word = st.text(st.characters(blacklist_characters=" \t\r\n\0", blacklist_categories=("Cs",)), min_size=1, max_size=5)
+    word = st.text(
+        st.characters(blacklist_characters=" \t\r\n\0", blacklist_categories=("Cs",)), min_size=1, max_size=5
+    )
     words = data.draw(st.lists(word.map(lambda w: f"w{w}"), min_size=1, max_size=12, unique=True))
     width = data.draw(st.integers(2, 4))
     number = st.floats(-4, 4, width=32).filter(lambda x: x == 0 or abs(x) > 1e-30)
     # a first value that is not zero, so that no row is
-    values = [[data.draw(st.floats(1, 4, width=32)), *data.draw(st.lists(number, min_size=width - 1, max_size=width - 1))]
-              for _ in words]
+    values = [
+        [
+            data.draw(st.floats(1, 4, width=32)),
+            *data.draw(st.lists(number, min_size=width - 1, max_size=width - 1)),
+        ]
+        for _ in words
+    ]
     rows = dict(zip(words, values, strict=True))
     write = data.draw(st.sampled_from(WRITERS))
     path = tmp_path_factory.mktemp("any") / "v"
@@ -136,7 +154,9 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, data:
 
 
 def test_the_fingerprint_stands_for_words_and_values(tmp_path: Path) -> None:
-    """It is the same for the same table from a text file, compressed or not, or from memory, and changes with any part."""
+    """It is the same for the same table from a text file, compressed or not, or from memory, and changes with
+    any part.
+    """
     first = load(tmp_path, glove())
     assert len(first.fingerprint) == 32
     table = np.array(list(ROWS.values()))
@@ -154,25 +174,42 @@ def test_the_fingerprint_stands_for_words_and_values(tmp_path: Path) -> None:
 def test_words_are_found_as_they_are_or_in_lower_case() -> None:
     """The word itself comes before its lower-case form; a word with neither is not found."""
     read = make_vectors(["turkey", "Turkey", "bridge"], np.eye(3))
-    assert [read.find(w) for w in ("turkey", "Turkey", "TURKEY", "Bridge", "tower", "")] == [0, 1, 0, 2, None, None]
+    assert [read.find(w) for w in ("turkey", "Turkey", "TURKEY", "Bridge", "tower", "")] == [
+        0,
+        1,
+        0,
+        2,
+        None,
+        None,
+    ]
 
 
 @pytest.mark.parametrize("write", WRITERS, ids=lambda w: w.__name__)
 def test_what_is_no_use_is_left_out_and_counted(tmp_path: Path, write: Callable[[Any], bytes]) -> None:
-    """Vectors without a direction and words that came before are left out; the first usable one of a word counts."""
+    """Vectors without a direction and words that came before are left out; the first usable one of a word
+    counts.
+    """
     rows = [("a", [1.0, 0.0]), ("b", [0.0, 0.0]), ("a", [0.0, 1.0]), ("b", [0.0, 2.0]), ("", [1.0, 1.0])]
     read = load(tmp_path, f"{len(rows)} 2\n".encode() + glove(rows) if write is text else write(rows))
     assert list(read.words) == ["a", "b"]
     assert read.unit.tolist() == [[1, 0], [0, 1]]
     assert read.notes == VectorNotes(read=5, zero=1, duplicate=1, nameless=1)
     assert read.notes.left_out == 3
-    assert str(read.notes) == "5 vectors read, left out: 1 of length 0, 1 for a word seen before, 1 without a word"
+    assert (
+        str(read.notes)
+        == "5 vectors read, left out: 1 of length 0, 1 for a word seen before, 1 without a word"
+    )
     assert load(tmp_path, (tmp_path / "vectors").read_bytes()).notes == read.notes
 
 
 def test_words_that_are_not_utf8_are_left_out_and_counted(tmp_path: Path) -> None:
     """Binary files hold words cut within a character: no text could have them, and the others are of use."""
-    rows = [(b"caf\xc3\xa9", [1.0, 2.0]), (b"caf\xc3", [3.0, 2.0]), (b"\xff", [1.0, 1.0]), (b"tower", [2.0, 1.0])]
+    rows = [
+        (b"caf\xc3\xa9", [1.0, 2.0]),
+        (b"caf\xc3", [3.0, 2.0]),
+        (b"\xff", [1.0, 1.0]),
+        (b"tower", [2.0, 1.0]),
+    ]
     for content in (binary(rows), b"".join(w + f" {a} {b}\n".encode() for w, (a, b) in rows)):
         read = load(tmp_path, content)
         assert list(read.words) == ["café", "tower"]
@@ -180,7 +217,9 @@ def test_words_that_are_not_utf8_are_left_out_and_counted(tmp_path: Path) -> Non
 
 
 def test_words_of_glove_may_hold_blanks(tmp_path: Path) -> None:
-    """`. . .` and `at name@domain.com` are words of GloVe's largest file; a no-break space or a new-line sign is no blank."""
+    """`. . .` and `at name@domain.com` are words of GloVe's largest file; a no-break space or a new-line sign
+    is no blank.
+    """
     words = ["a", ". . .", "at name@domain.com", "\u00a0", "x\u0085y", "\u3000", "2", "1/2"]
     content = "".join(f"{word} 0.{n + 1} -1e-2 3\n" for n, word in enumerate(words)).encode()
     assert list(load(tmp_path, content).words) == words
@@ -188,7 +227,9 @@ def test_words_of_glove_may_hold_blanks(tmp_path: Path) -> None:
 
 
 def test_marks_tabs_and_line_ends_do_not_matter(tmp_path: Path) -> None:
-    """A byte order mark, tabs, Windows line ends, blank lines and a last line without its end change nothing."""
+    """A byte order mark, tabs, Windows line ends, blank lines and a last line without its end change
+    nothing.
+    """
     for plain in (glove(), text()):
         odd = b"\xef\xbb\xbf" + plain.replace(b" ", b"\t").replace(b"\n", b"\r\n") + b"\r\n\r\n"
         for content in (odd, plain.rstrip(), plain.replace(b"\n", b"\n\n")):
@@ -227,12 +268,21 @@ def test_very_large_and_very_small_values_keep_their_direction(tmp_path: Path) -
         (b"PK\3\4\0\0\0", "It is a zip archive: unpack it first"),
         (b"\x93NUMPY\0\0", "neither text nor word2vec's binary format"),
         ("a 1 2\n".encode("utf-16"), "neither text nor word2vec's binary format"),
-        (binary()[:-8], "word 4, byte 60: the file breaks off, but the header says 4 vectors of 3 dimensions"),
+        (
+            binary()[:-8],
+            "word 4, byte 60: the file breaks off, but the header says 4 vectors of 3 dimensions",
+        ),
         (binary()[:20], "word 2, byte 20: the file breaks off"),
         (binary() + b"the", "the file goes on, but the header says 4 vectors"),
-        (binary().replace(b"4 3\n", b"3 3\n"), "word 4, byte 60: the file goes on, but the header says 3 vectors"),
+        (
+            binary().replace(b"4 3\n", b"3 3\n"),
+            "word 4, byte 60: the file goes on, but the header says 3 vectors",
+        ),
         (binary().replace(b"4 3\n", b"4 2\n"), "header"),
-        (binary([("a", [1.0, 2.0]), ("b", [1.0, float("nan")])]), r"word 2 \('b'\): its vector has values that are not finite"),
+        (
+            binary([("a", [1.0, 2.0]), ("b", [1.0, float("nan")])]),
+            r"word 2 \('b'\): its vector has values that are not finite",
+        ),
         (b"9 2\nab " + bytes(8) + b"x" * 20_000, "word 2, byte 15: no word begins there"),
         (gzip.compress(glove() * 50)[:-20], "the compressed data breaks off or is damaged"),
         (gzip.compress(binary())[:-20], "the compressed data breaks off or is damaged"),
@@ -260,15 +310,23 @@ def test_a_missing_file_and_a_directory_are_errors(tmp_path: Path) -> None:
         load_vectors(str(tmp_path))
 
 
-@pytest.mark.parametrize("values", [[], [[1.0, 2.0]], [1.0, 2.0], [[], []], [[1.0, 2.0], [3.0, float("inf")]]])
+@pytest.mark.parametrize(
+    "values", [[], [[1.0, 2.0]], [1.0, 2.0], [[], []], [[1.0, 2.0], [3.0, float("inf")]]]
+)
 def test_tables_in_memory_are_checked(values: Any) -> None:
     """Words and rows must fit each other, and the values be finite."""
-    with pytest.raises(DataError, match=r"need as many rows|the vector of 'b' has values that are not finite"):
+    with pytest.raises(
+        DataError, match=r"need as many rows|the vector of 'b' has values that are not finite"
+    ):
         make_vectors(["a", "b"], values)
 
 
-def test_the_second_time_the_file_is_not_parsed(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Vectors are parsed once, whatever the file's name is then, and memory-mapped; nothing temporary stays."""
+def test_the_second_time_the_file_is_not_parsed(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Vectors are parsed once, whatever the file's name is then, and memory-mapped; nothing temporary
+    stays.
+    """
     first = load(tmp_path, glove())
     monkeypatch.setattr(vectors, "read_blocks", lambda path: pytest.fail("parsed again"))
     again = load(tmp_path, glove(), "of another name")
@@ -340,13 +398,19 @@ def test_a_cache_that_cannot_be_written_is_only_slower(
     assert "cannot be kept in" in caplog.text
     assert not isinstance(held.unit.base, np.memmap)
     assert np.array_equal(held.unit, kept.unit)
-    assert (list(held.words), held.fingerprint, held.notes) == (list(kept.words), kept.fingerprint, kept.notes)
+    assert (list(held.words), held.fingerprint, held.notes) == (
+        list(kept.words),
+        kept.fingerprint,
+        kept.notes,
+    )
 
 
 def test_a_full_disk_leaves_nothing_behind(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An error while the last of it is written out is no error of the load, and what was written is removed."""
+    """An error while the last of it is written out is no error of the load, and what was written is
+    removed.
+    """
 
     def full(*paths: Path) -> None:
         raise OSError(28, "No space left on device")
@@ -357,7 +421,9 @@ def test_a_full_disk_leaves_nothing_behind(
     assert list((cache / vectors._FOLDER).iterdir()) == []
 
 
-def test_a_file_that_grows_meanwhile_is_refused(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_grows_meanwhile_is_refused(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file still being fetched is not kept under the hash of its first part."""
     path = tmp_path / "v"
     path.write_bytes(glove())
@@ -376,8 +442,10 @@ def test_a_file_that_grows_meanwhile_is_refused(tmp_path: Path, cache: Path, mon
 
 
 LOAD = "import sys; from tinyreader.augment.vectors import load_vectors; v = load_vectors(sys.argv[1]); print(v.fingerprint)"
-KILLED = "import os, signal, sys\nfrom tinyreader.augment import vectors\n" \
-    "vectors.sync = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)\nvectors.load_vectors(sys.argv[1])"  # fmt: skip
+KILLED = (
+    "import os, signal, sys\nfrom tinyreader.augment import vectors\n"
+    "vectors.sync = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)\nvectors.load_vectors(sys.argv[1])"
+)
 
 
 def test_many_processes_may_load_at_once(tmp_path: Path, cache: Path) -> None:
@@ -385,7 +453,10 @@ def test_many_processes_may_load_at_once(tmp_path: Path, cache: Path) -> None:
     rows = {f"w{n}": [float(n + 1), 1.0, float(n % 7)] for n in range(10_000)}
     path = tmp_path / "v"
     path.write_bytes(glove(rows))
-    running = [subprocess.Popen([sys.executable, "-c", LOAD, str(path)], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    running = [
+        subprocess.Popen([sys.executable, "-c", LOAD, str(path)], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
     said = {process.communicate()[0].strip() for process in running}
     assert [process.returncode for process in running] == [0] * 3
     assert said == {load_vectors(path).fingerprint}
@@ -410,7 +481,9 @@ def test_the_faster_process_wins(tmp_path: Path, cache: Path, monkeypatch: pytes
     assert [path.stat().st_ino for path in (cache / vectors._FOLDER).iterdir()] == theirs
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a system where processes can be killed at once")
+@pytest.mark.skipif(
+    not hasattr(signal, "SIGKILL"), reason="needs a system where processes can be killed at once"
+)
 def test_a_kill_in_between_does_not_hurt(tmp_path: Path, cache: Path) -> None:
     """What a killed process leaves is never used; it goes the next time vectors are kept, once it is old."""
     path = tmp_path / "v"

@@ -27,7 +27,11 @@ ANSWERS_IN_MANY_SCRIPTS = [
     pytest.param("The mill was built by Tobe Harl in 1811.", "Tobe Harl", id="latin"),
     pytest.param("Sold by Café Ünal, who else.", "Café Ünal", id="accents"),
     pytest.param("Sold by Cafe\u0301 U\u0308nal, who else.", "Cafe\u0301 U\u0308nal", id="combining"),
-    pytest.param("Zalgo: o\u0302\u0323\u0301 e\u0301\u0302 end.", "o\u0302\u0323\u0301 e\u0301\u0302", id="stacked-marks"),
+    pytest.param(
+        "Zalgo: o\u0302\u0323\u0301 e\u0301\u0302 end.",
+        "o\u0302\u0323\u0301 e\u0301\u0302",
+        id="stacked-marks",
+    ),
     pytest.param("Maya 🎻 won the 🏆 cup 👩🏽\u200d🚀 twice.", "🏆 cup 👩🏽\u200d🚀", id="emoji"),
     pytest.param("I ❤\ufe0f jam", "❤\ufe0f", id="variation-selector"),
     pytest.param("𝔐𝔦𝔩𝔩 𝔬𝔣 𝔏𝔢𝔫𝔫 is old.", "𝔏𝔢𝔫𝔫", id="outside-the-basic-plane"),
@@ -68,7 +72,9 @@ def labelled(window: Window, context: str) -> str:
 
 def same(a: Window, b: Window) -> bool:
     """Whether two windows are equal in everything but the number of their example."""
-    arrays = all(np.array_equal(getattr(a, n), getattr(b, n)) for n in ("input_ids", "segment_ids", "offsets"))
+    arrays = all(
+        np.array_equal(getattr(a, n), getattr(b, n)) for n in ("input_ids", "segment_ids", "offsets")
+    )
     return arrays and (a.first, a.stop, a.start, a.end) == (b.first, b.stop, b.start, b.end)
 
 
@@ -90,8 +96,12 @@ def test_a_text_that_fits_becomes_what_the_tokenizer_makes_of_the_pair(any_token
 
 
 @pytest.mark.parametrize("direction", ["left", "right"])
-def test_truncation_and_padding_that_came_with_a_file_change_nothing(any_tokenizer: Tokenizer, direction: str) -> None:
-    """A tokenizer that cuts at 128 tokens and pads to 200, on either side, gives the same windows, and keeps its settings."""
+def test_truncation_and_padding_that_came_with_a_file_change_nothing(
+    any_tokenizer: Tokenizer, direction: str
+) -> None:
+    """A tokenizer that cuts at 128 tokens and pads to 200, on either side, gives the same windows, and keeps
+    its settings.
+    """
     long = example(" ".join([CONTEXT] * 20), "nine years", question="Who " * 60 + "?")
     expected = cut(any_tokenizer, long)
     spoilt = Tokenizer.from_str(any_tokenizer.to_str())
@@ -136,8 +146,12 @@ def test_only_context_tokens_have_a_place() -> None:
 
 
 @pytest.mark.parametrize(("context", "answer"), ANSWERS_IN_MANY_SCRIPTS)
-def test_labels_slice_back_to_the_answer_in_every_script(any_tokenizer: Tokenizer, context: str, answer: str) -> None:
-    """Offsets are code points of the text as it was passed, in reading order, and leave out only spaces and joiners."""
+def test_labels_slice_back_to_the_answer_in_every_script(
+    any_tokenizer: Tokenizer, context: str, answer: str
+) -> None:
+    """Offsets are code points of the text as it was passed, in reading order, and leave out only spaces and
+    joiners.
+    """
     (window,) = cut(any_tokenizer, example(context, answer))
     assert window.first <= window.start <= window.end < window.stop
     assert labelled(window, context) == answer
@@ -165,7 +179,9 @@ def test_a_mark_that_is_a_token_of_its_own_is_not_taken_twice() -> None:
 
 
 def test_tokens_of_spaces_alone_have_no_width_and_bound_no_answer() -> None:
-    """Neither a mark behind such a token nor an answer that begins or ends with white space gives it a place."""
+    """Neither a mark behind such a token nor an answer that begins or ends with white space gives it a
+    place.
+    """
     tokenizer, context = metaspace_bpe(), "one   two  \u0302"
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()])
     (window,) = cut(tokenizer, Example("q", QUESTION, context, (Answer("   two  ", 3),)))
@@ -180,7 +196,9 @@ def test_spaces_belong_to_no_token_even_where_the_tokenizer_says_so() -> None:
     context = "one  two\n\nthree "
     tokenizer = untrimmed_byte_level()
     raw = tokenizer.encode(context, add_special_tokens=False).offsets
-    assert any(context[a:b] != context[a:b].strip() for a, b in raw), "the test needs a tokenizer that does this"
+    assert any(context[a:b] != context[a:b].strip() for a, b in raw), (
+        "the test needs a tokenizer that does this"
+    )
     (window,) = cut(tokenizer, example(context, "two"))
     assert labelled(window, context) == "two"
     assert all(context[a:b] == context[a:b].strip() for a, b in window.offsets.tolist())
@@ -216,7 +234,9 @@ def test_windows_share_exactly_the_stride() -> None:
         assert b.offsets[b.first + 5, 0] > a.offsets[a.stop - 1, 0]
 
 
-@pytest.mark.parametrize(("n_tokens", "n_windows"), [(24, 1), (25, 1), (26, 2), (45, 2), (46, 3), (65, 3), (66, 4)])
+@pytest.mark.parametrize(
+    ("n_tokens", "n_windows"), [(24, 1), (25, 1), (26, 2), (45, 2), (46, 3), (65, 3), (66, 4)]
+)
 def test_there_are_no_more_windows_than_needed(n_tokens: int, n_windows: int) -> None:
     """A window is added only when a token is left; a context that just fits makes one."""
     windows = cut(words(), numbered(n_tokens), max_seq_len=30, doc_stride=5)
@@ -227,10 +247,20 @@ def test_there_are_no_more_windows_than_needed(n_tokens: int, n_windows: int) ->
 @pytest.mark.parametrize(
     ("first", "last", "inside"),
     [
-        (0, 0, [0]), (24, 24, [0, 1]), (25, 25, [1]), (20, 20, [0, 1]), (19, 20, [0]), (20, 24, [0, 1]), (20, 25, [1]),
-        (19, 25, []), (0, 24, [0]), (20, 44, [1]), (79, 79, [3]), (60, 79, [3]),
+        (0, 0, [0]),
+        (24, 24, [0, 1]),
+        (25, 25, [1]),
+        (20, 20, [0, 1]),
+        (19, 20, [0]),
+        (20, 24, [0, 1]),
+        (20, 25, [1]),
+        (19, 25, []),
+        (0, 24, [0]),
+        (20, 44, [1]),
+        (79, 79, [3]),
+        (60, 79, [3]),
     ],
-)  # fmt: skip
+)
 def test_answers_at_window_borders(first: int, last: int, inside: list[int]) -> None:
     """A window is labelled if and only if it holds the whole answer, at its very first and last token too."""
     one = numbered(80, first, last)
@@ -319,7 +349,8 @@ def test_too_long_a_question_is_cut_and_counted_by_choice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("longest", "most", "padded"), [(1, 384, 8), (8, 384, 8), (9, 384, 16), (379, 384, 384), (380, 381, 381), (9, 9, 9)]
+    ("longest", "most", "padded"),
+    [(1, 384, 8), (8, 384, 8), (9, 384, 16), (379, 384, 384), (380, 381, 381), (9, 9, 9)],
 )
 def test_batches_are_padded_to_eights(longest: int, most: int, padded: int) -> None:
     """Rounded up to a multiple of 8, but not beyond what a window may have."""
@@ -327,7 +358,9 @@ def test_batches_are_padded_to_eights(longest: int, most: int, padded: int) -> N
 
 
 def test_examples_are_numbered_in_order_over_any_number_of_them() -> None:
-    """`Window.example` counts the examples of one call, and an example's windows do not depend on its neighbours."""
+    """`Window.example` counts the examples of one call, and an example's windows do not depend on its
+    neighbours.
+    """
     examples = [numbered(n % 50, 0, 0, question=f"w{n % 40}") for n in range(1, 1100) if n % 50]
     windower = Windower(words(), WindowSettings(max_seq_len=30, doc_stride=5))
     windows = list(windower.windows(iter(examples)))
@@ -358,7 +391,9 @@ def test_a_stream_is_read_as_it_is_needed() -> None:
 
 @st.composite
 def cuts(draw: st.DrawFn) -> tuple[int, int, int, int, int]:
-    """Context tokens, window length, stride, and the first and last token of an answer shorter than the stride."""
+    """Context tokens, window length, stride, and the first and last token of an answer shorter than the
+    stride.
+    """
     stride = draw(st.integers(1, 12))
     length = draw(st.integers(stride + MIN_STEP + 5, stride + MIN_STEP + 20))
     n_tokens = draw(st.integers(1, 150))
@@ -369,13 +404,17 @@ def cuts(draw: st.DrawFn) -> tuple[int, int, int, int, int]:
 
 @given(cuts())
 @settings(deadline=None, max_examples=150)
-def test_every_token_lies_in_a_window_and_every_short_answer_whole_in_one(case: tuple[int, int, int, int, int]) -> None:
+def test_every_token_lies_in_a_window_and_every_short_answer_whole_in_one(
+    case: tuple[int, int, int, int, int],
+) -> None:
     """Windows cover the context without gaps, overlap by the stride, fit, and label what they hold."""
     n_tokens, length, stride, first, last = case
     one = numbered(n_tokens, first, last)
     answer = one.answers[0]
     windows = cut(words(), one, max_seq_len=length, doc_stride=stride)
-    place = {int(start): i for i, start in enumerate(np.cumsum([0, *(len(w) + 1 for w in one.context.split())]))}
+    place = {
+        int(start): i for i, start in enumerate(np.cumsum([0, *(len(w) + 1 for w in one.context.split())]))
+    }
     ranges = [(place[int(w.offsets[w.first, 0])], place[int(w.offsets[w.stop - 1, 1]) + 1]) for w in windows]
     assert all(len(w) <= length for w in windows)
     assert ranges[0][0] == 0
@@ -390,12 +429,17 @@ def test_every_token_lies_in_a_window_and_every_short_answer_whole_in_one(case: 
 
 @given(
     st.sampled_from(sorted(KINDS)),
-    st.text(st.one_of(st.sampled_from("ab \u0301\u200d\ufe0fé東ي🏆\n"), st.characters(exclude_categories=["Cs"])), max_size=60),
+    st.text(
+        st.one_of(st.sampled_from("ab \u0301\u200d\ufe0fé東ي🏆\n"), st.characters(exclude_categories=["Cs"])),
+        max_size=60,
+    ),
     st.data(),
 )
 @settings(deadline=None, max_examples=150)
 def test_any_text_is_cut_into_places_that_exist(kind: str, context: str, data: st.DataObject) -> None:
-    """Whatever the text: offsets lie in it, in order, and a label takes in all of the answer that has tokens."""
+    """Whatever the text: offsets lie in it, in order, and a label takes in all of the answer that has
+    tokens.
+    """
     start = data.draw(st.integers(0, max(0, len(context) - 1)))
     text = context[start : start + data.draw(st.integers(1, 10))]
     one = Example("q", "who?", context, (Answer(text, start),) if text else ())
@@ -408,7 +452,9 @@ def test_any_text_is_cut_into_places_that_exist(kind: str, context: str, data: s
         assert (places[:, 0] <= places[:, 1]).all()
         assert (np.diff(places[:, 0]) >= 0).all()
         if window.end:
-            inside = places[(places[:, 1] > start) & (places[:, 0] < start + len(text)) & (places[:, 0] < places[:, 1])]
+            inside = places[
+                (places[:, 1] > start) & (places[:, 0] < start + len(text)) & (places[:, 0] < places[:, 1])
+            ]
             assert window.offsets[window.start, 0] == inside[:, 0].min()
             assert window.offsets[window.end, 1] == inside[:, 1].max()
     counts = windower.counts
@@ -503,7 +549,9 @@ def test_room_for_the_tokenizers_own_special_tokens_is_needed_too() -> None:
 
 @pytest.mark.parametrize("name", ["teacher", "mlm"])
 def test_windows_equal_a_real_tokenizers_pairs(shared_dir: Path, name: str) -> None:
-    """On real questions, MPNet's and BERT's tokenizers give the same ids, segments and places by themselves."""
+    """On real questions, MPNet's and BERT's tokenizers give the same ids, segments and places by
+    themselves.
+    """
     tokenizer = Tokenizer.from_file(str(shared_dir / "models" / name / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -540,11 +588,15 @@ def test_a_long_text_is_tokenised_in_parts_with_the_same_tokens(
 
 
 def test_a_text_without_spaces_is_parted_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no place between words, a part ends after so many code points, and every sign keeps its place."""
+    """Where there is no place between words, a part ends after so many code points, and every sign keeps its
+    place.
+    """
     monkeypatch.setattr("tinyreader.windows.SEGMENT_CHARACTERS", 50)
     text = "w1w2w3" * 100
     windows = cut(byte_level(), example(text))
-    covered = {place for w in windows for a, b in w.offsets[w.first : w.stop].tolist() for place in range(a, b)}
+    covered = {
+        place for w in windows for a, b in w.offsets[w.first : w.stop].tolist() for place in range(a, b)
+    }
     assert covered == set(range(len(text)))
 
 
@@ -555,4 +607,7 @@ def test_texts_met_last_are_remembered_up_to_a_size(monkeypatch: pytest.MonkeyPa
     texts = ["w1 w2 w3", "w4 " * 15, "w5", "w1 w2 w3", "w6 " * 40]
     first = [next(windower.windows([example(text)])) for text in texts]
     assert windower._recent._size == sum(map(len, windower._recent._kept)) <= 60
-    assert all(same(next(windower.windows([example(text)])), window) for text, window in zip(texts, first, strict=True))
+    assert all(
+        same(next(windower.windows([example(text)])), window)
+        for text, window in zip(texts, first, strict=True)
+    )

@@ -22,7 +22,9 @@ FIRST = 4  # special tokens and question before the context
 
 
 def batch(lengths: list[int], *, longest: int | None = None, pad_id: int = 0, seed: int = 0) -> Batch:
-    """Windows of these lengths with random ids of every family's vocabulary, padded to the longest or further."""
+    """Windows of these lengths with random ids of every family's vocabulary, padded to the longest or
+    further.
+    """
     longest = longest or max(lengths)
     generator = torch.Generator().manual_seed(seed)
     ids = torch.full((len(lengths), longest), pad_id)
@@ -33,14 +35,22 @@ def batch(lengths: list[int], *, longest: int | None = None, pad_id: int = 0, se
     allowed = mask & (places >= FIRST)
     allowed[:, 0] = True
     return Batch(
-        input_ids=ids, segment_ids=((places >= FIRST) & mask).long(), mask=mask.long(), allowed=allowed,
-        start=sizes - 2, end=sizes - 1, rows=torch.arange(len(lengths)), lengths=sizes,
+        input_ids=ids,
+        segment_ids=((places >= FIRST) & mask).long(),
+        mask=mask.long(),
+        allowed=allowed,
+        start=sizes - 2,
+        end=sizes - 1,
+        rows=torch.arange(len(lengths)),
+        lengths=sizes,
         padded=bool((sizes != longest).any()),
-    )  # fmt: skip
+    )
 
 
 def store(folder: Path, lengths: list[int], *, seed: int = 0) -> FeatureStore:
-    """A feature store of windows of these lengths; the answer is the token 7, put at a random place of the context."""
+    """A feature store of windows of these lengths; the answer is the token 7, put at a random place of the
+    context.
+    """
     rng = np.random.default_rng(seed)
     windows = []
     for number, length in enumerate(lengths):
@@ -66,16 +76,24 @@ def model(family: str = "bert", *, n_layers: int = 2, seed: int = 0, **changes: 
     return made
 
 
-def network(of: PreTrainedModel, precision: Precision = "fp32", random: StepRandom | None = None, **options: float) -> Network:
+def network(
+    of: PreTrainedModel, precision: Precision = "fp32", random: StepRandom | None = None, **options: float
+) -> Network:
     """The model as a network on the CPU; in training mode where it was given random numbers to learn with."""
     of.train(random is not None)
     return Network(of, precision=precision, device=CPU, random=random, **options)  # type: ignore[arg-type]
 
 
 def label_windows(
-    teacher: Network, store: FeatureStore, rows: Any, folder: Path, *, max_batch_tokens: int = MAX_BATCH_TOKENS,
-    identity: str = "test", **told: Any,
-) -> TeacherLabels:  # fmt: skip
+    teacher: Network,
+    store: FeatureStore,
+    rows: Any,
+    folder: Path,
+    *,
+    max_batch_tokens: int = MAX_BATCH_TOKENS,
+    identity: str = "test",
+    **told: Any,
+) -> TeacherLabels:
     """What a teacher with the student's tokenizer says of the rows, kept in `folder`."""
     batches = sorted_batches(rows, store.lengths, max_batch_tokens)
     read = own_windows(by_network(teacher, CPU), store, 0)

@@ -33,7 +33,11 @@ def by_transformers(directory: Path, inputs: Inputs) -> Logits:
     model = AutoModelForQuestionAnswering.from_pretrained(directory)
     ids, mask, segments = map(torch.from_numpy, inputs)
     with torch.no_grad():
-        out = model(input_ids=ids, attention_mask=mask, **({"token_type_ids": segments} if takes_segments(model) else {}))
+        out = model(
+            input_ids=ids,
+            attention_mask=mask,
+            **({"token_type_ids": segments} if takes_segments(model) else {}),
+        )
     return out.start_logits.numpy(), out.end_logits.numpy()
 
 

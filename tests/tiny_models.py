@@ -24,7 +24,24 @@ from tinyreader.models import save_reader
 from tinyreader.models.reader import new_model
 from tinyreader.tokenizer import load_tokenizer
 
-WORDS = ("the", "bridge", "was", "built", "in", "who", "it", "?", ".", ",", "##s", "##ing", "a", "b", "c", "x")
+WORDS = (
+    "the",
+    "bridge",
+    "was",
+    "built",
+    "in",
+    "who",
+    "it",
+    "?",
+    ".",
+    ",",
+    "##s",
+    "##ing",
+    "a",
+    "b",
+    "c",
+    "x",
+)
 BERT_VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS)
 MPNET_VOCABULARY = ("<s>", "<pad>", "</s>", "[UNK]", "<mask>", *WORDS)
 VOCABULARY_SIZE = 24  # a few rows more than tokens, as many checkpoints have
@@ -39,20 +56,31 @@ BASE = {
 }
 FAMILIES: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
     "bert": (BertConfig, {}),
-    "roberta": (RobertaConfig, {"type_vocab_size": 1, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}),
+    "roberta": (
+        RobertaConfig,
+        {"type_vocab_size": 1, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},
+    ),
     "electra": (ElectraConfig, {"embedding_size": 16}),
     "distilbert": (DistilBertConfig, {}),
     "mpnet": (MPNetConfig, {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}),
     "deberta-v2": (
         DebertaV2Config,
-        {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "share_att_key": True, "norm_rel_ebd": "layer_norm",
-         "position_buckets": 8, "max_relative_positions": -1, "position_biased_input": False, "type_vocab_size": 0},
+        {
+            "relative_attention": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "share_att_key": True,
+            "norm_rel_ebd": "layer_norm",
+            "position_buckets": 8,
+            "max_relative_positions": -1,
+            "position_biased_input": False,
+            "type_vocab_size": 0,
+        },
     ),
     "modernbert": (
         ModernBertConfig,
         {"local_attention": 8, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3},
     ),
-}  # fmt: skip
+}
 
 
 def configuration(family: str = "bert", *, n_layers: int = 2, **changes: Any) -> PretrainedConfig:
@@ -79,10 +107,14 @@ def write_byte_level_bpe(directory: Path) -> None:
     merges = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("i", "n")]
     tokens = ["<s>", "<pad>", "</s>", "<unk>", *alphabet, *(a + b for a, b in merges), "<mask>"]
     (directory / "vocab.json").write_text(json.dumps({t: n for n, t in enumerate(tokens)}), encoding="utf-8")
-    (directory / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8")
+    (directory / "merges.txt").write_text(
+        "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8"
+    )
 
 
-def write_reader(directory: Path, family: str = "bert", *, n_layers: int = 2, seed: int = 0, **changes: Any) -> Path:
+def write_reader(
+    directory: Path, family: str = "bert", *, n_layers: int = 2, seed: int = 0, **changes: Any
+) -> Path:
     """A directory with a tiny random reader: weights of some size, so that forgetting one of them shows."""
     model = new_model(configuration(family, n_layers=n_layers, **changes), seed)
     generator = torch.Generator().manual_seed(seed)
@@ -92,7 +124,9 @@ def write_reader(directory: Path, family: str = "bert", *, n_layers: int = 2, se
     return save_reader(model, write_vocabulary(directory / "vocabulary", family), directory / "reader")
 
 
-def masked_lm(family: str, vocab_size: int, *, n_layers: int = 2, seed: int = 0, **changes: Any) -> PreTrainedModel:
+def masked_lm(
+    family: str, vocab_size: int, *, n_layers: int = 2, seed: int = 0, **changes: Any
+) -> PreTrainedModel:
     """A tiny random masked language model, its weights of some size."""
     config = configuration(family, n_layers=n_layers, **{"vocab_size": vocab_size, **changes})
     model = new_model(config, seed, "masked-LM")
@@ -103,7 +137,9 @@ def masked_lm(family: str, vocab_size: int, *, n_layers: int = 2, seed: int = 0,
     return model
 
 
-def write_masked_lm(directory: Path, family: str = "bert", tokenizer: Tokenizer | None = None, **changes: Any) -> Path:
+def write_masked_lm(
+    directory: Path, family: str = "bert", tokenizer: Tokenizer | None = None, **changes: Any
+) -> Path:
     """A directory with a tiny random masked language model, written by Transformers, and its tokenizer."""
     tokenizer = tokenizer or write_vocabulary(directory.parent / f"{directory.name}-vocabulary", family)
     masked_lm(family, tokenizer.get_vocab_size() + 3, **changes).save_pretrained(directory)
@@ -112,7 +148,9 @@ def write_masked_lm(directory: Path, family: str = "bert", tokenizer: Tokenizer 
 
 
 def inputs(n: int = 2, length: int = 12, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Token ids within every family's vocabulary, and a mask that hides the last tokens of each second row."""
+    """Token ids within every family's vocabulary, and a mask that hides the last tokens of each second
+    row.
+    """
     ids = torch.randint(5, 20, (n, length), generator=torch.Generator().manual_seed(seed))
     mask = torch.ones_like(ids)
     mask[1::2, -3:] = 0

@@ -51,7 +51,9 @@ def metaspace_bpe() -> Tokenizer:
 
 
 def words(n: int = 40) -> Tokenizer:
-    """One token a word `w0` ... `w{n-1}`, so that a test can count tokens; `[CLS] question [SEP] context [SEP]`."""
+    """One token a word `w0` ... `w{n-1}`, so that a test can count tokens; `[CLS] question [SEP] context
+    [SEP]`.
+    """
     vocabulary = {token: i for i, token in enumerate((*BRACKETS, *(f"w{i}" for i in range(n))))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -100,7 +102,9 @@ def _byte_level(special: list[str]) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(SENTENCES, trainer)
     return tokenizer
 
@@ -109,7 +113,9 @@ def _unigram(special: list[str]) -> Tokenizer:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=220, special_tokens=special, unk_token="<unk>", show_progress=False)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=220, special_tokens=special, unk_token="<unk>", show_progress=False
+    )
     tokenizer.train_from_iterator(SENTENCES, trainer)
     return tokenizer
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from importlib import import_module
 
-TYPE_CHECKING = False  # known to type checkers by its name; `typing` itself is not needed to import this package
+TYPE_CHECKING = (
+    False  # known to type checkers by its name; `typing` itself is not needed to import this package
+)
 if TYPE_CHECKING:
     from tinyreader.data import Answer, Example
     from tinyreader.errors import TinyreaderError

@@ -1,7 +1,7 @@
 """`Client`: a reader that is somewhere else, with `Reader`'s own interface.
 
-It speaks HTTP by the standard library alone, so that asking a server needs nothing that the base install has not; what a
-library would add, connections kept open and tries repeated, are the few lines below.
+It speaks HTTP by the standard library alone, so that asking a server needs nothing that the base install has
+not; what a library would add, connections kept open and tries repeated, are the few lines below.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ _LONGEST_PAUSE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often a request is tried while the server is full, restarting or away, and the longest first pause (seconds).
+    """How often a request is tried while the server is full, restarting or away, and the longest first pause
+    (seconds).
 
-    Each pause is drawn by chance from 0 to twice that of the one before, so that clients do not come back all at once; what
-    the server asks to wait is added.
+    Each pause is drawn by chance from 0 to twice that of the one before, so that clients do not come back all
+    at once; what the server asks to wait is added.
     """
 
     tries: int = 8
@@ -49,20 +50,35 @@ class Patience:
 
 
 class Client:
-    """Reads over HTTP what a `Reader` reads here. Threads may share it; `close` it, or use it as a context."""
+    """Reads over HTTP what a `Reader` reads here. Threads may share it; `close` it, or use it as a
+    context.
+    """
 
     def __init__(
-        self, url: str, *, api_key: str | None = None, timeout_s: float = 120.0, parallel: int = 4,
-        patience: Patience | None = None, **settings: Any,
-    ) -> None:  # fmt: skip
-        """`settings` are the reader's, for all calls; `parallel` is how many requests `read_many` has under way."""
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 120.0,
+        parallel: int = 4,
+        patience: Patience | None = None,
+        **settings: Any,
+    ) -> None:
+        """`settings` are the reader's, for all calls; `parallel` is how many requests `read_many` has under
+        way.
+        """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SettingsError(f"{url!r} is no address of a server; give one such as http://127.0.0.1:8080.")
         if parallel < 1:
             raise SettingsError(f"parallel is {parallel}; it must be at least 1.")
         self.url = url.rstrip("/")
-        self.timeout_s, self.parallel, self.patience, self.settings = timeout_s, parallel, patience or Patience(), settings
+        self.timeout_s, self.parallel, self.patience, self.settings = (
+            timeout_s,
+            parallel,
+            patience or Patience(),
+            settings,
+        )
         self._parts, self._path = parts, parts.path.rstrip("/")
         self._headers = {"accept": "application/json"}
         if api_key is not None:
@@ -103,10 +119,11 @@ class Client:
         return Document(name, found["text"], tuple(found["pages"]))
 
     def read(self, question: str, documents: Documents | None = None, **changes: Any) -> Reading:
-        """What the documents answer, as `Reader.read` says it; without documents, what the server's own folder answers.
+        """What the documents answer, as `Reader.read` says it; without documents, what the server's own
+        folder answers.
 
-        Files are read here and sent as text. Raises `DataError` and `SettingsError` as a reader does, and `ServiceError` where
-        the server cannot be reached, is full for long, or fails.
+        Files are read here and sent as text. Raises `DataError` and `SettingsError` as a reader does, and
+        `ServiceError` where the server cannot be reached, is full for long, or fails.
         """
         (reading,) = self.read_many([(question, documents)], **changes)
         return reading
@@ -133,15 +150,24 @@ class Client:
     def _read(self, part: list[_Asked], settings: Mapping[str, Any]) -> list[Reading]:
         body = {**settings, "questions": [asked.as_json() for asked in part]}
         found = self._ask("POST", "/read", body)
-        if not isinstance(found, dict) or not isinstance(rows := found.get("readings"), list) or len(rows) != len(part):
+        if (
+            not isinstance(found, dict)
+            or not isinstance(rows := found.get("readings"), list)
+            or len(rows) != len(part)
+        ):
             raise ServiceError(f"{self.url} gave no {len(part)} readings; is it a server of Tinyreader?")
         return [self._reading(asked, row) for asked, row in zip(part, rows, strict=True)]
 
     def _reading(self, asked: _Asked, row: dict[str, Any]) -> Reading:
         if asked.documents is not None:
-            numbered = [Document(str(n), document.text, document.pages) for n, document in enumerate(asked.documents)]
+            numbered = [
+                Document(str(n), document.text, document.pages) for n, document in enumerate(asked.documents)
+            ]
             reading = Reading.from_dict(row, numbered)
-            own = tuple(replace(answer, document=asked.documents[int(answer.document.id)]) for answer in reading.answers)
+            own = tuple(
+                replace(answer, document=asked.documents[int(answer.document.id)])
+                for answer in reading.answers
+            )
             return replace(reading, answers=own)
         for is_last in (False, True):
             names = dict.fromkeys(answer["document"] for answer in row["answers"])
@@ -162,7 +188,9 @@ class Client:
         return document
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | bytes | None = None) -> Any:
-        """What the server answers; tried again, with pauses, while it is full or away. A file's body is bytes."""
+        """What the server answers; tried again, with pauses, while it is full or away. A file's body is
+        bytes.
+        """
         content = body if body is None or isinstance(body, bytes) else _encoded(body)
         kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
         pause = self.patience.pause_s
@@ -186,8 +214,12 @@ class Client:
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
         raise ServiceError(f"{self.url} was tried {self.patience.tries} times: {reason}")
 
-    def _exchange(self, method: str, path: str, content: bytes | None, kind: str) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and body of one answer. A connection that the server closed while it was idle is made anew."""
+    def _exchange(
+        self, method: str, path: str, content: bytes | None, kind: str
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body of one answer. A connection that the server closed while it was idle is
+        made anew.
+        """
         try:
             connection, is_old = self._idle.get_nowait(), True
         except Empty:
@@ -226,12 +258,18 @@ class _Asked:
     documents: tuple[Document, ...] | None
 
     def as_json(self) -> dict[str, Any]:
-        """It as the server takes it: documents by their number, blank ones left out, as a reader leaves them out."""
+        """It as the server takes it: documents by their number, blank ones left out, as a reader leaves them
+        out.
+        """
         content: dict[str, Any] = {"question": self.question.text}
         if self.question.id is not None:
             content["id"] = self.question.id
         if self.documents is not None:
-            texts = [{"id": str(n), "text": d.text} for n, d in enumerate(self.documents) if d.text and not d.text.isspace()]
+            texts = [
+                {"id": str(n), "text": d.text}
+                for n, d in enumerate(self.documents)
+                if d.text and not d.text.isspace()
+            ]
             content["documents"] = texts
         return content
 
@@ -274,7 +312,8 @@ def _parts(questions: Iterable[Question | tuple[str, Documents | None]]) -> Iter
         question = Question(*item) if isinstance(item, tuple) and len(item) == 2 else item  # type: ignore[arg-type]
         if not isinstance(question, Question):
             raise DataError(
-                f"question {number} is of type {type(item).__name__}; give a Question or a pair (question, documents)"
+                f"question {number} is of type {type(item).__name__}; give a Question or a pair (question, "
+                "documents)"
             )
         label = number if question.id is None else question.id
         require_text(question.text, f"question {label}")
@@ -323,4 +362,8 @@ def _problem(status: int, content: bytes, url: str) -> DataError | SettingsError
 
 def _seconds(value: str | None) -> float:
     """The seconds that `Retry-After` names; 0 where it names none."""
-    return min(float(value), _LONGEST_PAUSE_S) if value is not None and value.isascii() and value.isdigit() else 0.0
+    return (
+        min(float(value), _LONGEST_PAUSE_S)
+        if value is not None and value.isascii() and value.isdigit()
+        else 0.0
+    )

@@ -36,8 +36,10 @@ class MissingExtraError(TinyreaderError):
     """A feature needs packages that are not installed."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs packages that are not installed. Install them with: "
-                         f'pip install "tinyreader[{extra}]"')
+        super().__init__(
+            f"{feature} needs packages that are not installed. Install them with: "
+            f'pip install "tinyreader[{extra}]"'
+        )
         self.extra = extra
 
 

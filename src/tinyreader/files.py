@@ -37,11 +37,13 @@ def read_object(path: Path) -> dict[str, Any]:
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place when the block ends well.
 
-    A reader sees the old file or the whole new one, also after a crash or a power cut (the file is synced before it is
-    renamed, its directory after). When the block raises, the temporary file goes and the old one stays. Directories
-    above `path` are made. A symbolic link is followed; a device or a pipe cannot be replaced and is written directly.
+    A reader sees the old file or the whole new one, also after a crash or a power cut (the file is synced
+    before it is renamed, its directory after). When the block raises, the temporary file goes and the old one
+    stays. Directories above `path` are made. A symbolic link is followed; a device or a pipe cannot be
+    replaced and is written directly.
 
-    The temporary name starts with `.tmp-` and ends like `path`, so that writers which look at suffixes behave.
+    The temporary name starts with `.tmp-` and ends like `path`, so that writers which look at suffixes
+    behave.
     """
     target = Path(path).resolve()
     if target.is_dir():
@@ -62,7 +64,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def share(path: Path) -> None:
-    """Let those read (and write) a file who may do so with its folder; safetensors writes files for their owner alone."""
+    """Let those read (and write) a file who may do so with its folder; safetensors writes files for their
+    owner alone.
+    """
     path.chmod(path.parent.stat().st_mode & 0o666)
 
 
@@ -74,9 +78,11 @@ def sweep(path: Path) -> None:
 
 
 def require_output(path: Path, option: str, inputs: Mapping[str, str | os.PathLike[str] | None]) -> None:
-    """Raises `SettingsError`, before work is spent, where a file cannot be written to `path` or would replace an input.
+    """Raises `SettingsError`, before work is spent, where a file cannot be written to `path` or would replace
+    an input.
 
-    `inputs` are the files (or Hub ids; None is no file) that `path` must not be, by what the message calls them.
+    `inputs` are the files (or Hub ids; None is no file) that `path` must not be, by what the message calls
+    them.
     """
     if path.is_dir():
         raise SettingsError(f"{option} {path} is a directory; give the name of a file")
@@ -87,12 +93,16 @@ def require_output(path: Path, option: str, inputs: Mapping[str, str | os.PathLi
             raise SettingsError(f"{option} {path} is {what}, and would replace it; give another name")
     there = next(directory for directory in path.absolute().parents if directory.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise SettingsError(f"{option} {path} cannot be written: {there} is not a directory that can be written to")
+        raise SettingsError(
+            f"{option} {path} cannot be written: {there} is not a directory that can be written to"
+        )
 
 
 def _is_same(path: Path, other: Path) -> bool:
     try:
-        return path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other))
+        return path.resolve() == other.resolve() or (
+            path.exists() and other.exists() and path.samefile(other)
+        )
     except (OSError, ValueError):  # a name that no file can have
         return False
 
@@ -112,7 +122,9 @@ def digest(path: Path) -> str:
 
 
 def sync(*paths: Path) -> None:
-    """Make what the paths hold survive a power cut; directories cannot be synced on every system and are then left."""
+    """Make what the paths hold survive a power cut; directories cannot be synced on every system and are then
+    left.
+    """
     for path in paths:
         is_directory = path.is_dir()
         if is_directory and os.name == "nt":
@@ -126,14 +138,18 @@ def sync(*paths: Path) -> None:
 
 @contextmanager
 def atomic_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
-    """Yield a UTF-8 text file that appears as `path` when the block ends well; gzip-compressed where the name says .gz.
+    """Yield a UTF-8 text file that appears as `path` when the block ends well; gzip-compressed where the name
+    says .gz.
 
-    The compressed bytes depend on the text alone (no time, no name in the header). Line ends are written as given.
+    The compressed bytes depend on the text alone (no time, no name in the header). Line ends are written as
+    given.
     """
     with atomic_path(path) as temporary, temporary.open("wb") as raw:
         binary: BinaryIO = raw
         if Path(path).suffix == ".gz":
-            binary = cast(BinaryIO, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6))
+            binary = cast(
+                BinaryIO, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6)
+            )
         with io.TextIOWrapper(binary, encoding="utf-8", newline="") as text:
             yield text
 
@@ -145,7 +161,9 @@ def cache_directory() -> Path:
 
 
 def open_binary(path: str | os.PathLike[str]) -> BinaryIO:
-    """Return the bytes of `path` for reading, decompressed when the file starts as gzip does, whatever its name."""
+    """Return the bytes of `path` for reading, decompressed when the file starts as gzip does, whatever its
+    name.
+    """
     raw = Path(path).open("rb")  # noqa: SIM115 - the caller closes what is returned
     try:
         is_gzip = raw.peek(2)[:2] == GZIP_MAGIC
@@ -156,13 +174,17 @@ def open_binary(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def open_text(path: str | os.PathLike[str]) -> IO[str]:
-    """Return the text of `path` for reading: UTF-8 with or without a byte order mark, gzip-compressed or not."""
+    """Return the text of `path` for reading: UTF-8 with or without a byte order mark, gzip-compressed or
+    not.
+    """
     return io.TextIOWrapper(open_binary(path), encoding="utf-8-sig", newline="")
 
 
 @contextmanager
 def exclusive(out: Path) -> Iterator[None]:
-    """Keeps a second process out of the run's directory while the block runs; what a kill left half written goes."""
+    """Keeps a second process out of the run's directory while the block runs; what a kill left half written
+    goes.
+    """
     make_directory(out)
     if sys.platform == "win32" or os.environ.get("RANK", "0") != "0":
         yield  # one lock for all processes of a distributed run: the first one's
@@ -173,7 +195,9 @@ def exclusive(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise RunError(f"another process is at work in {out}. Wait for it, or give another --out.") from None
+            raise RunError(
+                f"another process is at work in {out}. Wait for it, or give another --out."
+            ) from None
         for leftover in list(out.rglob(_TEMPORARY + "*")):  # names of ours alone: `out` may hold other things
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -184,7 +208,8 @@ def exclusive(out: Path) -> Iterator[None]:
 
 @contextmanager
 def alone(lock: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Waits until no other process holds the lock; the system frees that of a process which dies. Windows has none here.
+    """Waits until no other process holds the lock; the system frees that of a process which dies. Windows has
+    none here.
 
     While it waits, `on_wait` is called twice a second; it may raise to end the waiting.
     """

@@ -1,8 +1,10 @@
-"""Exact match and F1 to the last digit as the official SQuAD 1.1 and 2.0 scripts give them, and how sure the means are.
+"""Exact match and F1 to the last digit as the official SQuAD 1.1 and 2.0 scripts give them, and how sure the
+means are.
 
-The scripts differ: where question and prediction are both empty after normalisation, F1 is 1 in 2.0 and 0 in 1.1; a
-missing prediction counts 0 in 1.1 and stops 2.0. Means are summed in the scripts' order by the same operations, so
-they equal theirs on the same Python (from 3.12 on, `sum` itself rounds better, which can move the last digit).
+The scripts differ: where question and prediction are both empty after normalisation, F1 is 1 in 2.0 and 0 in
+1.1; a missing prediction counts 0 in 1.1 and stops 2.0. Means are summed in the scripts' order by the same
+operations, so they equal theirs on the same Python (from 3.12 on, `sum` itself rounds better, which can move
+the last digit).
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from tinyreader.errors import DataError, SettingsError
 Version = Literal["1.1", "2.0"]
 
 Tokens = Callable[[str], list[str]]
-"""The words of an answer that count: what the scores below compare. The official scripts' own where none is given."""
+"""The words of an answer that count: what the scores below compare. The official scripts' own where none is
+given.
+"""
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
@@ -33,21 +37,29 @@ _BLOCK = 1 << 18  # values resampled at once
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """What scoring needs of a question: its id and the texts of its gold answers, none where it has no answer."""
+    """What scoring needs of a question: its id and the texts of its gold answers, none where it has no
+    answer.
+    """
 
     id: str
     answers: tuple[str, ...]
 
 
 def normalise_answer(text: str) -> str:
-    """The text in lower case without ASCII punctuation, English articles and superfluous white space, in this order."""
+    """The text in lower case without ASCII punctuation, English articles and superfluous white space, in this
+    order.
+    """
     return " ".join(_tokens(text))
 
 
-def question_scores(question: Example | Gold, prediction: str, tokens: Tokens | None = None) -> tuple[float, float]:
-    """Exact match (0 or 1) and F1 (0 to 1) of one prediction by the 2.0 rules, the best over the gold answers.
+def question_scores(
+    question: Example | Gold, prediction: str, tokens: Tokens | None = None
+) -> tuple[float, float]:
+    """Exact match (0 or 1) and F1 (0 to 1) of one prediction by the 2.0 rules, the best over the gold
+    answers.
 
-    Gold answers that normalise to nothing are left out; where none is left, the right prediction is the empty one.
+    Gold answers that normalise to nothing are left out; where none is left, the right prediction is the empty
+    one.
     """
     exact, f1 = _scores_v2(_gold(question), prediction, tokens or _tokens)
     return float(exact), float(f1)
@@ -58,8 +70,9 @@ def score_v1(
 ) -> dict[str, float]:
     """`exact_match` and `f1` in percent, as the official SQuAD 1.1 script computes them.
 
-    A question without a prediction counts 0; a prediction without a question is ignored. Raises `DataError` where the
-    script would stop: no questions, a prediction that is no text, a predicted question without gold answers.
+    A question without a prediction counts 0; a prediction without a question is ignored. Raises `DataError`
+    where the script would stop: no questions, a prediction that is no text, a predicted question without gold
+    answers.
     """
     tokens = tokens or _tokens
     exact = f1 = 0.0
@@ -69,7 +82,9 @@ def score_v1(
         if gold.id not in predictions:
             continue
         if not gold.answers:
-            raise DataError(f"question {gold.id!r} has no gold answer, which SQuAD 1.1 cannot score; use version 2.0.")
+            raise DataError(
+                f"question {gold.id!r} has no gold answer, which SQuAD 1.1 cannot score; use version 2.0."
+            )
         predicted = tokens(_text(predictions, gold.id))
         answers = [tokens(answer) for answer in gold.answers]
         exact += predicted in answers
@@ -87,20 +102,24 @@ def score_v2(
     *,
     tokens: Tokens | None = None,
 ) -> dict[str, float]:
-    """`exact`, `f1` and `total`, over all and for HasAns and NoAns, as the official SQuAD 2.0 script computes them.
+    """`exact`, `f1` and `total`, over all and for HasAns and NoAns, as the official SQuAD 2.0 script computes
+    them.
 
-    A prediction counts as empty where its `na_probs` (probabilities, or any odds that rise with "no answer"; 0 where
-    not given) exceeds `na_prob_thresh`. With `na_probs` come `best_exact`, `best_f1` and their thresholds, found for
-    the predictions as they are. Scores are percentages; keys stand in the script's order; of questions with one id the
-    last counts. Raises `DataError` where the script would stop: no questions, a question without prediction or
-    no-answer probability, a prediction that is no text, a probability that is no number.
+    A prediction counts as empty where its `na_probs` (probabilities, or any odds that rise with "no answer";
+    0 where not given) exceeds `na_prob_thresh`. With `na_probs` come `best_exact`, `best_f1` and their
+    thresholds, found for the predictions as they are. Scores are percentages; keys stand in the script's
+    order; of questions with one id the last counts. Raises `DataError` where the script would stop: no
+    questions, a question without prediction or no-answer probability, a prediction that is no text, a
+    probability that is no number.
     """
     golds = {gold.id: gold for gold in map(_gold, questions)}
     _require_all(golds, predictions, "prediction", 'Give each a text, "" for no answer.')
     tokens = tokens or _tokens
     raw = {qid: _scores_v2(gold, _text(predictions, qid), tokens) for qid, gold in golds.items()}
     odds = dict.fromkeys(golds, 0.0) if na_probs is None else _numbers(golds, na_probs)
-    scores = {qid: _unanswered(golds[qid]) if odds[qid] > na_prob_thresh else pair for qid, pair in raw.items()}
+    scores = {
+        qid: _unanswered(golds[qid]) if odds[qid] > na_prob_thresh else pair for qid, pair in raw.items()
+    }
     has_answer = [qid for qid, gold in golds.items() if gold.answers]
     no_answer = [qid for qid, gold in golds.items() if not gold.answers]
     report = _means(scores, golds)
@@ -134,8 +153,8 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """The percentile bootstrap interval of the mean of `values` [n], one per question, in their unit.
 
-    Resamples the questions `samples` times with replacement (Efron, 1979); the same seed gives the same interval.
-    Memory stays at a few times n or eight MiB, whichever is more.
+    Resamples the questions `samples` times with replacement (Efron, 1979); the same seed gives the same
+    interval. Memory stays at a few times n or eight MiB, whichever is more.
     """
     means = _resampled_means(_finite(values), samples, seed)
     low, high = np.quantile(means, _tails(confidence))
@@ -143,12 +162,21 @@ def bootstrap_interval(
 
 
 def paired_bootstrap(
-    ours: npt.ArrayLike, theirs: npt.ArrayLike, *, samples: int = 1000, confidence: float = 0.95, seed: int = 0
+    ours: npt.ArrayLike,
+    theirs: npt.ArrayLike,
+    *,
+    samples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
 ) -> Difference:
-    """The mean of `ours` [n] minus that of `theirs` [n], value by value the same questions, and its interval."""
+    """The mean of `ours` [n] minus that of `theirs` [n], value by value the same questions, and its
+    interval.
+    """
     a, b = _finite(ours), _finite(theirs)
     if len(a) != len(b):
-        raise DataError(f"a paired comparison needs the same questions on both sides, not {len(a)} and {len(b)}.")
+        raise DataError(
+            f"a paired comparison needs the same questions on both sides, not {len(a)} and {len(b)}."
+        )
     means = _resampled_means(a - b, samples, seed)
     low, high = np.quantile(means, _tails(confidence))
     share_larger = np.mean((np.sign(means) + 1.0) / 2.0)
@@ -158,7 +186,8 @@ def paired_bootstrap(
 def gold_from_json(document: object) -> list[Gold]:
     """The questions of a parsed SQuAD file, read as leniently as the official scripts do.
 
-    Only ids and answer texts matter; places, contexts and doubled ids do not. Raises `DataError` for a wrong shape.
+    Only ids and answer texts matter; places, contexts and doubled ids do not. Raises `DataError` for a wrong
+    shape.
     """
     return [
         Gold(_string(qa, "id", place), tuple(_string(a, "text", f"an answer of {place}") for a in answers))
@@ -170,8 +199,8 @@ def gold_from_json(document: object) -> list[Gold]:
 def squad_version(document: object) -> Version:
     """Which official script scores a parsed SQuAD file.
 
-    The one its `version` names ("1.1" or "2.0", with or without v). Where it names none: 2.0 if any question has
-    `is_impossible` or no answers, else 1.1.
+    The one its `version` names ("1.1" or "2.0", with or without v). Where it names none: 2.0 if any question
+    has `is_impossible` or no answers, else 1.1.
     """
     named = str(document.get("version", "")).removeprefix("v") if isinstance(document, dict) else ""
     if named == "1.1":
@@ -205,10 +234,14 @@ def _f1(gold: list[str], predicted: list[str]) -> float:
 
 
 def _scores_v2(gold: Gold, prediction: str, tokens: Tokens) -> tuple[float, float]:
-    """Exact match and F1, ints where the script has them: from Python 3.12 on, `sum` rounds ints and floats unlike."""
+    """Exact match and F1, ints where the script has them: from Python 3.12 on, `sum` rounds ints and floats
+    unlike.
+    """
     predicted = tokens(prediction)
     answers = [words for words in map(tokens, gold.answers) if words] or [[]]
-    f1 = max(_f1(answer, predicted) if answer and predicted else int(answer == predicted) for answer in answers)
+    f1 = max(
+        _f1(answer, predicted) if answer and predicted else int(answer == predicted) for answer in answers
+    )
     return int(predicted in answers), f1
 
 
@@ -224,11 +257,13 @@ def _means(scores: Mapping[str, tuple[float, float]], qids: Iterable[str]) -> di
     return {"exact": exact, "f1": f1, "total": total}
 
 
-def _best_threshold(gains: Mapping[str, float], odds: Mapping[str, float], n_no_answer: int) -> tuple[float, float]:
+def _best_threshold(
+    gains: Mapping[str, float], odds: Mapping[str, float], n_no_answer: int
+) -> tuple[float, float]:
     """The best mean in percent, and the odds up to which to answer for it.
 
-    Starts where every question is left unanswered and answers one after the other by rising odds. A threshold between
-    equal odds is considered too, as in the official script.
+    Starts where every question is left unanswered and answers one after the other by rising odds. A threshold
+    between equal odds is considered too, as in the official script.
     """
     score = best = float(n_no_answer)
     threshold = 0.0
@@ -249,7 +284,9 @@ def _require_all(golds: Mapping[str, Gold], given: Mapping[str, object], what: s
 
 
 def _numbers(golds: Mapping[str, Gold], na_probs: Mapping[str, object]) -> dict[str, float]:
-    """The odds of all ids, those of no question too: beside a NaN, each can change how `sorted` orders the rest."""
+    """The odds of all ids, those of no question too: beside a NaN, each can change how `sorted` orders the
+    rest.
+    """
     _require_all(golds, na_probs, "no-answer probability", "Give each a number.")
     numbers: dict[str, float] = {}
     for qid, value in na_probs.items():
@@ -262,14 +299,18 @@ def _numbers(golds: Mapping[str, Gold], na_probs: Mapping[str, object]) -> dict[
 def _text(predictions: Mapping[str, object], qid: str) -> str:
     prediction = predictions[qid]
     if not isinstance(prediction, str):
-        raise DataError(f'the prediction for {qid!r} is {prediction!r}, not a text; "" says that there is no answer.')
+        raise DataError(
+            f'the prediction for {qid!r} is {prediction!r}, not a text; "" says that there is no answer.'
+        )
     return prediction
 
 
 def _finite(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
-        raise DataError(f"an interval needs a list of finite numbers, not {array.size} values of shape {array.shape}.")
+        raise DataError(
+            f"an interval needs a list of finite numbers, not {array.size} values of shape {array.shape}."
+        )
     return array
 
 

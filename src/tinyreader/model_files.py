@@ -15,7 +15,9 @@ from tinyreader.tokenizer import read_json
 
 READER_FILE = "reader.json"
 SECTIONS = ("settings", "calibration", "int8", "export")
-"""What stands in `reader.json`: how the reader reads, how that was learned, ranges of int8, and what an export is."""
+"""What stands in `reader.json`: how the reader reads, how that was learned, ranges of int8, and what an
+export is.
+"""
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 SETTINGS_FILES = (
@@ -29,16 +31,31 @@ SETTINGS_FILES = (
     "merges.txt",
     READER_FILE,
 )
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors", "packed.safetensors")
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "model-*-of-*.safetensors",
+    "packed.safetensors",
+)
 PICKLE_FILE = "pytorch_model.bin"
 PACKED_FILE = "packed.safetensors"
-"""Matrices as int8, NAME [rows, columns], with the scale of each row, NAME.scale fp32 [rows]; the rest as it is."""
+"""Matrices as int8, NAME [rows, columns], with the scale of each row, NAME.scale fp32 [rows]; the rest as it
+is.
+"""
 
-ENGINE_FILES = ("openvino_model.xml", "openvino_model.bin", "model.onnx", "model.onnx.data", "model.onnx_data")
+ENGINE_FILES = (
+    "openvino_model.xml",
+    "openvino_model.bin",
+    "model.onnx",
+    "model.onnx.data",
+    "model.onnx_data",
+)
 """What engines read of an export, which holds no weights beside it."""
 
 STARTER = "starter"
-"""The name of the reader that comes with the package, and of nothing else: a directory of that name is `./starter`."""
+"""The name of the reader that comes with the package, and of nothing else: a directory of that name is
+`./starter`.
+"""
 
 STARTER_DIRECTORY = Path(__file__).parent / "starter"
 
@@ -46,7 +63,8 @@ OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.h5", "*.msgpack
 
 
 def model_directory(name_or_dir: str | Path, revision: str | None = None, token: str | None = None) -> Path:
-    """The directory of that path, of the reader in the package, or the one that the Hub's model of that id was downloaded to.
+    """The directory of that path, of the reader in the package, or the one that the Hub's model of that id
+    was downloaded to.
 
     `token` opens models that are private; without one, the Hub's client looks for its own.
     """
@@ -54,7 +72,9 @@ def model_directory(name_or_dir: str | Path, revision: str | None = None, token:
         raise ModelError(f"the model is {name_or_dir!r}; give a directory or a Hub id")
     if name_or_dir == STARTER:
         if revision is not None:
-            raise ModelError(f"{STARTER} comes with the package; a revision ({revision!r}) can only be chosen for a Hub id")
+            raise ModelError(
+                f"{STARTER} comes with the package; a revision ({revision!r}) can only be chosen for a Hub id"
+            )
         return STARTER_DIRECTORY
     path = Path(name_or_dir)
     try:
@@ -67,7 +87,9 @@ def model_directory(name_or_dir: str | Path, revision: str | None = None, token:
         raise ModelError(f"the model {str(name_or_dir)[:100]!r} cannot be opened: {reason}") from None
     if path.is_dir():
         if revision is not None:
-            raise ModelError(f"{name_or_dir} is a directory; a revision ({revision!r}) can only be chosen for a Hub id")
+            raise ModelError(
+                f"{name_or_dir} is a directory; a revision ({revision!r}) can only be chosen for a Hub id"
+            )
         return path
     name = str(name_or_dir)
     if path.exists():
@@ -78,13 +100,17 @@ def model_directory(name_or_dir: str | Path, revision: str | None = None, token:
 
 
 def own_directory(name: str) -> Path | None:
-    """The user's own directory that the name of a model is the path of; None for a Hub id and the reader in the package."""
+    """The user's own directory that the name of a model is the path of; None for a Hub id and the reader in
+    the package.
+    """
     path = Path(name).expanduser()
     return path if name != STARTER and path.is_dir() else None
 
 
 def _download(name: str, revision: str | None, token: str | None) -> Path:
-    """The Hub's snapshot: its weights, a pickle where it has no others, an export's files where it has none at all."""
+    """The Hub's snapshot: its weights, a pickle where it has no others, an export's files where it has none
+    at all.
+    """
     wanted = {"revision": revision} if token is None else {"revision": revision, "token": token}
     from huggingface_hub import snapshot_download  # here: it takes longer to import than a model to read
 
@@ -96,7 +122,8 @@ def _download(name: str, revision: str | None, token: str | None) -> Path:
     except Exception as error:  # the client's own, its HTTP library's and the system's errors alike
         reason = " ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
         raise ModelError(
-            f"there is no directory {name}, and the Hub's model of that name could not be downloaded: {reason}"
+            f"there is no directory {name}, and the Hub's model of that name could not be downloaded: "
+            f"{reason}"
         ) from error
     return path
 
@@ -113,7 +140,10 @@ def weight_files(directory: Path) -> list[Path]:
             return [directory / name]
     if exported := engine_files(directory):
         names = ", ".join(path.name for path in exported)
-        raise ModelError(f"{directory} holds no weights but an engine's files ({names}): take the model that they were made of")
+        raise ModelError(
+            f"{directory} holds no weights but an engine's files ({names}): take the model that they were "
+            "made of"
+        )
     others = sorted({path.name for pattern in OTHER_FORMATS for path in directory.glob(pattern)})
     found = f" ({', '.join(others)} cannot be used)" if others else ""
     raise ModelError(f"{directory} has neither model.safetensors nor {PICKLE_FILE}{found}")
@@ -156,7 +186,9 @@ def hash_of(paths: Iterable[Path]) -> str:
 
 
 def model_fingerprint(directory: str | Path) -> str:
-    """Hash of a model directory's configuration and weights, or of the finished networks where it holds nothing else."""
+    """Hash of a model directory's configuration and weights, or of the finished networks where it holds
+    nothing else.
+    """
     directory = Path(directory)
     networks = [] if has_weights(directory) else engine_files(directory)
     return hash_of([directory / "config.json", *(networks or weight_files(directory))])
@@ -172,17 +204,22 @@ def read_sections(directory: Path) -> dict[str, Any]:
     for name in content:
         if name not in SECTIONS:
             raise ModelError(
-                f"{path}: {name!r} is no part of it; there are: {', '.join(SECTIONS)}. Correct it or take it out, or, where a "
+                f"{path}: {name!r} is no part of it; there are: {', '.join(SECTIONS)}. Correct it or take it "
+                "out, or, where a "
                 "newer Tinyreader wrote it, update this one"
             )
     return content
 
 
 def read_section(directory: Path, section: str) -> dict[str, Any] | None:
-    """A section of what is kept beside a model in `reader.json`, or None where there is no such file or section."""
+    """A section of what is kept beside a model in `reader.json`, or None where there is no such file or
+    section.
+    """
     content = read_sections(directory).get(section)
     if content is not None and not isinstance(content, dict):
-        raise ModelError(f"{directory / READER_FILE}: {section} should be a JSON object, not {type(content).__name__}")
+        raise ModelError(
+            f"{directory / READER_FILE}: {section} should be a JSON object, not {type(content).__name__}"
+        )
     return content
 
 

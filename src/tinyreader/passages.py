@@ -1,8 +1,9 @@
-"""Many documents become passages, and the passages that share most with a question are picked (BM25) before any is read.
+"""Many documents become passages, and the passages that share most with a question are picked (BM25) before
+any is read.
 
-A passage is a range of its document, so offsets stay those of the document. Passages consist of whole sentences:
-neighbouring paragraphs are joined up to a size, a long paragraph is cut between sentences, and each passage begins with the
-last sentences of the one before.
+A passage is a range of its document, so offsets stay those of the document. Passages consist of whole
+sentences: neighbouring paragraphs are joined up to a size, a long paragraph is cut between sentences, and
+each passage begins with the last sentences of the one before.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from tinyreader.documents import Document
 from tinyreader.errors import MissingExtraError, SettingsError
 
 PASSAGE_CHARACTERS = 1000
-"""The longest passage, in code points: about 250 tokens of English, which fit one window with their question."""
+"""The longest passage, in code points: about 250 tokens of English, which fit one window with their question.
+"""
 
 OVERLAP_CHARACTERS = 200
 """At most so much of a passage stands at the beginning of the next one too."""
@@ -48,9 +50,13 @@ class Passage:
 def passages_of(
     document: Document, size: int = PASSAGE_CHARACTERS, overlap: int = OVERLAP_CHARACTERS
 ) -> Iterator[Passage]:
-    """Yield the passages that cover a document, each at most `size` long, in order; what lies between them is white space."""
+    """Yield the passages that cover a document, each at most `size` long, in order; what lies between them is
+    white space.
+    """
     if not 0 <= overlap < size:
-        raise SettingsError(f"overlap is {overlap} with passages of {size} characters; it must be from 0 to below that.")
+        raise SettingsError(
+            f"overlap is {overlap} with passages of {size} characters; it must be from 0 to below that."
+        )
     units = list(_units(document.text, size, overlap or size))
     first = 0
     while first < len(units):
@@ -71,7 +77,9 @@ def passages_of(
 
 
 def _at_paragraph(units: Sequence[tuple[int, int, bool]], first: int, stop: int, size: int) -> int:
-    """The last place before `stop` where a paragraph ends, if the passage is still half its size; else `stop`."""
+    """The last place before `stop` where a paragraph ends, if the passage is still half its size; else
+    `stop`.
+    """
     for place in range(stop, first, -1):
         if units[place - 1][1] - units[first][0] < size // 2:
             return stop
@@ -81,19 +89,27 @@ def _at_paragraph(units: Sequence[tuple[int, int, bool]], first: int, stop: int,
 
 
 def _units(text: str, size: int, piece: int) -> Iterator[tuple[int, int, bool]]:
-    """Yield start and end of each sentence, and whether its paragraph ends there; one longer than `size` in pieces."""
+    """Yield start and end of each sentence, and whether its paragraph ends there; one longer than `size` in
+    pieces.
+    """
     begin = len(text) - len(text.lstrip())
     stop = len(text.rstrip())
     for edge in _EDGE.finditer(text, begin, stop):
         if edge.start() > begin:
-            yield from _cut(text, begin, edge.start(), size, piece, ends=_BLANK_LINE.search(edge[0]) is not None)
+            yield from _cut(
+                text, begin, edge.start(), size, piece, ends=_BLANK_LINE.search(edge[0]) is not None
+            )
         begin = edge.end()
     if begin < stop:
         yield from _cut(text, begin, stop, size, piece, ends=True)
 
 
-def _cut(text: str, begin: int, end: int, size: int, piece: int, *, ends: bool) -> Iterator[tuple[int, int, bool]]:
-    """Yield a sentence; where it is longer than `size`, cut at spaces into pieces short enough to stand in an overlap."""
+def _cut(
+    text: str, begin: int, end: int, size: int, piece: int, *, ends: bool
+) -> Iterator[tuple[int, int, bool]]:
+    """Yield a sentence; where it is longer than `size`, cut at spaces into pieces short enough to stand in an
+    overlap.
+    """
     while end - begin > (piece if end - begin > size else size):
         place = max(text.rfind(sign, begin + 1, begin + piece + 1) for sign in " \n\t")
         place = begin + piece if place < 0 else place
@@ -105,12 +121,16 @@ def _cut(text: str, begin: int, end: int, size: int, piece: int, *, ends: bool) 
 
 
 def words_of(text: str) -> list[str]:
-    """The words that passages are compared by: folded to one case; scripts that write no spaces, sign by sign."""
+    """The words that passages are compared by: folded to one case; scripts that write no spaces, sign by
+    sign.
+    """
     return _WORD.findall(text.casefold())
 
 
 class PassageIndex:
-    """The passages of documents, and which of them share most with a question, by BM25 (Lucene's variant, k1 1.5, b 0.75)."""
+    """The passages of documents, and which of them share most with a question, by BM25 (Lucene's variant, k1
+    1.5, b 0.75).
+    """
 
     def __init__(self, documents: Iterable[Document]) -> None:
         """Cuts and counts; raises `MissingExtraError` without the `search` extra."""
@@ -124,17 +144,26 @@ class PassageIndex:
         for document in documents:
             for passage in passages_of(document):
                 self.passages.append(passage)
-                ids.append([self._vocabulary.setdefault(word, len(self._vocabulary)) for word in words_of(passage.text)])
+                ids.append(
+                    [
+                        self._vocabulary.setdefault(word, len(self._vocabulary))
+                        for word in words_of(passage.text)
+                    ]
+                )
         self._index: Any = None
         if self._vocabulary:
             self._index = bm25s.BM25()
             self._index.index((ids, dict(self._vocabulary)), show_progress=False)
 
     def best(self, question: str, n: int) -> list[Passage]:
-        """The `n` best passages, best first; equal ones, and those that share no word, in the order of the documents."""
+        """The `n` best passages, best first; equal ones, and those that share no word, in the order of the
+        documents.
+        """
         if n < 1:
             raise SettingsError(f"passages is {n}; it must be at least 1.")
-        known = [self._vocabulary[word] for word in dict.fromkeys(words_of(question)) if word in self._vocabulary]
+        known = [
+            self._vocabulary[word] for word in dict.fromkeys(words_of(question)) if word in self._vocabulary
+        ]
         if n >= len(self.passages) or not known:
             return self.passages[:n]
         scores = self._index.get_scores(known)
@@ -143,15 +172,23 @@ class PassageIndex:
 
 
 def joined(passages: Iterable[Passage]) -> list[Passage]:
-    """The passages in the order of their documents, those that overlap or touch made one: no text twice, no place cut twice."""
+    """The passages in the order of their documents, those that overlap or touch made one: no text twice, no
+    place cut twice.
+    """
     by_document: dict[int, list[Passage]] = {}
     for passage in passages:
         by_document.setdefault(id(passage.document), []).append(passage)
-    return [piece for own in by_document.values() for piece in _joined(sorted(own, key=lambda p: (p.start, p.end)))]
+    return [
+        piece
+        for own in by_document.values()
+        for piece in _joined(sorted(own, key=lambda p: (p.start, p.end)))
+    ]
 
 
 def _joined(passages: Sequence[Passage]) -> Iterator[Passage]:
-    """Yield the passages of one document, in order, with those made one that overlap or have only white space between."""
+    """Yield the passages of one document, in order, with those made one that overlap or have only white space
+    between.
+    """
     current = passages[0]
     for following in passages[1:]:
         if following.start <= current.end or not current.document.text[current.end : following.start].strip():

@@ -1,4 +1,6 @@
-"""Predictions of a reader over a data set: examples in, one best answer and its null odds per question out."""
+"""Predictions of a reader over a data set: examples in, one best answer and its null odds per question
+out.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,11 @@ _CHUNK = 2000  # examples whose windows are sorted together; bounds memory for a
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The best span for a question, and `null_odds`: null score minus the span's, larger means less answerable.
+    """The best span for a question, and `null_odds`: null score minus the span's, larger means less
+    answerable.
 
-    `text` is the slice [start, end) of the context in code points; empty, with no place, where the context has no token.
+    `text` is the slice [start, end) of the context in code points; empty, with no place, where the context
+    has no token.
     """
 
     id: str
@@ -34,16 +38,25 @@ class Prediction:
 
 
 def predict(
-    examples: Iterable[Example], windower: Windower, runtime: Runtime, *,
-    max_answer_tokens: int = 30, max_batch_tokens: int = MAX_BATCH_TOKENS, on_progress: Callable[[int], None] | None = None,
-) -> Iterator[Prediction]:  # fmt: skip
+    examples: Iterable[Example],
+    windower: Windower,
+    runtime: Runtime,
+    *,
+    max_answer_tokens: int = 30,
+    max_batch_tokens: int = MAX_BATCH_TOKENS,
+    on_progress: Callable[[int], None] | None = None,
+) -> Iterator[Prediction]:
     """A prediction per example, in order; windows are batched by length over many examples."""
     for chunk in chunks(examples, _CHUNK):
         windows = list(windower.windows(chunk))
-        logits = run_windows(windows, runtime, most=windower.settings.max_seq_len, max_tokens=max_batch_tokens)
+        logits = run_windows(
+            windows, runtime, most=windower.settings.max_seq_len, max_tokens=max_batch_tokens
+        )
         by_example: list[list[WindowLogits]] = [[] for _ in chunk]
         for window, (start, end) in zip(windows, logits, strict=True):
-            by_example[window.example].append(WindowLogits(start, end, window.first, window.stop, window.offsets))
+            by_example[window.example].append(
+                WindowLogits(start, end, window.first, window.stop, window.offsets)
+            )
         for example, parts in zip(chunk, by_example, strict=True):
             yield _prediction(example, decode(parts, max_answer_tokens=max_answer_tokens, n_best=1))
         if on_progress is not None:

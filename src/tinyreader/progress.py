@@ -19,7 +19,8 @@ T = TypeVar("T")
 class Progress:
     """A progress line on stderr: rewritten in place on a terminal, else a new line now and then.
 
-    Where stderr goes away, as in a pipe whose reader stopped, it falls silent: a run does not end because nobody looks.
+    Where stderr goes away, as in a pipe whose reader stopped, it falls silent: a run does not end because
+    nobody looks.
     """
 
     def __init__(self, *, quiet: bool = False, every_seconds: float = 15.0) -> None:
@@ -53,7 +54,9 @@ class Progress:
         try:
             sys.stderr.write(text)
             sys.stderr.flush()
-        except RuntimeError:  # a signal handler speaks in the midst of a write that blocks: its words are lost
+        except (
+            RuntimeError
+        ):  # a signal handler speaks in the midst of a write that blocks: its words are lost
             return
         except (OSError, ValueError):  # broken, or closed
             self.quiet = True
@@ -90,7 +93,9 @@ class StopSwitch:
 
 
 def stoppable(items: Iterable[T], switch: StopSwitch) -> Iterator[T]:
-    """The items, until a stop is asked for: then `Interrupted`. For work that is done again at the next start."""
+    """The items, until a stop is asked for: then `Interrupted`. For work that is done again at the next
+    start.
+    """
     for item in items:
         switch.check("Nothing was under way that could be saved; the same command starts again.")
         yield item
@@ -98,7 +103,9 @@ def stoppable(items: Iterable[T], switch: StopSwitch) -> Iterator[T]:
 
 @contextmanager
 def stop_signals(switch: StopSwitch, on_signal: Callable[[str], None]) -> Iterator[None]:
-    """Turns SIGINT and SIGTERM into a request on `switch` while the block runs, and restores what was there before."""
+    """Turns SIGINT and SIGTERM into a request on `switch` while the block runs, and restores what was there
+    before.
+    """
 
     def ask(number: int, _: FrameType | None) -> None:
         if switch.reason and number == signal.SIGINT:

@@ -1,4 +1,5 @@
-"""The whole job without a download: the reader in the package is asked, and a smaller one is distilled from it and compared.
+"""The whole job without a download: the reader in the package is asked, and a smaller one is distilled from
+it and compared.
 
 The student learns on a small invented encyclopaedia that comes with the package, by the code of a real run.
 """
@@ -32,7 +33,9 @@ _RIGHT_F1 = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One reader of the table: its shape, its scores on the held-out articles, and milliseconds for one of their questions."""
+    """One reader of the table: its shape, its scores on the held-out articles, and milliseconds for one of
+    their questions.
+    """
 
     name: str
     layers: int
@@ -43,7 +46,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a reader says to questions on a page, and how many it gets right: by F1, or by seeing that there is no answer."""
+    """What a reader says to questions on a page, and how many it gets right: by F1, or by seeing that there
+    is no answer.
+    """
 
     examples: tuple[Example, ...]
     readings: tuple[Reading, ...]
@@ -52,12 +57,15 @@ class Asked:
     def n_right(self) -> int:
         """Questions with an F1 above a half."""
         texts = ("" if reading.answer is None else reading.answer.text for reading in self.readings)
-        return sum(question_scores(e, text)[1] > _RIGHT_F1 for e, text in zip(self.examples, texts, strict=True))
+        return sum(
+            question_scores(e, text)[1] > _RIGHT_F1 for e, text in zip(self.examples, texts, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the starter said, teacher and student, seconds of distilling, and what the student says to two questions.
+    """What the starter said, teacher and student, seconds of distilling, and what the student says to two
+    questions.
 
     `directory` is the student's, `shown` the file of the paragraph that these were about.
     """
@@ -80,9 +88,14 @@ class Outcome:
         """What was not reached, in sentences; empty when all is well."""
         found, of = [], len(self.asked.examples)
         if self.asked.n_right < MIN_RIGHT:
-            found.append(f"{self.asked.n_right} of {of} questions were answered rightly; at least {MIN_RIGHT} were expected")
+            found.append(
+                f"{self.asked.n_right} of {of} questions were answered rightly; at least {MIN_RIGHT} were "
+                "expected"
+            )
         if self.share_kept < MIN_SHARE_KEPT:
-            found.append(f"the student keeps {self.share_kept:.1%} of F1; at least {MIN_SHARE_KEPT:.0%} was expected")
+            found.append(
+                f"the student keeps {self.share_kept:.1%} of F1; at least {MIN_SHARE_KEPT:.0%} was expected"
+            )
         return tuple(found)
 
 
@@ -92,7 +105,9 @@ def ask_starter() -> Asked:
 
 
 def _ask(reader: Reader, examples: tuple[Example, ...]) -> Asked:
-    return Asked(examples, tuple(reader.read(example.question, example.context, top_k=1) for example in examples))
+    return Asked(
+        examples, tuple(reader.read(example.question, example.context, top_k=1) for example in examples)
+    )
 
 
 def quickstart(out: Path, asked: Asked, progress: Progress) -> Outcome:
@@ -105,7 +120,9 @@ def quickstart(out: Path, asked: Asked, progress: Progress) -> Outcome:
     shown = out / "sample" / "showcase.txt"
     shown.write_text(SHOWCASE[0].context + "\n", encoding="utf-8")
     result = run_recipe(load_recipe("quickstart", [_set("data.train", train)]), out / "distilled", progress)
-    seconds = sum(stage["seconds"] for stage in result.record["stages"]) + result.record["teacher_pass_seconds"]
+    seconds = (
+        sum(stage["seconds"] for stage in result.record["stages"]) + result.record["teacher_pass_seconds"]
+    )
     progress.say("both are measured on articles that the student has not seen")
     teacher, student = (
         measured(name, directory, book.held_out)
@@ -116,7 +133,9 @@ def quickstart(out: Path, asked: Asked, progress: Progress) -> Outcome:
 
 
 def measured(name: str, directory: Path, examples: Sequence[Example]) -> Row:
-    """The row of the reader in that directory: scores at a null threshold of 0, and the time it takes in bulk."""
+    """The row of the reader in that directory: scores at a null threshold of 0, and the time it takes in
+    bulk.
+    """
     reader = Reader.from_pretrained(directory)
     windower = Windower(reader.tokenizer, WindowSettings())
     list(predict(examples[:100], windower, reader.runtime))

@@ -1,7 +1,8 @@
-"""Logits become text here, and only here: the best spans of a question's windows, merged by their place in the context.
+"""Logits become text here, and only here: the best spans of a question's windows, merged by their place in
+the context.
 
-A span's score is its start logit plus its end logit. The null score is the same sum at token 0; over several windows
-the smallest counts, since an answer in one window is enough. Both are in logits, never probabilities.
+A span's score is its start logit plus its end logit. The null score is the same sum at token 0; over several
+windows the smallest counts, since an answer in one window is enough. Both are in logits, never probabilities.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ NULL_TOKEN = 0
 class WindowLogits:
     """What a model said about one window of n tokens, without padding.
 
-    `start` and `end` are float [n]; the context's tokens are [first, stop); `offsets` int [n, 2] are code points of the
-    context. Raises `ModelError` when the parts do not fit together.
+    `start` and `end` are float [n]; the context's tokens are [first, stop); `offsets` int [n, 2] are code
+    points of the context. Raises `ModelError` when the parts do not fit together.
     """
 
     start: FloatArray
@@ -38,17 +39,26 @@ class WindowLogits:
 
     def __post_init__(self) -> None:
         n = len(self.start)
-        if self.end.shape != (n,) or self.offsets.shape != (n, 2) or not 0 <= self.first <= self.stop <= n or n == 0:
+        if (
+            self.end.shape != (n,)
+            or self.offsets.shape != (n, 2)
+            or not 0 <= self.first <= self.stop <= n
+            or n == 0
+        ):
             raise ModelError(
-                f"a window's logits do not fit together: start {self.start.shape}, end {self.end.shape}, offsets "
-                f"{self.offsets.shape}, context tokens [{self.first}, {self.stop}). Pass [n], [n] and [n, 2] with the "
+                f"a window's logits do not fit together: start {self.start.shape}, end {self.end.shape}, "
+                "offsets "
+                f"{self.offsets.shape}, context tokens [{self.first}, {self.stop}). Pass [n], [n] and [n, 2] "
+                "with the "
                 "padding cut off."
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A possible answer: code points [start, end) of the context, and the window and tokens it was read from."""
+    """A possible answer: code points [start, end) of the context, and the window and tokens it was read
+    from.
+    """
 
     start: int
     end: int
@@ -64,23 +74,28 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """The spans of one question on one context, best first, no place twice, and the null score beside them."""
+    """The spans of one question on one context, best first, no place twice, and the null score beside
+    them.
+    """
 
     spans: tuple[Span, ...]
     null_score: float
 
     @property
     def null_odds(self) -> float:
-        """Null score minus the best span's score: larger means less likely answered; infinite where no span exists."""
+        """Null score minus the best span's score: larger means less likely answered; infinite where no span
+        exists.
+        """
         return self.null_score - self.spans[0].score if self.spans else math.inf
 
 
 def decode(windows: Sequence[WindowLogits], *, max_answer_tokens: int = 30, n_best: int = 20) -> Decoding:
     """The `n_best` best places in the context over all windows, with the smallest null score.
 
-    A place seen more than once keeps its best score, from the earliest window that gave it; scores are never added up.
-    Equal scores stand in the order of the text, shorter first. Spans neither start nor end at tokens of zero width.
-    Raises `ModelError` for logits that are not finite, and `SettingsError` for limits below 1.
+    A place seen more than once keeps its best score, from the earliest window that gave it; scores are never
+    added up. Equal scores stand in the order of the text, shorter first. Spans neither start nor end at
+    tokens of zero width. Raises `ModelError` for logits that are not finite, and `SettingsError` for limits
+    below 1.
     """
     if not windows:
         raise ValueError("decode needs the logits of at least one window")
@@ -98,7 +113,9 @@ def decode(windows: Sequence[WindowLogits], *, max_answer_tokens: int = 30, n_be
 
 
 def merged(decodings: Iterable[Decoding], n_best: int) -> Decoding:
-    """The `n_best` best places of several groups of windows of one context, as if they had been decoded together."""
+    """The `n_best` best places of several groups of windows of one context, as if they had been decoded
+    together.
+    """
     best: dict[tuple[int, int], Span] = {}
     null_score = math.inf
     for decoding in decodings:
@@ -118,9 +135,11 @@ def answer(decoding: Decoding, context: str, threshold: float = 0.0) -> str:
 
 
 def thin(spans: Iterable[Span], max_overlap: float = 0.0, most: int | None = None) -> tuple[Span, ...]:
-    """The spans, best first and `most` of them, without those that overlap a better one kept by more than `max_overlap`.
+    """The spans, best first and `most` of them, without those that overlap a better one kept by more than
+    `max_overlap`.
 
-    `max_overlap` is a share of the shorter span's length, from 0 (kept spans are disjoint) to 1 (all are kept).
+    `max_overlap` is a share of the shorter span's length, from 0 (kept spans are disjoint) to 1 (all are
+    kept).
     """
     if not 0.0 <= max_overlap <= 1.0:
         raise SettingsError(f"max_overlap is {max_overlap}; it is a share of a span's length, from 0 to 1.")
@@ -136,17 +155,20 @@ def thin(spans: Iterable[Span], max_overlap: float = 0.0, most: int | None = Non
 def best_spans(
     start: FloatArray, end: FloatArray, first: int, stop: int, *, max_answer_tokens: int, n_best: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-    """First tokens, last tokens and scores of the best spans in one window's tokens [first, stop), best first.
+    """First tokens, last tokens and scores of the best spans in one window's tokens [first, stop), best
+    first.
 
-    `start` and `end` are [n], finite, or -inf where no span may start or end. Equal scores: earlier start first, then
-    shorter. With n tokens, m = `max_answer_tokens` and k = `n_best` it takes O(n log m + k m) steps and O(n + k m)
-    memory where scores do not tie, and no n x n matrix: the k best spans start at the k starts whose own best span,
-    found by a running maximum over the ends, is best. Ties enlarge k.
+    `start` and `end` are [n], finite, or -inf where no span may start or end. Equal scores: earlier start
+    first, then shorter. With n tokens, m = `max_answer_tokens` and k = `n_best` it takes O(n log m + k m)
+    steps and O(n + k m) memory where scores do not tie, and no n x n matrix: the k best spans start at the k
+    starts whose own best span, found by a running maximum over the ends, is best. Ties enlarge k.
     """
     m = min(max_answer_tokens, stop - first)
     if m < 1:
         return np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0)
-    starts = start[first:stop].astype(np.float64)  # exact sums: a float32 sum would tie where the logits do not
+    starts = start[first:stop].astype(
+        np.float64
+    )  # exact sums: a float32 sum would tie where the logits do not
     ends = np.full(len(starts) + m - 1, -np.inf)
     ends[: len(starts)] = end[first:stop]
     rows = _at_least_kth(starts + _sliding_max(ends, m), n_best)
@@ -159,15 +181,18 @@ def best_spans(
 
 
 def _window_spans(window: WindowLogits, number: int, max_answer_tokens: int, n_best: int) -> list[Span]:
-    """The window's best spans, enough for `n_best` places where it has so many, with all that tie with the last.
+    """The window's best spans, enough for `n_best` places where it has so many, with all that tie with the
+    last.
 
-    Several tokens may share one character (the bytes of an emoji), so several spans may be one place: then more are
-    fetched.
+    Several tokens may share one character (the bytes of an emoji), so several spans may be one place: then
+    more are fetched.
     """
     start, end = _without_zero_width(window)
     wanted = n_best + 1  # one more shows whether the last place ties with something not yet seen
     while True:
-        found = best_spans(start, end, window.first, window.stop, max_answer_tokens=max_answer_tokens, n_best=wanted)
+        found = best_spans(
+            start, end, window.first, window.stop, max_answer_tokens=max_answer_tokens, n_best=wanted
+        )
         spans = _places(window, number, *found)
         exhausted = len(found[0]) < wanted
         if exhausted or (len(spans) >= n_best and found[2][-1] < spans[n_best - 1].score):
@@ -208,7 +233,9 @@ def _sliding_max(values: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.
 
 
 def _at_least_kth(values: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.intp]:
-    """Indices, ascending, of all values that are at least the k-th largest: k of them, more where values tie."""
+    """Indices, ascending, of all values that are at least the k-th largest: k of them, more where values
+    tie.
+    """
     if k >= len(values):
         return np.arange(len(values))
     return np.flatnonzero(values >= np.partition(values, -k)[-k])
@@ -235,6 +262,7 @@ def _require_finite(window: WindowLogits, number: int) -> None:
         if not finite.all():
             token = int(np.argmin(finite))
             raise ModelError(
-                f"the model gave {logits[token]} as {name} logit of token {token} in window {number}: its weights are "
+                f"the model gave {logits[token]} as {name} logit of token {token} in window {number}: its "
+                "weights are "
                 "damaged or its precision is too low. Check the model, or read in float32."
             )

@@ -1,7 +1,7 @@
 """Tokenizers: loaded from whatever a model directory has, compared, written so that Transformers loads them.
 
-Only the `tokenizers` package is needed. Truncation and padding that came with a file are switched off: how texts are
-cut is this project's own decision (`windows.py`).
+Only the `tokenizers` package is needed. Truncation and padding that came with a file are switched off: how
+texts are cut is this project's own decision (`windows.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from tinyreader.errors import ModelError
 
 WRITE_ONE = "Transformers writes tokenizer.json: AutoTokenizer.from_pretrained(...).save_pretrained(...)"
-WORDPIECE_KINDS = {"bert", "distilbert", "electra", "mpnet", "mobilebert", "squeezebert", "convbert", "layoutlm"}
+WORDPIECE_KINDS = {
+    "bert",
+    "distilbert",
+    "electra",
+    "mpnet",
+    "mobilebert",
+    "squeezebert",
+    "convbert",
+    "layoutlm",
+}
 BPE_KINDS = {"roberta", "longformer"}
 GENERIC_CLASSES = {"PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend", "AutoTokenizer"}
 """Names of tokenizer classes that fit any kind: Transformers 4 or 5 writes them for a tokenizer.json."""
@@ -27,7 +36,9 @@ ANGLES = dict(zip(ROLES, ("<s>", "</s>", "<pad>", "<unk>", "<mask>"), strict=Tru
 
 
 def load_tokenizer(directory: str | Path) -> Tokenizer:
-    """The tokenizer in a directory: from `tokenizer.json`, or built from `vocab.txt` or `vocab.json` + `merges.txt`."""
+    """The tokenizer in a directory: from `tokenizer.json`, or built from `vocab.txt` or `vocab.json` +
+    `merges.txt`.
+    """
     directory = Path(directory)
     try:
         tokenizer = _load(directory)
@@ -38,7 +49,9 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     if not tokenizer.encode("", add_special_tokens=True).ids:
-        raise ModelError(f"the tokenizer in {directory} adds no special tokens; a reader says 'no answer' at the first")
+        raise ModelError(
+            f"the tokenizer in {directory} adds no special tokens; a reader says 'no answer' at the first"
+        )
     return tokenizer
 
 
@@ -54,7 +67,8 @@ def _load(directory: Path) -> Tokenizer:
         _check_kind(directory, settings, BPE_KINDS)
         return _byte_level_bpe(directory, settings)
     raise ModelError(
-        f"{directory} has no tokenizer that can be used: it needs tokenizer.json, or vocab.txt (WordPiece), or "
+        f"{directory} has no tokenizer that can be used: it needs tokenizer.json, or vocab.txt (WordPiece), "
+        "or "
         f"vocab.json and merges.txt (byte-level BPE). {WRITE_ONE}"
     )
 
@@ -62,8 +76,8 @@ def _load(directory: Path) -> Tokenizer:
 def _check_kind(directory: Path, settings: Mapping[str, Any], known: set[str]) -> None:
     """Refuse vocabularies that belong to another kind of tokenizer than their file names suggest.
 
-    The kind is that of the tokenizer's class or, where that fits any, of the model's type; where neither is said, the
-    vocabulary alone counts.
+    The kind is that of the tokenizer's class or, where that fits any, of the model's type; where neither is
+    said, the vocabulary alone counts.
     """
     path = directory / "config.json"
     config = read_json(path) if path.is_file() else {}
@@ -77,7 +91,8 @@ def _check_kind(directory: Path, settings: Mapping[str, Any], known: set[str]) -
     kind = str(name).removesuffix("Fast").removesuffix("Tokenizer").replace("-", "").lower()
     if kind not in known:
         raise ModelError(
-            f"{directory} has no tokenizer.json, and {what} cannot be built from its vocabulary alone. {WRITE_ONE}"
+            f"{directory} has no tokenizer.json, and {what} cannot be built from its vocabulary alone. "
+            f"{WRITE_ONE}"
         )
 
 
@@ -86,7 +101,9 @@ def _wordpiece(directory: Path, settings: Mapping[str, Any]) -> Tokenizer:
     vocab = models.WordPiece.read_file(str(directory / "vocab.txt"))
     is_bert = BRACKETS["cls_token"] in vocab
     special = _special(directory, vocab, settings, BRACKETS if is_bert else ANGLES | {"unk_token": "[UNK]"})
-    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token=special["unk_token"], max_input_chars_per_word=100))
+    tokenizer = Tokenizer(
+        models.WordPiece(vocab, unk_token=special["unk_token"], max_input_chars_per_word=100)
+    )
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
@@ -114,21 +131,27 @@ def _byte_level_bpe(directory: Path, settings: Mapping[str, Any]) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=spaced)
     tokenizer.decoder = decoders.ByteLevel()
     cls, sep = special["cls_token"], special["sep_token"]
-    tokenizer.post_processor = processors.RobertaProcessing((sep, vocab[sep]), (cls, vocab[cls]), True, spaced)
+    tokenizer.post_processor = processors.RobertaProcessing(
+        (sep, vocab[sep]), (cls, vocab[cls]), True, spaced
+    )
     return _with_added_tokens(directory, tokenizer, special)
 
 
 def _special(
     directory: Path, vocab: Mapping[str, int], settings: Mapping[str, Any], usual: Mapping[str, str]
 ) -> dict[str, str]:
-    """The special tokens by role: as the directory's settings say, else the usual ones; all are in the vocabulary."""
+    """The special tokens by role: as the directory's settings say, else the usual ones; all are in the
+    vocabulary.
+    """
     found = {}
     for role, name in usual.items():
         said = settings.get(role, name)
         found[role] = str(said["content"] if isinstance(said, dict) else said)
     for role in ("cls_token", "sep_token", "unk_token", "pad_token"):
         if found[role] not in vocab:
-            raise ModelError(f"the vocabulary in {directory} lacks {found[role]!r}, its {role}: is it of another kind?")
+            raise ModelError(
+                f"the vocabulary in {directory} lacks {found[role]!r}, its {role}: is it of another kind?"
+            )
     return {role: token for role, token in found.items() if token in vocab}
 
 
@@ -136,7 +159,9 @@ def _with_added_tokens(directory: Path, tokenizer: Tokenizer, special: Mapping[s
     """The tokenizer with its special tokens marked and those of `added_tokens.json` at their ids."""
     tokenizer.add_special_tokens(list(special.values()))
     extra = directory / "added_tokens.json"
-    for token, number in sorted(read_json(extra).items(), key=lambda item: item[1]) if extra.is_file() else ():
+    for token, number in (
+        sorted(read_json(extra).items(), key=lambda item: item[1]) if extra.is_file() else ()
+    ):
         tokenizer.add_tokens([token])
         if tokenizer.token_to_id(token) != number:
             raise ModelError(f"{extra}: {token!r} should have id {number}, but the next free one is not that")
@@ -160,10 +185,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def tokenizer_difference(teacher: Tokenizer, student: Tokenizer) -> str:
-    """What differs between the two; nothing where both cut every text into the same tokens with the same ids."""
+    """What differs between the two; nothing where both cut every text into the same tokens with the same
+    ids.
+    """
     ours, theirs = student.get_vocab(), teacher.get_vocab()
     if ours != theirs:
-        unequal = sorted(token for token in ours.keys() | theirs.keys() if ours.get(token) != theirs.get(token))
+        unequal = sorted(
+            token for token in ours.keys() | theirs.keys() if ours.get(token) != theirs.get(token)
+        )
         token = unequal[0]
         return (
             f"{len(theirs)} and {len(ours)} tokens, {len(unequal)} of them unequal, such as {token!r} "
@@ -184,8 +213,12 @@ def _essence(tokenizer: Tokenizer) -> dict[str, Any]:
         normalizer["strip_accents"] = normalizer["lowercase"]
     if pre and pre["type"] == "ByteLevel":
         del pre["trim_offsets"]  # moves offsets, not ids
-    model = {key: value for key, value in content["model"].items() if key not in ("vocab", "unk_id", "dropout")}
-    pair = tokenizer.encode("a", "b")  # compared by effect, as the same template can be written in several ways
+    model = {
+        key: value for key, value in content["model"].items() if key not in ("vocab", "unk_id", "dropout")
+    }
+    pair = tokenizer.encode(
+        "a", "b"
+    )  # compared by effect, as the same template can be written in several ways
     return {
         "normaliser": normalizer,
         "pre-tokenizer": pre,
@@ -201,7 +234,9 @@ def _short(value: object) -> str:
 
 
 def special_tokens(tokenizer: Tokenizer, pad_id: int | None = None) -> dict[str, str]:
-    """The special tokens by role (`cls_token`, ...), read off what the tokenizer does; `pad_id` is the model's own."""
+    """The special tokens by role (`cls_token`, ...), read off what the tokenizer does; `pad_id` is the
+    model's own.
+    """
     around = tokenizer.encode("", add_special_tokens=True).tokens
     found = {"cls_token": around[0], "sep_token": around[-1]}
     known = tokenizer.get_vocab()
@@ -222,15 +257,16 @@ def tokenizer_files(
 ) -> dict[str, str]:
     """The files, name to text, from which Transformers' AutoTokenizer makes this same tokenizer.
 
-    `takes_segments` says whether the model distinguishes question and context by segment ids, `max_tokens` how long its
-    inputs may be.
+    `takes_segments` says whether the model distinguishes question and context by segment ids, `max_tokens`
+    how long its inputs may be.
     """
     plain = Tokenizer.from_str(tokenizer.to_str())
     plain.no_truncation()
     plain.no_padding()
     special = special_tokens(plain, pad_id)
     settings: dict[str, Any] = {
-        "tokenizer_class": "PreTrainedTokenizerFast",  # takes tokenizer.json as it is, in Transformers 4 and 5
+        # takes tokenizer.json as it is, in Transformers 4 and 5
+        "tokenizer_class": "PreTrainedTokenizerFast",
         "model_input_names": ["input_ids", *(["token_type_ids"] if takes_segments else []), "attention_mask"],
         "clean_up_tokenization_spaces": False,
         "padding_side": "right",

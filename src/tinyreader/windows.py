@@ -1,7 +1,9 @@
-"""A question and its context become overlapping `Window`s of tokens, each token knowing its place in the text.
+"""A question and its context become overlapping `Window`s of tokens, each token knowing its place in the
+text.
 
-Question and context are tokenised apart, without truncation, and put together by the tokenizer's own pair template, so a
-context shared by many questions is tokenised once and no setting that came with a tokenizer file can cut a text short.
+Question and context are tokenised apart, without truncation, and put together by the tokenizer's own pair
+template, so a context shared by many questions is tokenised once and no setting that came with a tokenizer
+file can cut a text short.
 """
 
 from __future__ import annotations
@@ -26,13 +28,18 @@ from tinyreader.errors import DataError, ModelError, SettingsError
 IntArray = npt.NDArray[np.int32]
 
 MIN_STEP = 16
-"""Context tokens by which each window must at least move on from the one before; fewer would multiply windows."""
+"""Context tokens by which each window must at least move on from the one before; fewer would multiply
+windows.
+"""
 
 LEAST_ROOM = MIN_STEP + 4
-"""Tokens that a window needs beside its overlap: that step, a question of one token and three special tokens."""
+"""Tokens that a window needs beside its overlap: that step, a question of one token and three special tokens.
+"""
 
 SEGMENT_CHARACTERS = 100_000
-"""Longer contexts are tokenised in parts of about so many code points: what the tokenizer returns is 100 times its text."""
+"""Longer contexts are tokenised in parts of about so many code points: what the tokenizer returns is 100
+times its text.
+"""
 
 REMEMBERED_CHARACTERS = 2_000_000
 """About so much of the contexts met last is kept tokenised, for the questions still to come on them."""
@@ -45,7 +52,9 @@ T = TypeVar("T")
 
 
 class LongQuestionError(DataError):
-    """A question leaves no room for the text. `fact` says so without the remedies, which depend on who asks."""
+    """A question leaves no room for the text. `fact` says so without the remedies, which depend on who
+    asks.
+    """
 
     def __init__(self, fact: str, remedies: str) -> None:
         super().__init__(f"{fact}. {remedies}")
@@ -71,21 +80,24 @@ class WindowSettings:
         least = LEAST_ROOM - MIN_STEP + self.min_step
         if self.doc_stride < 0 or self.max_seq_len < self.doc_stride + least:
             raise SettingsError(
-                f"max_seq_len {self.max_seq_len} with doc_stride {self.doc_stride} leaves no room for a question: "
+                f"max_seq_len {self.max_seq_len} with doc_stride {self.doc_stride} leaves no room for a "
+                "question: "
                 f"max_seq_len must be at least doc_stride + {least}, and doc_stride at least 0."
             )
         if self.max_question_tokens is not None and self.max_question_tokens < 1:
             raise SettingsError(f"max_question_tokens is {self.max_question_tokens}; it must be at least 1.")
         if self.on_long_question not in ("error", "truncate"):
-            raise SettingsError(f'on_long_question is {self.on_long_question!r}; it must be "error" or "truncate".')
+            raise SettingsError(
+                f'on_long_question is {self.on_long_question!r}; it must be "error" or "truncate".'
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
     """One model input of n tokens: special tokens, the question, and context tokens [first, stop).
 
-    `offsets` int32 [n, 2] are code points of the context (zeros elsewhere). `start` and `end` are the label's first and
-    last token; both 0, the null position, where the window holds no whole answer.
+    `offsets` int32 [n, 2] are code points of the context (zeros elsewhere). `start` and `end` are the label's
+    first and last token; both 0, the null position, where the window holds no whole answer.
     """
 
     example: int
@@ -160,7 +172,9 @@ class _Recent:
 
 
 class Windower:
-    """Cuts examples into windows with one tokenizer; threads may share it. `counts` tells what happened so far."""
+    """Cuts examples into windows with one tokenizer; threads may share it. `counts` tells what happened so
+    far.
+    """
 
     def __init__(self, tokenizer: Tokenizer, settings: WindowSettings | None = None) -> None:
         self.settings = settings or WindowSettings()
@@ -169,7 +183,12 @@ class Windower:
         self._template = pair_template(self.tokenizer)
         self._trims = offsets_hold_spaces(self.tokenizer)
         self._recent = _Recent()
-        room = self.settings.max_seq_len - self._template.n_special - self.settings.doc_stride - self.settings.min_step
+        room = (
+            self.settings.max_seq_len
+            - self._template.n_special
+            - self.settings.doc_stride
+            - self.settings.min_step
+        )
         self.max_question_tokens = min(room, self.settings.max_question_tokens or room)
         if self.max_question_tokens < 1:
             raise SettingsError(
@@ -201,7 +220,9 @@ class Windower:
         contexts = self._recent.get(texts)
         new = [text for text in texts if text not in contexts]
         short = [text for text in new if len(text) <= SEGMENT_CHARACTERS]
-        for text, encoding in zip(short, self.tokenizer.encode_batch(short, add_special_tokens=False), strict=True):
+        for text, encoding in zip(
+            short, self.tokenizer.encode_batch(short, add_special_tokens=False), strict=True
+        ):
             contexts[text] = self._context([(0, text, encoding)])
         for text in new:
             if len(text) > SEGMENT_CHARACTERS:
@@ -252,7 +273,9 @@ class Windower:
     def _cut(self, index: int, example: Example, question: list[int], context: _Context) -> Iterator[Window]:
         t, counts = self._template, self.counts
         head = [i for i, _ in t.before] + question + [i for i, _ in t.between]
-        head_segments = [s for _, s in t.before] + [t.question_segment] * len(question) + [s for _, s in t.between]
+        head_segments = (
+            [s for _, s in t.before] + [t.question_segment] * len(question) + [s for _, s in t.between]
+        )
         tail, tail_segments = [i for i, _ in t.after], [s for _, s in t.after]
         room = self.settings.max_seq_len - len(head) - len(tail)
         label = self._label(example, context)
@@ -263,21 +286,31 @@ class Windower:
             offsets = np.zeros((stop + len(tail), 2), dtype=np.int32)
             offsets[first:stop] = context.offsets[a:b]
             inside = label is not None and a <= label[0] and label[1] < b
-            start, end = (label[0] - a + first, label[1] - a + first) if label is not None and inside else (0, 0)
+            start, end = (
+                (label[0] - a + first, label[1] - a + first) if label is not None and inside else (0, 0)
+            )
             counts.windows += 1
             counts.answerable_windows += inside
             labelled |= inside
             yield Window(
                 example=index,
                 input_ids=np.concatenate([head, context.ids[a:b], tail]).astype(np.int32),
-                segment_ids=np.array(head_segments + [t.context_segment] * (b - a) + tail_segments, dtype=np.int32),
-                offsets=offsets, first=first, stop=stop, start=start, end=end,
-            )  # fmt: skip
+                segment_ids=np.array(
+                    head_segments + [t.context_segment] * (b - a) + tail_segments, dtype=np.int32
+                ),
+                offsets=offsets,
+                first=first,
+                stop=stop,
+                start=start,
+                end=end,
+            )
         if label is not None and not labelled:
             counts.answers_outside_every_window += 1
 
     def _label(self, example: Example, context: _Context) -> tuple[int, int] | None:
-        """First and last context token of the first gold answer, or None where there is no answer or no token."""
+        """First and last context token of the first gold answer, or None where there is no answer or no
+        token.
+        """
         if not example.answers:
             return None
         answer = example.answers[0]
@@ -290,10 +323,11 @@ class Windower:
 
 
 def padded_length(longest: int, most: int) -> int:
-    """The length that a batch is padded to: its longest window's, rounded up to a multiple of 8 but not beyond `most`.
+    """The length that a batch is padded to: its longest window's, rounded up to a multiple of 8 but not
+    beyond `most`.
 
-    Engines prepare their products anew for each shape they meet (oneDNN compiles and keeps code for it: seconds and
-    gigabytes over the lengths of a data set); an eighth of the shapes costs 2 % more padding.
+    Engines prepare their products anew for each shape they meet (oneDNN compiles and keeps code for it:
+    seconds and gigabytes over the lengths of a data set); an eighth of the shapes costs 2 % more padding.
     """
     return max(longest, min(most, -(-longest // 8) * 8))
 
@@ -317,8 +351,8 @@ def _pieces(n_tokens: int, room: int, step: int) -> Iterator[tuple[int, int]]:
 def segments(text: str, size: int) -> Iterator[tuple[int, int]]:
     """Yield the parts of a long text, each up to about `size`, cut before single spaces between words.
 
-    There no tokenizer joins what stands on both sides, so the tokens are those of the whole text; where a part has no such
-    place, it is cut before white space of another kind, or else after `size` code points.
+    There no tokenizer joins what stands on both sides, so the tokens are those of the whole text; where a
+    part has no such place, it is cut before white space of another kind, or else after `size` code points.
     """
     begin = 0
     while len(text) - begin > size:
@@ -331,7 +365,9 @@ def segments(text: str, size: int) -> Iterator[tuple[int, int]]:
 
 
 def unbounded(tokenizer: Tokenizer) -> Tokenizer:
-    """A copy that does not truncate, pad, draw lots, or take texts for special tokens; the caller's own is left alone."""
+    """A copy that does not truncate, pad, draw lots, or take texts for special tokens; the caller's own is
+    left alone.
+    """
     try:
         copy = Tokenizer.from_str(tokenizer.to_str())
     except Exception as error:  # the tokenizers package raises nothing more special
@@ -354,7 +390,9 @@ def pair_template(tokenizer: Tokenizer) -> PairTemplate:
     question = [i for i, s in enumerate(sequence) if s == 0]
     context = [i for i, s in enumerate(sequence) if s == 1]
     if not question or not context or question[-1] > context[0]:
-        raise ModelError("this tokenizer does not put a question before its context; such readers are not supported.")
+        raise ModelError(
+            "this tokenizer does not put a question before its context; such readers are not supported."
+        )
     special = list(zip(ids, segments, strict=True))
     template = PairTemplate(
         before=tuple(special[: question[0]]),
@@ -387,12 +425,16 @@ def trim_spaces(text: str, offsets: IntArray) -> None:
 
 
 def take_in_marks(text: str, offsets: IntArray) -> None:
-    """Lengthens, in place, offsets that stop short of combining marks: normalisers drop these, an answer must not."""
+    """Lengthens, in place, offsets that stop short of combining marks: normalisers drop these, an answer must
+    not.
+    """
     change = np.zeros(len(text) + 1, dtype=np.int32)
     np.add.at(change, offsets[:, 0], 1)
     np.add.at(change, offsets[:, 1], -1)
     in_a_token = np.cumsum(change) > 0
-    reach = np.arange(len(text) + 1, dtype=np.int32)  # for each end of a token, the end after the marks dropped there
+    reach = np.arange(
+        len(text) + 1, dtype=np.int32
+    )  # for each end of a token, the end after the marks dropped there
     for place in range(len(text) - 1, -1, -1):
         if text[place] >= "\u0300" and not in_a_token[place] and unicodedata.category(text[place]) == "Mn":
             reach[place] = reach[place + 1]

@@ -1,10 +1,11 @@
-"""Writes `squad_scores.json`: prediction files meant to trip a scorer, with what the official scripts print for them.
+"""Writes `squad_scores.json`: prediction files meant to trip a scorer, with what the official scripts print
+for them.
 
     python tests/golden/make.py OFFICIAL PYTHON_3_11 PYTHON_3_12_OR_LATER
 
-OFFICIAL is a folder with the official `evaluate-v1.1.py` and `evaluate-v2.0.py`, which are not part of this project.
-Two interpreters (the 2.0 script needs numpy there), because `sum` rounds floats better from Python 3.12 on, and with it
-the last digit of the 2.0 script.
+OFFICIAL is a folder with the official `evaluate-v1.1.py` and `evaluate-v2.0.py`, which are not part of this
+project. Two interpreters (the 2.0 script needs numpy there), because `sum` rounds floats better from Python
+3.12 on, and with it the last digit of the 2.0 script.
 """
 
 from __future__ import annotations
@@ -22,12 +23,73 @@ Case = dict[str, Any]
 TARGET = Path(__file__).with_name("squad_scores.json")
 N_RANDOM = 30
 
-# What normalisation may stumble over: articles, punctuation of many scripts, marks, letters whose case changes length.
+# What normalisation may stumble over: articles, punctuation of many scripts, marks, letters whose case
+# changes length.
 PIECES = [
-    *("the", "a", "an", "The", "AN", "A", "theatre", "an.", "a-n", "the,", "ath", "x'the", "'the'", "_", "under_score"),
-    *(".", ",", "--", "...", "!?", "$5.00", "5.00", "$", "%", "u.s.", "US", "U.S.", "don't", "dont", "1,000", "1000"),
-    *("“quoted”", "«guillemets»", "—", "–", "…", "¿qué?", "。", "、", "東京", "東京都", "1°", "½", "a_b", "àn"),
-    *("the\u0301", "Ünï", "ünï", "cafe\u0301", "café", "İstanbul", "i̇stanbul", "straße", "STRASSE", "ſ", "ﬁn"),
+    *(
+        "the",
+        "a",
+        "an",
+        "The",
+        "AN",
+        "A",
+        "theatre",
+        "an.",
+        "a-n",
+        "the,",
+        "ath",
+        "x'the",
+        "'the'",
+        "_",
+        "under_score",
+    ),
+    *(
+        ".",
+        ",",
+        "--",
+        "...",
+        "!?",
+        "$5.00",
+        "5.00",
+        "$",
+        "%",
+        "u.s.",
+        "US",
+        "U.S.",
+        "don't",
+        "dont",
+        "1,000",
+        "1000",
+    ),
+    *(
+        "“quoted”",
+        "«guillemets»",
+        "—",
+        "–",
+        "…",
+        "¿qué?",
+        "。",
+        "、",
+        "東京",
+        "東京都",
+        "1°",
+        "½",
+        "a_b",
+        "àn",
+    ),
+    *(
+        "the\u0301",
+        "Ünï",
+        "ünï",
+        "cafe\u0301",
+        "café",
+        "İstanbul",
+        "i̇stanbul",
+        "straße",
+        "STRASSE",
+        "ſ",
+        "ﬁn",
+    ),
     *("\u0930\u093e", "😀", "👩\u200d🚀", "مرحبا", "שלום", "a\u200bn", ""),
 ]
 SPACES = [" ", " ", " ", "  ", "\t", "\n", "\u00a0", "\u3000", "\u2009", "\x1f", "\u200b", ""]
@@ -58,7 +120,9 @@ def altered(rng: random.Random, text: str) -> str:
 
 
 def random_case(rng: random.Random, n_questions: int, version: str) -> Case:
-    """One data file with predictions: doubled ids, several answers, extra and missing predictions, tied odds."""
+    """One data file with predictions: doubled ids, several answers, extra and missing predictions, tied
+    odds.
+    """
     questions, predictions = [], {}
     for number in range(n_questions):
         qid = f"q{rng.randrange(number + 1)}" if rng.random() < 0.03 else f"q{number}"
@@ -68,7 +132,9 @@ def random_case(rng: random.Random, n_questions: int, version: str) -> Case:
         questions.append({"id": qid, "answers": [{"text": text, "answer_start": 0} for text in answers]})
         choices = [*answers, *(altered(rng, a) for a in answers), "", phrase(rng)]
         predictions[qid] = rng.choice(choices)
-    for qid in [qid for qid in predictions if rng.random() < (0.1 if version == "1.1" else 0.01 / n_questions)]:
+    for qid in [
+        qid for qid in predictions if rng.random() < (0.1 if version == "1.1" else 0.01 / n_questions)
+    ]:
         del predictions[qid]
     predictions |= {f"extra{n}": phrase(rng) for n in range(rng.choice((0, 0, 1, 3)))}
     predictions = dict(rng.sample(sorted(predictions.items()), len(predictions)))
@@ -115,7 +181,9 @@ def chosen_cases() -> list[Case]:
     one, two = ("q1", ["the cat"]), ("q2", [])
     both = document("v2.0", one, two)
 
-    def v2(name: str, data: Case, predictions: Case, odds: Case | None = None, thresh: float | None = None) -> Case:
+    def v2(
+        name: str, data: Case, predictions: Case, odds: Case | None = None, thresh: float | None = None
+    ) -> Case:
         case = {"name": name, "version": "2.0", "data": data, "predictions": predictions}
         return case | {"na_probs": odds, "na_prob_thresh": thresh}
 
@@ -123,26 +191,47 @@ def chosen_cases() -> list[Case]:
         return {"name": name, "version": "1.1", "data": data, "predictions": predictions}
 
     right = {"q1": "Cat!", "q2": ""}
-    # F1 of 2/3 four times, 1 twice, 0.4 four times: sums that Python 3.12 rounds in another way, ints in yet another.
+    # F1 of 2/3 four times, 1 twice, 0.4 four times: sums that Python 3.12 rounds in another way, ints in yet
+    # another.
     golds = [["oak ash"]] * 4 + [[]] * 2 + [["oak ash elm fir"]] * 4
     last_digit = document("v2.0", *((f"q{n}", texts) for n, texts in enumerate(golds)))
     oaks = {f"q{n}": "oak" if texts else "" for n, texts in enumerate(golds)}
     return [
         v2("all right", both, right),
-        v2("articles only are no answer", document("v2.0", ("q1", ["The"]), ("q2", ["..."])), {"q1": "", "q2": "an"}),
+        v2(
+            "articles only are no answer",
+            document("v2.0", ("q1", ["The"]), ("q2", ["..."])),
+            {"q1": "", "q2": "an"},
+        ),
         v2("an empty gold answer beside a full one", document("v2.0", ("q1", ["!", "fox"])), {"q1": ""}),
-        v2("punctuation predicted where nothing is right", both, {"q1": "cat", "q2": " . "}, {"q1": 0.2, "q2": 0.1}),
+        v2(
+            "punctuation predicted where nothing is right",
+            both,
+            {"q1": "cat", "q2": " . "},
+            {"q1": 0.2, "q2": 0.1},
+        ),
         v2("only questions with answers", document("v2.0", one), {"q1": "a cat sat"}),
         v2("only questions without answers", document("v2.0", two), {"q2": "cat"}, {"q2": 0.0}, 0.0),
         v2("a doubled id: the last counts", document("v2.0", one, ("q1", ["dog"]), two), right),
-        v2("a doubled id that loses its answers", document("v2.0", one, ("q1", [])), {"q1": ""}, {"q1": 0.5}, 0.5),
+        v2(
+            "a doubled id that loses its answers",
+            document("v2.0", one, ("q1", [])),
+            {"q1": ""},
+            {"q1": 0.5},
+            0.5,
+        ),
         v2("extra predictions and odds", both, right | {"q9": None}, {"q9": 7, "q1": 1, "q2": 2}, 1.5),
         v2("odds equal to the threshold answer", both, right, {"q1": 1.0, "q2": 1}),
         v2("a threshold below zero without odds", both, right, None, -0.5),
         v2("ties keep the order of the odds file", both, {"q1": "cat", "q2": "cat"}, {"q2": 0.5, "q1": 0.5}),
         v2("odds that are not numbers yet are", both, right, {"q1": float("nan"), "q2": float("inf")}, 0.5),
         v2("a sum whose last digit depends on the Python", last_digit, oaks),
-        v2("the same with two answers withdrawn", last_digit, oaks, dict.fromkeys(oaks, 0.5) | {"q4": 2, "q5": 2}),
+        v2(
+            "the same with two answers withdrawn",
+            last_digit,
+            oaks,
+            dict.fromkeys(oaks, 0.5) | {"q4": 2, "q5": 2},
+        ),
         v2("a missing prediction", both, {"q1": "cat"}),
         v2("all predictions missing", both, {}),
         v2("a missing probability", both, right, {"q1": 0.5}),
@@ -192,7 +281,9 @@ def main(folder: str, *pythons: str) -> None:
     TARGET.write_text("[\n" + ",\n".join(map(json.dumps, cases)) + "\n]\n", encoding="utf-8")
     stopped = sum(case["stdout"] is None for case in cases)
     differ = sum("stdout_from_3_12" in case for case in cases)
-    sys.stderr.write(f"{len(cases)} cases; the official script stops on {stopped}; {differ} differ between Pythons\n")
+    sys.stderr.write(
+        f"{len(cases)} cases; the official script stops on {stopped}; {differ} differ between Pythons\n"
+    )
 
 
 if __name__ == "__main__":

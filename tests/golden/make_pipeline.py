@@ -1,10 +1,11 @@
-"""Writes `pipeline_answers.json`: what the question-answering pipeline of Transformers 4.57.6 answers on pairs of our own.
+"""Writes `pipeline_answers.json`: what the question-answering pipeline of Transformers 4.57.6 answers on
+pairs of our own.
 
     python tests/golden/make_pipeline.py PYTHON
 
-PYTHON is that of an environment with `benchmarks/peers/transformers4.txt` (`benchmarks/pipeline_parity.py` builds one). The
-file holds the texts too. Pairs whose answers change when every weight moves by a hundred-thousandth are left out and counted:
-with them, the order of ties would be compared.
+PYTHON is that of an environment with `benchmarks/peers/transformers4.txt` (`benchmarks/pipeline_parity.py`
+builds one). The file holds the texts too. Pairs whose answers change when every weight moves by a
+hundred-thousandth are left out and counted: with them, the order of ties would be compared.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ SETTINGS: list[dict[str, Any]] = [
 
 
 def cases() -> tuple[list[str], list[list[Any]]]:
-    """Texts, and pairs of a question with the numbers of the texts whose union, with blanks between, is its context."""
+    """Texts, and pairs of a question with the numbers of the texts whose union, with blanks between, is its
+    context.
+    """
     held_out = encyclopaedia(n_articles=20, n_held_out=N_ARTICLES, seed=5).held_out
     texts = list(dict.fromkeys(example.context for example in held_out))
     numbers = {text: number for number, text in enumerate(texts)}
@@ -67,16 +70,23 @@ def cases() -> tuple[list[str], list[list[Any]]]:
 def answers(python: str, model: Path, pairs: list[list[str]]) -> list[list[list[list[Any]]]]:
     """The pipeline's answers by setting and pair."""
     work = {"model": str(model), "jobs": [{"pairs": pairs, "options": options} for options in SETTINGS]}
-    done = subprocess.run([python, str(SIDE)], input=json.dumps(work), stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        [python, str(SIDE)], input=json.dumps(work), stdout=subprocess.PIPE, text=True, check=True
+    )
     results: list[list[list[list[Any]]]] = json.loads(done.stdout.splitlines()[-1])["results"]
     return results
 
 
 def recorded(python: str, family: str, texts: list[str], pairs: list[list[Any]]) -> tuple[list[Any], int]:
-    """The answers [score, start, end] by setting and pair, None where a tie decides, and how many of these there are."""
+    """The answers [score, start, end] by setting and pair, None where a tie decides, and how many of these
+    there are.
+    """
     given = [[question, " ".join(texts[number] for number in numbers)] for question, numbers in pairs]
     with tempfile.TemporaryDirectory() as scratch:
-        models = [write_model(Path(scratch) / str(n), family, texts, noise=noise) for n, noise in enumerate((0.0, NOISE))]
+        models = [
+            write_model(Path(scratch) / str(n), family, texts, noise=noise)
+            for n, noise in enumerate((0.0, NOISE))
+        ]
         first, *others = [answers(python, model, given) for model in models]
     kept, ties = [], 0
     for setting, rows in enumerate(first):
@@ -85,7 +95,9 @@ def recorded(python: str, family: str, texts: list[str], pairs: list[list[Any]])
             for _, start, end, text in found:
                 assert given[row][1][start:end] == text
             same = all([a[1:] for a in found] == [a[1:] for a in other[setting][row]] for other in others)
-            own.append([[float(f"{score:.6g}"), start, end] for score, start, end, _ in found] if same else None)
+            own.append(
+                [[float(f"{score:.6g}"), start, end] for score, start, end, _ in found] if same else None
+            )
             ties += not same
         kept.append(own)
     return kept, ties
@@ -98,10 +110,16 @@ def main() -> None:
     for family in ("bert", "roberta"):
         own = pairs
         if family == "roberta":  # a token a letter: longer questions leave its small windows no room
-            own = [pair for pair in pairs[::3] + pairs[-len(ODD) * len(ODD_QUESTIONS) :] if len(pair[0].encode()) <= 48]
+            own = [
+                pair
+                for pair in pairs[::3] + pairs[-len(ODD) * len(ODD_QUESTIONS) :]
+                if len(pair[0].encode()) <= 48
+            ]
         results, ties = recorded(sys.argv[1], family, texts, own)
         families[family] = {"pairs": own, "results": results}
-        sys.stdout.write(f"{family}: {len(own)} pairs, {sum(map(len, results))} results, {ties} left out as ties\n")
+        sys.stdout.write(
+            f"{family}: {len(own)} pairs, {sum(map(len, results))} results, {ties} left out as ties\n"
+        )
     content = {"from": "transformers 4.57.6", "texts": texts, "settings": SETTINGS, "families": families}
     TARGET.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
 

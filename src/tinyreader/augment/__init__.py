@@ -1,4 +1,6 @@
-"""Rewritten copies of a training set, with its answers alive (TinyBERT's data augmentation, arXiv 1909.10351)."""
+"""Rewritten copies of a training set, with its answers alive (TinyBERT's data augmentation, arXiv
+1909.10351).
+"""
 
 from __future__ import annotations
 

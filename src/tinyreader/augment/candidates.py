@@ -18,7 +18,9 @@ def _is_part(character: str) -> bool:
 
 
 def carry_case(word: str, replacement: str) -> str:
-    """`replacement` in the case of `word`: all capitals, a capital first, or as it came (bRIDge, iPhone, bridge)."""
+    """`replacement` in the case of `word`: all capitals, a capital first, or as it came (bRIDge, iPhone,
+    bridge).
+    """
     if word.isupper() and sum(map(str.isalpha, word)) > 1:
         return replacement.upper()
     if word[:1].isupper() and word[1:] == word[1:].lower():
@@ -29,10 +31,11 @@ def carry_case(word: str, replacement: str) -> str:
 def clean(
     word: str, proposals: Iterable[str], limit: int, *, before: str = "", after: str = ""
 ) -> tuple[str, ...]:
-    """The first `limit` proposals that can stand for `word` between its neighbours, each once whatever its case.
+    """The first `limit` proposals that can stand for `word` between its neighbours, each once whatever its
+    case.
 
-    Left out are the word itself, the words beside it, what is no word, what does something else in a sentence, and what "a" or
-    "an" before it does not go with.
+    Left out are the word itself, the words beside it, what is no word, what does something else in a
+    sentence, and what "a" or "an" before it does not go with.
     """
     seen = {word.casefold(), before.casefold(), after.casefold()}
     kept: list[str] = []

@@ -1,4 +1,6 @@
-"""The nearest rows of a table of unit vectors: a fast product finds who may be meant, an exact one decides."""
+"""The nearest rows of a table of unit vectors: a fast product finds who may be meant, an exact one
+decides.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ Mask = npt.NDArray[np.bool_]
 MAX_BLOCK_BYTES = 32 << 20
 """Room for one block of scores; some two or three times as much is in use at a time."""
 
-_MAX_QUERIES = 1024  # rows asked for in one product: more of them would make its blocks of the table too narrow
+_MAX_QUERIES = (
+    1024  # rows asked for in one product: more of them would make its blocks of the table too narrow
+)
 
 
 class _Pool(NamedTuple):
@@ -41,13 +45,20 @@ class _Pool(NamedTuple):
 
 
 def nearest_rows(
-    unit: Matrix, rows: Sequence[int], k: int, *, among: Mask | None = None, max_block_bytes: int = MAX_BLOCK_BYTES
+    unit: Matrix,
+    rows: Sequence[int],
+    k: int,
+    *,
+    among: Mask | None = None,
+    max_block_bytes: int = MAX_BLOCK_BYTES,
 ) -> list[Rows]:
-    """The up to `k` rows nearest to each of `rows` by cosine, best first, of equally near ones the lower first.
+    """The up to `k` rows nearest to each of `rows` by cosine, best first, of equally near ones the lower
+    first.
 
-    `unit` is [N, d] with rows of length 1; a row is not near itself, and only rows where `among` [N] is true are given. What
-    comes back for a row does not depend on the others: the product in float32, whose last bits depend on the shapes,
-    only chooses all rows that could be meant given its largest possible error, and their order is that of float64.
+    `unit` is [N, d] with rows of length 1; a row is not near itself, and only rows where `among` [N] is true
+    are given. What comes back for a row does not depend on the others: the product in float32, whose last
+    bits depend on the shapes, only chooses all rows that could be meant given its largest possible error, and
+    their order is that of float64.
     """
     if k < 1:
         raise SettingsError(f"the {k} nearest words were asked for; ask for 1 or more")
@@ -61,7 +72,9 @@ def nearest_rows(
 
 def _nearest(unit: Matrix, rows: Rows, k: int, allowed: Mask, max_block_bytes: int) -> list[Rows]:
     pool = _gather(unit, rows, k, allowed, max_block_bytes)
-    if pool is None:  # thousands of words with the same vector; half of the queries at a time need half of the room
+    if (
+        pool is None
+    ):  # thousands of words with the same vector; half of the queries at a time need half of the room
         middle = len(rows) // 2
         halves = (rows[:middle], rows[middle:])
         return [found for half in halves for found in _nearest(unit, half, k, allowed, max_block_bytes)]
@@ -72,12 +85,15 @@ def _nearest(unit: Matrix, rows: Rows, k: int, allowed: Mask, max_block_bytes: i
 
 
 def _gather(unit: Matrix, rows: Rows, k: int, allowed: Mask, max_block_bytes: int) -> _Pool | None:
-    """All rows that can be among the k nearest of their query; None where they are too many for several queries at once.
+    """All rows that can be among the k nearest of their query; None where they are too many for several
+    queries at once.
 
-    Of k rows with the largest fast scores, each has at least its fast score minus the error as its exact one. So the k-th
-    exact score is no less than the k-th fast one minus the error, and who reaches it is within twice the error.
+    Of k rows with the largest fast scores, each has at least its fast score minus the error as its exact one.
+    So the k-th exact score is no less than the k-th fast one minus the error, and who reaches it is within
+    twice the error.
     """
-    # Largest error of a dot product of unit vectors in float32, d units in the last place, and some for their own rounding.
+    # Largest error of a dot product of unit vectors in float32, d units in the last place, and some for their
+    # own rounding.
     twice_error = np.float32(2 * (unit.shape[1] + 8) * 2**-24)
     queries = unit[rows]
     step = max(1, max_block_bytes // (4 * max(len(rows), 1)))
@@ -87,7 +103,10 @@ def _gather(unit: Matrix, rows: Rows, k: int, allowed: Mask, max_block_bytes: in
         scores = queries @ unit[start : start + step].T
         n = scores.shape[1]
         if start == 0 and n > k:  # one more than k, for the query may be among them itself
-            floor = np.partition(np.where(allowed[:n], scores, -np.inf), n - k - 1, axis=1)[:, n - k - 1] - twice_error
+            floor = (
+                np.partition(np.where(allowed[:n], scores, -np.inf), n - k - 1, axis=1)[:, n - k - 1]
+                - twice_error
+            )
         query, column = np.divmod(np.flatnonzero(scores > floor[:, None]), n)
         row = column + start
         hits = _Pool(query, row, scores[query, column]).where(allowed[row] & (row != rows[query]))
@@ -100,7 +119,9 @@ def _gather(unit: Matrix, rows: Rows, k: int, allowed: Mask, max_block_bytes: in
 def _prune(
     pool: _Pool, floor: npt.NDArray[np.float32], k: int, twice_error: np.float32
 ) -> tuple[_Pool, npt.NDArray[np.float32]]:
-    """The pool without rows that can no longer be meant, and for each query the score that further ones must exceed."""
+    """The pool without rows that can no longer be meant, and for each query the score that further ones must
+    exceed.
+    """
     order = np.lexsort((-pool.score, pool.query))
     n_found = np.bincount(pool.query, minlength=len(floor))
     enough = n_found >= k

@@ -1,7 +1,7 @@
 """Words of grammar, which only words that do the same may stand for: a copy should still be a sentence.
 
-A masked language model that lost "of" also proposes "was" and "and" for it. In another language than English all words count
-as words of content, and nothing is held back.
+A masked language model that lost "of" also proposes "was" and "and" for it. In another language than English
+all words count as words of content, and nothing is held back.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from functools import cache
 from importlib.resources import files
 
 ALONE = frozenset({"fixed", "negation"})
-"""Kinds of words that nothing stands for: fixed parts of a sentence, and what would turn it into its opposite."""
+"""Kinds of words that nothing stands for: fixed parts of a sentence, and what would turn it into its
+opposite.
+"""
 
 VOWELS = frozenset("aeiou")
 
@@ -19,7 +21,9 @@ VOWELS = frozenset("aeiou")
 @cache
 def function_words() -> dict[str, frozenset[str]]:
     """What each word of grammar does, by the word in small letters."""
-    lines = files("tinyreader.augment").joinpath("function_words.txt").read_text(encoding="utf-8").splitlines()
+    lines = (
+        files("tinyreader.augment").joinpath("function_words.txt").read_text(encoding="utf-8").splitlines()
+    )
     found: defaultdict[str, set[str]] = defaultdict(set)
     for line in lines:
         if not line.startswith("#"):

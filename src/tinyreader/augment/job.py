@@ -1,7 +1,8 @@
-"""Rewriting a whole data set to a file, in parts: a kill costs the part under way, and the file comes out the same.
+"""Rewriting a whole data set to a file, in parts: a kill costs the part under way, and the file comes out the
+same.
 
-The parts lie in a directory beside the file, `NAME.parts`, until the file is whole. What it was made from, how and by whom
-then stands in `NAME.augment.json`, so that the same work is not done twice.
+The parts lie in a directory beside the file, `NAME.parts`, until the file is whole. What it was made from,
+how and by whom then stands in `NAME.augment.json`, so that the same work is not done twice.
 """
 
 from __future__ import annotations
@@ -23,9 +24,26 @@ from tinyreader.augment.paragraphs import CHUNK, Paragraph, augment, paragraphs_
 from tinyreader.augment.proposer import Proposer
 from tinyreader.augment.proposers import fingerprints
 from tinyreader.augment.report import AugmentReport
-from tinyreader.data import Example, Fingerprint, OnBad, ReadReport, iter_examples, require_rereadable, writer_for
+from tinyreader.data import (
+    Example,
+    Fingerprint,
+    OnBad,
+    ReadReport,
+    iter_examples,
+    require_rereadable,
+    writer_for,
+)
 from tinyreader.errors import DataError, RunError
-from tinyreader.files import atomic_path, atomic_text, digest, exclusive, open_text, require_output, sweep, sync
+from tinyreader.files import (
+    atomic_path,
+    atomic_text,
+    digest,
+    exclusive,
+    open_text,
+    require_output,
+    sweep,
+    sync,
+)
 from tinyreader.progress import Progress, StopSwitch, duration, stoppable
 from tinyreader.windows import chunks
 
@@ -49,7 +67,9 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one reading from end to end found: the data's fingerprint, its paragraphs, and what was left out."""
+    """What one reading from end to end found: the data's fingerprint, its paragraphs, and what was left
+    out.
+    """
 
     fingerprint: str
     n_paragraphs: int
@@ -70,21 +90,31 @@ def scan(source: Input, stop: StopSwitch) -> Scan:
 
 
 def augment_file(
-    source: Input, out: Path, proposers: Sequence[Proposer], options: AugmentOptions, scanned: Scan,
-    progress: Progress, stop: StopSwitch,
-) -> AugmentReport:  # fmt: skip
-    """Write the data of `source`, rewritten, to `out` (.json or .jsonl, .gz too); going on where an earlier call stopped.
+    source: Input,
+    out: Path,
+    proposers: Sequence[Proposer],
+    options: AugmentOptions,
+    scanned: Scan,
+    progress: Progress,
+    stop: StopSwitch,
+) -> AugmentReport:
+    """Write the data of `source`, rewritten, to `out` (.json or .jsonl, .gz too); going on where an earlier
+    call stopped.
 
-    The file does not depend on how often the work was stopped; where it is there already, as this work made it, nothing is
-    done. Raises `Interrupted` when a stop is asked for, with what was done kept, and `RunError` when `out` was begun with
-    other data, settings or proposers, or the data changed since it was scanned.
+    The file does not depend on how often the work was stopped; where it is there already, as this work made
+    it, nothing is done. Raises `Interrupted` when a stop is asked for, with what was done kept, and
+    `RunError` when `out` was begun with other data, settings or proposers, or the data changed since it was
+    scanned.
     """
     writer_for(out)
     require_output(out, "the output", {"the data": source.name})
     identity = {
-        "format": _FORMAT, "chunk": CHUNK, "data": scanned.fingerprint,
-        "options": options.as_dict(), "proposers": fingerprints(proposers),
-    }  # fmt: skip
+        "format": _FORMAT,
+        "chunk": CHUNK,
+        "data": scanned.fingerprint,
+        "options": options.as_dict(),
+        "proposers": fingerprints(proposers),
+    }
     parts, record = _Parts(out.with_name(f"{out.name}.parts")), _Record(out, identity)
     made = None if parts.are_claimed() else record.read()
     if made is not None:
@@ -104,9 +134,14 @@ def augment_file(
 
 
 def _rewrite_all(
-    source: Input, parts: _Parts, proposers: Sequence[Proposer], options: AugmentOptions, scanned: Scan,
-    progress: Progress, stop: StopSwitch,
-) -> tuple[AugmentReport, int]:  # fmt: skip
+    source: Input,
+    parts: _Parts,
+    proposers: Sequence[Proposer],
+    options: AugmentOptions,
+    scanned: Scan,
+    progress: Progress,
+    stop: StopSwitch,
+) -> tuple[AugmentReport, int]:
     """Makes the parts that are not there yet; returns the counts of all, and how many there are."""
     report, running = AugmentReport(), Fingerprint()
     began, fresh, n_parts = time.monotonic(), 0, 0
@@ -124,7 +159,8 @@ def _rewrite_all(
     if (running.hexdigest(), report.paragraphs) != (scanned.fingerprint, scanned.n_paragraphs):
         parts.discard()
         raise RunError(
-            f"{source.name} changed while it was being rewritten (it had {scanned.n_paragraphs:,} paragraphs, then "
+            f"{source.name} changed while it was being rewritten (it had {scanned.n_paragraphs:,} "
+            "paragraphs, then "
             f"{report.paragraphs:,}), so the copies were thrown away. Run the same command again."
         )
     return report, n_parts
@@ -155,7 +191,9 @@ class _Record:
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
             same = all(content[name] == value for name, value in self.identity.items())
-            return AugmentReport(**content["counts"]) if same and content["digest"] == digest(self.out) else None
+            return (
+                AugmentReport(**content["counts"]) if same and content["digest"] == digest(self.out) else None
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -168,7 +206,9 @@ class _Record:
 
 
 class _Parts:
-    """The parts of a file under way: for each chunk of paragraphs its rows, and then its counts, which say it is whole."""
+    """The parts of a file under way: for each chunk of paragraphs its rows, and then its counts, which say it
+    is whole.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -194,7 +234,8 @@ class _Parts:
         unlike = [name for name in identity if identity[name] != theirs.get(name)]
         if unlike:
             raise RunError(
-                f"{self.folder} was begun with other {' and '.join(unlike)}. Give another -o, or delete that folder to start "
+                f"{self.folder} was begun with other {' and '.join(unlike)}. Give another -o, or delete that "
+                "folder to start "
                 "over."
             )
 
@@ -215,7 +256,11 @@ class _Parts:
             return None
 
     def write(
-        self, number: int, paragraphs: Sequence[Paragraph], proposers: Sequence[Proposer], options: AugmentOptions
+        self,
+        number: int,
+        paragraphs: Sequence[Paragraph],
+        proposers: Sequence[Proposer],
+        options: AugmentOptions,
     ) -> AugmentReport:
         """Rewrites the paragraphs and keeps the result."""
         report = AugmentReport()
@@ -247,7 +292,9 @@ class _Parts:
             with open_text(path) as part:
                 yield part
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise RunError(f"{path} is damaged ({error}). Delete it, and the same command makes it again.") from None
+            raise RunError(
+                f"{path} is damaged ({error}). Delete it, and the same command makes it again."
+            ) from None
 
     def _rows(self, number: int) -> Path:
         return self.folder / f"part-{number:06d}.jsonl.gz"

@@ -1,9 +1,9 @@
 """`MaskedLM`: a masked language model proposes words for those that are one token of it.
 
-TinyBERT's augmentation (arXiv 1909.10351, algorithm 1) masks one word at a time. Here the words of a window are spread over a
-few sequences, with as many words masked in each as in the model's own training; `exact` does what the paper does. The encoder
-sees whole sequences, the vocabulary head only the masked places. A batch never holds more than one passage, so nothing about a
-passage depends on those beside it.
+TinyBERT's augmentation (arXiv 1909.10351, algorithm 1) masks one word at a time. Here the words of a window
+are spread over a few sequences, with as many words masked in each as in the model's own training; `exact`
+does what the paper does. The encoder sees whole sequences, the vocabulary head only the masked places. A
+batch never holds more than one passage, so nothing about a passage depends on those beside it.
 """
 
 from __future__ import annotations
@@ -38,14 +38,20 @@ class MaskedLMCounts:
 
 
 class MaskedLM:
-    """Proposes, for each place that is one token, the whole words that the model finds likeliest there, best first.
+    """Proposes, for each place that is one token, the whole words that the model finds likeliest there, best
+    first.
 
-    Neither the word itself nor words that differ from it or from each other in case alone are proposed. The model is moved to
-    the device and rounded in place. `fingerprint` stands for all that decides what is proposed, `counts` tells what was done.
+    Neither the word itself nor words that differ from it or from each other in case alone are proposed. The
+    model is moved to the device and rounded in place. `fingerprint` stands for all that decides what is
+    proposed, `counts` tells what was done.
     """
 
     def __init__(
-        self, loaded: LoadedMaskedLM, options: MaskedLMOptions | None = None, *, device: torch.device | None = None
+        self,
+        loaded: LoadedMaskedLM,
+        options: MaskedLMOptions | None = None,
+        *,
+        device: torch.device | None = None,
     ) -> None:
         self.options = options or MaskedLMOptions()
         self.device = device or _best_device()
@@ -66,7 +72,12 @@ class MaskedLM:
 
     @classmethod
     def from_pretrained(
-        cls, name_or_dir: str | Path, *, revision: str | None = None, device: torch.device | None = None, **options: Any
+        cls,
+        name_or_dir: str | Path,
+        *,
+        revision: str | None = None,
+        device: torch.device | None = None,
+        **options: Any,
     ) -> MaskedLM:
         """The proposer of a directory or Hub id, with the options of `MaskedLMOptions` by name."""
         asked = MaskedLMOptions(**options)
@@ -95,7 +106,9 @@ class MaskedLM:
 
     @torch.inference_mode()
     def _ranked(self, questions: Questions) -> list[Ints]:
-        """For each word the ids of the best allowed entries, enough of them; of equal scores the smaller id goes first."""
+        """For each word the ids of the best allowed entries, enough of them; of equal scores the smaller id
+        goes first.
+        """
         scores = self._scorer.scores(questions)
         forms = torch.from_numpy(self._vocabulary.forms[questions.originals]).to(self.device)
         scores.masked_fill_(self._forbidden[forms], -torch.inf)
@@ -107,7 +120,11 @@ class MaskedLM:
         return [ranked[:n] for ranked in np.split(ordered, np.searchsorted(row, np.arange(1, len(scores))))]
 
     def _fingerprint(self, loaded: LoadedMaskedLM) -> str:
-        settings = asdict(self.options) | {"precision": self.precision, "format": _FORMAT, "device": self.device.type}
+        settings = asdict(self.options) | {
+            "precision": self.precision,
+            "format": _FORMAT,
+            "device": self.device.type,
+        }
         if self.options.exact:
             del settings["masked_share"]
         parts = [model_fingerprint(loaded.source), loaded.tokenizer.to_str(), settings]
@@ -117,8 +134,8 @@ class MaskedLM:
 class _Scorer:
     """Runs a masked language model; its head is given the masked places only.
 
-    A hook on the encoder puts the vectors at these places, [1, M, width], in place of its last state [B, L, width]. That is
-    right for every head that works on each place by itself, which `check` makes sure of.
+    A hook on the encoder puts the vectors at these places, [1, M, width], in place of its last state [B, L,
+    width]. That is right for every head that works on each place by itself, which `check` makes sure of.
     """
 
     def __init__(self, model: Any, precision: Precision, device: torch.device) -> None:
@@ -132,7 +149,8 @@ class _Scorer:
     def scores(self, questions: Questions) -> Tensor:
         """The score fp32 [M, V] of every vocabulary entry at each masked place."""
         n = len(questions.rows)
-        # Shapes are few, for the engine prepares its products anew for each: a multiple of 16 places, the last repeated.
+        # Shapes are few, for the engine prepares its products anew for each: a multiple of 16 places, the
+        # last repeated.
         rows, columns = (np.pad(a, (0, -n % 16), mode="edge") for a in (questions.rows, questions.columns))
         return self._run(questions.sequences, questions.length, rows, columns)[:n]
 

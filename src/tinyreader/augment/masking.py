@@ -1,7 +1,8 @@
-"""What a masked language model is asked, and what counts as an answer: words of one token, masked sequences, whole words.
+"""What a masked language model is asked, and what counts as an answer: words of one token, masked sequences,
+whole words.
 
-Everything about a masked language model that needs no model. A passage longer than the model's input is slid over; each
-word is masked and read in one window only, the one where it stands nearest to the middle.
+Everything about a masked language model that needs no model. A passage longer than the model's input is slid
+over; each word is masked and read in one window only, the one where it stands nearest to the middle.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class MaskedLMOptions:
     """How a masked language model is asked; raises `SettingsError` for values that make no sense.
 
     Each word gets `n_proposals`. By default the words of a window are spread over sequences in which at most
-    `masked_share` of the tokens are masked, as in the model's own training; `exact` masks one word a sequence. A batch holds
-    at most `batch_tokens` tokens, or one sequence.
+    `masked_share` of the tokens are masked, as in the model's own training; `exact` masks one word a
+    sequence. A batch holds at most `batch_tokens` tokens, or one sequence.
     """
 
     n_proposals: int = 15
@@ -57,10 +58,12 @@ class MaskedLMOptions:
 
 
 class Form(IntEnum):
-    """How a vocabulary entry stands in a text: as a part of a word, as a word, or as one right after another token.
+    """How a vocabulary entry stands in a text: as a part of a word, as a word, or as one right after another
+    token.
 
-    Tokenizers that mark blanks have most words twice: with the mark (`SPACED`) and without it (`BARE`), for the start of a
-    text or after a bracket or hyphen; parts of words look like the latter. WordPiece marks the parts instead.
+    Tokenizers that mark blanks have most words twice: with the mark (`SPACED`) and without it (`BARE`), for
+    the start of a text or after a bracket or hyphen; parts of words look like the latter. WordPiece marks the
+    parts instead.
     """
 
     PART = 0
@@ -72,9 +75,9 @@ class Form(IntEnum):
 class Vocabulary:
     """What the entries of a vocabulary of V entries are.
 
-    `forms` int64 [V] holds each entry's `Form`; `allowed` bool [3, V] says which entries may be proposed for a word of each
-    form; `texts` are the words that they stand for. Entries of the same number in `folded` int64 [V] differ in case alone;
-    there are at most `most_doubles` of a kind.
+    `forms` int64 [V] holds each entry's `Form`; `allowed` bool [3, V] says which entries may be proposed for
+    a word of each form; `texts` are the words that they stand for. Entries of the same number in `folded`
+    int64 [V] differ in case alone; there are at most `most_doubles` of a kind.
     """
 
     forms: Ints
@@ -87,9 +90,10 @@ class Vocabulary:
 def read_vocabulary(tokenizer: Tokenizer, size: int) -> Vocabulary:
     """What a tokenizer's entries are, for a model that gives `size` of them a score.
 
-    Only whole words may be proposed: no special or added token, no part of a word, nothing but letters. A bare entry may be
-    proposed where it is also there with a blank before it, which tells a word from an ending. Of single letters only real
-    words are, and ideographs. `ModelError` for tokenizers that tell parts from whole words in no known way.
+    Only whole words may be proposed: no special or added token, no part of a word, nothing but letters. A
+    bare entry may be proposed where it is also there with a blank before it, which tells a word from an
+    ending. Of single letters only real words are, and ideographs. `ModelError` for tokenizers that tell parts
+    from whole words in no known way.
     """
     decode, apart = _decoder(tokenizer)
     texts, forms = [""] * size, np.full(size, Form.PART, dtype=np.int64)
@@ -104,7 +108,8 @@ def read_vocabulary(tokenizer: Tokenizer, size: int) -> Vocabulary:
     bare = words & (forms == Form.BARE) & np.array([text in known for text in texts])
     if not known:
         raise ModelError(
-            "this tokenizer does not say which of its entries are whole words, so none can be proposed. Known to work: "
+            "this tokenizer does not say which of its entries are whole words, so none can be proposed. "
+            "Known to work: "
             "WordPiece, byte-level BPE, SentencePiece's Unigram and BPE"
         )
     numbers: dict[str, int] = {}
@@ -114,14 +119,21 @@ def read_vocabulary(tokenizer: Tokenizer, size: int) -> Vocabulary:
 
 
 def _may_be_proposed(text: str) -> bool:
-    return is_word(text) and (len(text) > 1 or text in ONE_LETTER_WORDS or _FIRST_IDEOGRAPH <= text <= _LAST_IDEOGRAPH)
+    return is_word(text) and (
+        len(text) > 1 or text in ONE_LETTER_WORDS or _FIRST_IDEOGRAPH <= text <= _LAST_IDEOGRAPH
+    )
 
 
 def _decoder(tokenizer: Tokenizer) -> tuple[Callable[[str], tuple[str, Form]], set[int]]:
-    """What gives a token's text and form, for each way in which tokenizers tell parts from words; ids that are no words."""
+    """What gives a token's text and form, for each way in which tokenizers tell parts from words; ids that
+    are no words.
+    """
     content: dict[str, Any] = json.loads(tokenizer.to_str())
     model = tokenizer.model
-    apart = {tokenizer.token_to_id(special_tokens(tokenizer).get("unk_token", "")), content["model"].get("unk_id")}
+    apart = {
+        tokenizer.token_to_id(special_tokens(tokenizer).get("unk_token", "")),
+        content["model"].get("unk_id"),
+    }
     apart |= set(tokenizer.get_added_tokens_decoder())
     if isinstance(model, models.WordLevel):
         return lambda token: (token, Form.SPACED), apart
@@ -141,7 +153,13 @@ class Asker:
     """Turns passages into masked sequences for one tokenizer, and knows which words are one token of it."""
 
     def __init__(
-        self, tokenizer: Tokenizer, vocabulary: Vocabulary, mask_id: int, pad_id: int, max_tokens: int, options: MaskedLMOptions
+        self,
+        tokenizer: Tokenizer,
+        vocabulary: Vocabulary,
+        mask_id: int,
+        pad_id: int,
+        max_tokens: int,
+        options: MaskedLMOptions,
     ) -> None:
         self.tokenizer = unbounded(tokenizer)
         self.vocabulary, self.options = vocabulary, options
@@ -149,14 +167,18 @@ class Asker:
         self.prefix, self.suffix = _special_ids(self.tokenizer)
         self.room = max_tokens - len(self.prefix) - len(self.suffix)
         if self.room < 1:
-            raise ModelError(f"an input of {max_tokens} tokens leaves no room for text beside the special tokens")
+            raise ModelError(
+                f"an input of {max_tokens} tokens leaves no room for text beside the special tokens"
+            )
         self._spaces = offsets_hold_spaces(self.tokenizer)
 
     def ask(self, passages: Sequence[Passage]) -> Iterator[Questions]:
         """Yield, for each passage, the sequences that ask for its places that are words of one token."""
         # Half of a surrogate pair is no text to a tokenizer; its stand-in is one code point long, too.
         texts = [passage.text.encode("utf-8", "replace").decode() for passage in passages]
-        for passage, encoding in zip(passages, self.tokenizer.encode_batch(texts, add_special_tokens=False), strict=True):
+        for passage, encoding in zip(
+            passages, self.tokenizer.encode_batch(texts, add_special_tokens=False), strict=True
+        ):
             ids = np.array(encoding.ids, dtype=np.int64)
             offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
             if self._spaces:
@@ -173,7 +195,9 @@ class Asker:
         window = nearest_window(tokens, starts, size)
         n_words = np.bincount(window, minlength=len(starts))
         n_rows = n_sequences(n_words, size, self.options)
-        rank = np.arange(len(places)) - (n_words.cumsum() - n_words)[window]  # of a word among those of its window
+        rank = (
+            np.arange(len(places)) - (n_words.cumsum() - n_words)[window]
+        )  # of a word among those of its window
         rows = (n_rows.cumsum() - n_rows)[window] + rank % np.maximum(n_rows[window], 1)
         columns = tokens - starts[window] + before
 
@@ -191,8 +215,8 @@ class Asker:
 class Questions:
     """Masked sequences int64 [S, L] of a passage, real up to `length`; the rest is padding.
 
-    For each word asked for, in the order of `rows`: `places` counts the passage's places, `originals` is the id of the token
-    that was masked, which stood at [`rows`, `columns`].
+    For each word asked for, in the order of `rows`: `places` counts the passage's places, `originals` is the
+    id of the token that was masked, which stood at [`rows`, `columns`].
     """
 
     sequences: Ints
@@ -210,35 +234,49 @@ class Questions:
             first, stop = part * n // n_parts, (part + 1) * n // n_parts
             own = slice(*np.searchsorted(self.rows, [first, stop]).tolist())
             yield Questions(
-                self.sequences[first:stop], self.length, self.places[own], self.originals[own], self.rows[own] - first,
+                self.sequences[first:stop],
+                self.length,
+                self.places[own],
+                self.originals[own],
+                self.rows[own] - first,
                 self.columns[own],
-            )  # fmt: skip
+            )
 
 
 def n_sequences(n_words: Ints, n_tokens: int, options: MaskedLMOptions) -> Ints:
-    """How many sequences ask for the words of each window: one a word, or so few that `masked_share` is kept to."""
+    """How many sequences ask for the words of each window: one a word, or so few that `masked_share` is kept
+    to.
+    """
     return n_words if options.exact else -(-n_words // max(1, int(options.masked_share * n_tokens)))
 
 
 def window_starts(n_tokens: int, room: int) -> Ints:
-    """The first tokens of windows `room` long that cover the text evenly, each half over its neighbour or more."""
+    """The first tokens of windows `room` long that cover the text evenly, each half over its neighbour or
+    more.
+    """
     beyond = max(0, n_tokens - room)
     n = 1 + -(-beyond // max(1, room // 2))
     return np.arange(n) * beyond // max(1, n - 1)
 
 
 def nearest_window(tokens: Ints, starts: Ints, size: int) -> Ints:
-    """For each token the window with the nearest middle, the first one of two: there it has most text on both sides."""
+    """For each token the window with the nearest middle, the first one of two: there it has most text on both
+    sides.
+    """
     distances = np.abs(2 * (tokens[:, None] - starts[None, :]) - (size - 1))
     return np.asarray(distances.argmin(axis=1), dtype=np.int64)
 
 
 def _tokens_at(passage: Passage, offsets: npt.NDArray[np.int32], whole: npt.NDArray[np.bool_]) -> Ints:
-    """For each place the number of the one token that covers it, all of it and nothing else, and is a word; else -1."""
+    """For each place the number of the one token that covers it, all of it and nothing else, and is a word;
+    else -1.
+    """
     covers = np.zeros(len(passage.text) + 2, dtype=np.int64)
     np.add.at(covers, offsets[:, 0] + 1, 1)
     np.add.at(covers, offsets[:, 1] + 1, -1)
-    before = covers.cumsum().cumsum()  # before[n]: by how many tokens the first n code points are covered, added up
+    before = (
+        covers.cumsum().cumsum()
+    )  # before[n]: by how many tokens the first n code points are covered, added up
     at = {(start, end): number for number, (start, end) in enumerate(offsets.tolist()) if whole[number]}
     found = [at.get((a, b), -1) if before[b] - before[a] == b - a else -1 for a, b in passage.places]
     return np.array(found, dtype=np.int64)
@@ -250,6 +288,8 @@ def _special_ids(tokenizer: Tokenizer) -> tuple[Ints, Ints]:
     encoding = tokenizer.encode(known)
     text = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence == 0]
     if not text:
-        raise ModelError(f"this tokenizer makes no token of {known!r}; it is damaged, or of a kind that is not known")
+        raise ModelError(
+            f"this tokenizer makes no token of {known!r}; it is damaged, or of a kind that is not known"
+        )
     ids = np.array(encoding.ids, dtype=np.int64)
     return ids[: text[0]], ids[text[-1] + 1 :]

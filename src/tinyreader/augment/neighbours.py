@@ -24,14 +24,16 @@ class NeighboursCounts:
 
 
 class Neighbours:
-    """Proposes, for each place, the `k` words nearest to the one there by the cosine of their vectors, best first.
+    """Proposes, for each place, the `k` words nearest to the one there by the cosine of their vectors, best
+    first.
 
-    Only words are searched (`candidates.is_word`), and of forms that differ in case alone the one that stands first in the
-    table: the most frequent in files of GloVe and word2vec, and case is carried over from the text anyway. So `k` different
-    words come, none of them the word itself; none at all for a word that the table does not have in its own or in lower case.
+    Only words are searched (`candidates.is_word`), and of forms that differ in case alone the one that stands
+    first in the table: the most frequent in files of GloVe and word2vec, and case is carried over from the
+    text anyway. So `k` different words come, none of them the word itself; none at all for a word that the
+    table does not have in its own or in lower case.
 
-    A word is looked for once, in one product with the others of the call that are new. `fingerprint` stands for all that
-    decides what is proposed, `counts` tells what was asked.
+    A word is looked for once, in one product with the others of the call that are new. `fingerprint` stands
+    for all that decides what is proposed, `counts` tells what was asked.
     """
 
     def __init__(self, vectors: Vectors, k: int = 20) -> None:
@@ -40,7 +42,9 @@ class Neighbours:
         self.vectors = vectors
         self.k = k
         self.counts = NeighboursCounts()
-        self.fingerprint = hashlib.blake2b(f"neighbours 1 {vectors.fingerprint} {k}".encode(), digest_size=16).hexdigest()
+        self.fingerprint = hashlib.blake2b(
+            f"neighbours 1 {vectors.fingerprint} {k}".encode(), digest_size=16
+        ).hexdigest()
         self._among = _candidates(vectors.words)
         self._near: dict[int, tuple[str, ...]] = {}
         self._unknown: set[str] = set()
@@ -70,7 +74,9 @@ class Neighbours:
 
 
 def _candidates(words: Sequence[str]) -> Mask:
-    """Which of the words [N] may be proposed: those that are words, the first of each that differ in case alone."""
+    """Which of the words [N] may be proposed: those that are words, the first of each that differ in case
+    alone.
+    """
     seen: set[str] = set()
     mask = np.zeros(len(words), dtype=np.bool_)
     for row, word in enumerate(words):

@@ -11,9 +11,9 @@ from tinyreader.errors import SettingsError
 class AugmentOptions:
     """Settings of the rewriting, named as in TinyBERT's algorithm 1 (arXiv 1909.10351) where it has them.
 
-    `times` copies of each paragraph (N_a in the paper); each replaceable word goes with `probability` (p_t) and becomes one
-    of its `candidates` best proposals (K), each as likely as the others. Raises `SettingsError` for values that make no
-    sense.
+    `times` copies of each paragraph (N_a in the paper); each replaceable word goes with `probability` (p_t)
+    and becomes one of its `candidates` best proposals (K), each as likely as the others. Raises
+    `SettingsError` for values that make no sense.
     """
 
     times: int = 20

@@ -1,4 +1,6 @@
-"""Examples in, rewritten examples out: one paragraph after the other, in chunks that proposers take at once."""
+"""Examples in, rewritten examples out: one paragraph after the other, in chunks that proposers take at
+once.
+"""
 
 from __future__ import annotations
 
@@ -44,16 +46,20 @@ class Prepared:
 
 
 def augment(
-    examples: Iterable[Example], proposers: Sequence[Proposer], options: AugmentOptions, report: AugmentReport | None = None
+    examples: Iterable[Example],
+    proposers: Sequence[Proposer],
+    options: AugmentOptions,
+    report: AugmentReport | None = None,
 ) -> Iterator[Example]:
     """Yield the examples on rewritten copies of their paragraphs (TinyBERT, arXiv 1909.10351, algorithm 1).
 
-    Examples that follow each other with the same context are a paragraph. For each, its copies come one after the other,
-    each with all of its questions, under ids such as `id#aug7`; the original comes before them with
-    `options.keep_original`, and alone, as it was, where no copy could be made. `report` is filled with what was done.
+    Examples that follow each other with the same context are a paragraph. For each, its copies come one after
+    the other, each with all of its questions, under ids such as `id#aug7`; the original comes before them
+    with `options.keep_original`, and alone, as it was, where no copy could be made. `report` is filled with
+    what was done.
 
-    Proposers are asked in their order; a word goes on to the next one when there was no proposal that could be used. Memory
-    holds one chunk of paragraphs, however many examples there are.
+    Proposers are asked in their order; a word goes on to the next one when there was no proposal that could
+    be used. Memory holds one chunk of paragraphs, however many examples there are.
     """
     report = AugmentReport() if report is None else report
     for paragraphs in chunks(paragraphs_of(examples), CHUNK):
@@ -62,19 +68,24 @@ def augment(
 
 
 def paragraphs_of(examples: Iterable[Example]) -> Iterator[Paragraph]:
-    """Yield the examples in runs with the same context and title; `DataError` for one that is a copy itself."""
+    """Yield the examples in runs with the same context and title; `DataError` for one that is a copy
+    itself.
+    """
     for _, run in groupby(examples, key=lambda e: (e.title, e.context)):
         paragraph = list(run)
         for example in paragraph:
             if _COPY_ID.search(example.id):
                 raise DataError(
-                    f"question {example.id!r} is a rewritten copy already, and its copies' ids would clash with others. "
+                    f"question {example.id!r} is a rewritten copy already, and its copies' ids would clash "
+                    "with others. "
                     "Augment the data it was made from, without such copies in it"
                 )
         yield paragraph
 
 
-def prepare(paragraphs: Sequence[Paragraph], proposers: Sequence[Proposer], options: AugmentOptions) -> Iterator[Prepared]:
+def prepare(
+    paragraphs: Sequence[Paragraph], proposers: Sequence[Proposer], options: AugmentOptions
+) -> Iterator[Prepared]:
     """Yield the paragraphs with the candidates of their words."""
     if not proposers:
         raise SettingsError("nobody proposes words: give a masked language model, word vectors or synonyms")

@@ -9,7 +9,9 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A paragraph and the words of it that may be replaced, as (start, end) in code points of `text`, in order."""
+    """A paragraph and the words of it that may be replaced, as (start, end) in code points of `text`, in
+    order.
+    """
 
     text: str
     places: tuple[tuple[int, int], ...]
@@ -23,9 +25,10 @@ class Passage:
 class Proposer(Protocol):
     """What proposes words that could stand in a word's place.
 
-    A call takes passages and returns, for each passage and each of its places, candidates with the best first; none
-    where it has no proposal, and the next proposer is asked. What comes back is cleaned by the caller (`candidates.py`):
-    the word itself, repetitions and what is no word go, and the case is made to fit. A function is a proposer:
+    A call takes passages and returns, for each passage and each of its places, candidates with the best
+    first; none where it has no proposal, and the next proposer is asked. What comes back is cleaned by the
+    caller (`candidates.py`): the word itself, repetitions and what is no word go, and the case is made to
+    fit. A function is a proposer:
 
         def thesaurus(passages):
             return [[SYNONYMS.get(word.lower(), ()) for word in passage.words] for passage in passages]
@@ -36,5 +39,3 @@ class Proposer(Protocol):
     def __call__(self, passages: Sequence[Passage]) -> Sequence[Sequence[Sequence[str]]]:
         """Candidates per passage and place, best first."""
         ...
-
-

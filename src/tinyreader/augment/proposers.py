@@ -17,7 +17,8 @@ EXTRA_PROPOSALS = 15
 
 @dataclass(frozen=True, slots=True)
 class ProposerNames:
-    """Who is to propose, by name, asked in this order: a file of synonyms, a masked language model, word vectors.
+    """Who is to propose, by name, asked in this order: a file of synonyms, a masked language model, word
+    vectors.
 
     `exact` masks one word at a time, which is slower; see `MaskedLM`.
     """
@@ -29,10 +30,13 @@ class ProposerNames:
     precision: str = "auto"
 
     def open(self, n_candidates: int, say: Callable[[str], None]) -> list[Proposer]:
-        """The proposers, loaded and checked; `SettingsError` when there is none. `say` is told what was left out of a file."""
+        """The proposers, loaded and checked; `SettingsError` when there is none. `say` is told what was left
+        out of a file.
+        """
         if not (self.synonyms or self.masked_lm or self.vectors):
             raise SettingsError(
-                "nobody proposes words. Name at least one of: a masked language model (masked_lm, --masked-lm), word vectors "
+                "nobody proposes words. Name at least one of: a masked language model (masked_lm, "
+                "--masked-lm), word vectors "
                 "(vectors, --vectors), a file of synonyms (synonyms, --synonyms)"
             )
         n_proposals = n_candidates + EXTRA_PROPOSALS
@@ -53,7 +57,9 @@ class ProposerNames:
             from tinyreader.augment.masked_lm import MaskedLM
         except ModuleNotFoundError as error:
             raise MissingExtraError("proposing words with a masked language model", "train") from error
-        return MaskedLM.from_pretrained(name, n_proposals=n_proposals, exact=self.exact, precision=self.precision)
+        return MaskedLM.from_pretrained(
+            name, n_proposals=n_proposals, exact=self.exact, precision=self.precision
+        )
 
 
 def fingerprint_of(proposer: Proposer) -> str:

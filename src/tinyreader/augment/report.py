@@ -12,9 +12,10 @@ _BINS = 100
 class AugmentReport:
     """Counts over paragraphs, their words and their copies; `as_dict` adds the shares.
 
-    A word is `kept` when it may not be replaced (answers, shared with a question, digits, stop words by choice), and
-    `without_candidates` when nobody proposes for it. A paragraph is `unchanged` when no copy of it could be made; it then
-    stands in the result once, as it was. `shares` counts copies by the share of their words that was replaced, in hundredths.
+    A word is `kept` when it may not be replaced (answers, shared with a question, digits, stop words by
+    choice), and `without_candidates` when nobody proposes for it. A paragraph is `unchanged` when no copy of
+    it could be made; it then stands in the result once, as it was. `shares` counts copies by the share of
+    their words that was replaced, in hundredths.
     """
 
     paragraphs: int = 0
@@ -73,8 +74,11 @@ class AugmentReport:
     def __str__(self) -> str:
         facts = self.as_dict()
         return (
-            f"{self.paragraphs:,} paragraphs, {self.copies:,} copies with {self.copied_examples:,} questions; "
-            f"{facts['replaced_share']:.0%} of their words replaced ({facts['median_replaced_share']:.0%} in the median copy); "
-            f"{self.unchanged_paragraphs:,} paragraphs could not be changed, {self.dropped:,} copies were dropped as repeated, "
+            f"{self.paragraphs:,} paragraphs, {self.copies:,} copies with {self.copied_examples:,} "
+            "questions; "
+            f"{facts['replaced_share']:.0%} of their words replaced ({facts['median_replaced_share']:.0%} in "
+            "the median copy); "
+            f"{self.unchanged_paragraphs:,} paragraphs could not be changed, {self.dropped:,} copies were "
+            "dropped as repeated, "
             f"{self.without_candidates:,} of {self.replaceable_words:,} replaceable words had no candidate"
         )

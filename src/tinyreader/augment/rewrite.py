@@ -19,7 +19,9 @@ REDRAWS = 5
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A word that was replaced: its code points [start, end) in the original, and the word that stands there now."""
+    """A word that was replaced: its code points [start, end) in the original, and the word that stands there
+    now.
+    """
 
     start: int
     end: int
@@ -85,7 +87,9 @@ def replaced(text: str, replacements: Sequence[Replacement]) -> str:
 
 
 def rewritten(example: Example, copy: Copy) -> Example:
-    """The example on the copy's text: the same question, answers moved and verified, and an id that tells the origin."""
+    """The example on the copy's text: the same question, answers moved and verified, and an id that tells the
+    origin.
+    """
     shift = _Shift(copy.replacements)
     return replace(
         example,
@@ -116,5 +120,7 @@ def _moved(example: Example, answer: Answer, text: str, shift: _Shift) -> Answer
     start, end = shift(answer.start), shift(answer.end)
     moved = Answer(text[start:end], start)
     if not moved.text or (moved.text != answer.text and not shift.changed(answer.start, answer.end)):
-        raise DataError(f"question {example.id!r}: the answer {answer.text!r} was lost in rewriting; this is a defect")
+        raise DataError(
+            f"question {example.id!r}: the answer {answer.text!r} was lost in rewriting; this is a defect"
+        )
     return moved

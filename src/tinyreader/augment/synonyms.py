@@ -35,11 +35,13 @@ class Synonyms:
 
 
 def read_synonyms(path: str | os.PathLike[str]) -> Synonyms:
-    """The synonyms in a UTF-8 file, gzip-compressed or not, each line of which is a word, a tab and one synonym.
+    """The synonyms in a UTF-8 file, gzip-compressed or not, each line of which is a word, a tab and one
+    synonym.
 
-    Lines of the same word add up, the best first. Blank lines and those that start with # are skipped. A line says nothing
-    of the other direction. Lines of which a side is not a single word (`fire engine`) are left out, with a warning in the log
-    that counts them. Raises `DataError`, naming the line, for a file that is otherwise.
+    Lines of the same word add up, the best first. Blank lines and those that start with # are skipped. A line
+    says nothing of the other direction. Lines of which a side is not a single word (`fire engine`) are left
+    out, with a warning in the log that counts them. Raises `DataError`, naming the line, for a file that is
+    otherwise.
     """
     table: dict[str, list[str]] = {}
     n_left_out = first_left_out = 0
@@ -52,8 +54,10 @@ def read_synonyms(path: str | os.PathLike[str]) -> Synonyms:
     if n_left_out:
         log.warning(
             "%s: %d lines with more or less than single words were left out, the first is line %d",
-            path, n_left_out, first_left_out,
-        )  # fmt: skip
+            path,
+            n_left_out,
+            first_left_out,
+        )
     if not table:
         raise DataError(f"{path}: there are no synonyms in it. {EXPECTED}")
     return Synonyms(table)
@@ -66,12 +70,16 @@ def _pairs(path: str | os.PathLike[str]) -> Iterator[tuple[int, str, str]]:
             continue
         columns = [column.strip() for column in line.split("\t")]
         if len(columns) != 2 or not all(columns):
-            raise DataError(f"{path}, line {number}: {line.strip()[:60]!r} is not a word, a tab and a synonym. {EXPECTED}")
+            raise DataError(
+                f"{path}, line {number}: {line.strip()[:60]!r} is not a word, a tab and a synonym. {EXPECTED}"
+            )
         yield number, columns[0], columns[1]
 
 
 def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a UTF-8 file with their numbers; each is decoded by itself, so that an error can name it."""
+    """Yield the lines of a UTF-8 file with their numbers; each is decoded by itself, so that an error can
+    name it.
+    """
     number = 0
     try:
         with open_binary(path) as file:
@@ -82,4 +90,6 @@ def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}, line {number}: is not UTF-8. {EXPECTED}") from error
     except (OSError, EOFError, zlib.error) as error:
         place = f", after line {number}" if number else ""
-        raise DataError(f"{path}{place}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise DataError(
+            f"{path}{place}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from error

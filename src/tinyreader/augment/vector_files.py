@@ -1,11 +1,12 @@
-"""Files of word vectors, read a block of rows at a time: GloVe's text, word2vec's text, word2vec's binary format.
+"""Files of word vectors, read a block of rows at a time: GloVe's text, word2vec's text, word2vec's binary
+format.
 
 - GloVe: a line per word, the word and its numbers with blanks between them.
 - word2vec's text: the same after a line `ROWS DIMENSIONS`.
 - word2vec's binary: that line, then for each word its bytes, a blank, float32 numbers and perhaps a newline.
 
-Which of them it is, and whether it is compressed by gzip, is told by the content. Words come as bytes, since old binary files
-hold some that are cut in the middle of a character.
+Which of them it is, and whether it is compressed by gzip, is told by the content. Words come as bytes, since
+old binary files hold some that are cut in the middle of a character.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ class _Header:
 def read_blocks(path: Path) -> Iterator[Block]:
     """Yield the file's rows in order, in blocks of some hundreds of them; at least one row.
 
-    Raises `DataError`, naming the line (in binary the word and the byte), for whatever is not as the format has it: rows of
-    another length, values that are no finite numbers, a header that does not fit, a file that breaks off.
+    Raises `DataError`, naming the line (in binary the word and the byte), for whatever is not as the format
+    has it: rows of another length, values that are no finite numbers, a header that does not fit, a file that
+    breaks off.
     """
     try:
         header, is_binary = _look_at(path)
@@ -87,13 +89,16 @@ def _look_at(path: Path) -> tuple[_Header | None, bool]:
         raise DataError(f"{path}: there are no vectors in it, its header (line 1) says so. {EXPECTED}")
     if not 0 < header.n_dimensions <= _MAX_DIMENSIONS:
         raise DataError(
-            f"{path}, line 1: the header says {header.n_dimensions} dimensions; it should be 1 to {_MAX_DIMENSIONS}"
+            f"{path}, line 1: the header says {header.n_dimensions} dimensions; it should be 1 to "
+            f"{_MAX_DIMENSIONS}"
         )
     return header, _is_binary(rest, header)
 
 
 def _is_binary(rows: bytes, header: _Header) -> bool:
-    """Whether rows are binary: the first ends in no numbers written out, and its values have bytes that no text has."""
+    """Whether rows are binary: the first ends in no numbers written out, and its values have bytes that no
+    text has.
+    """
     fields = _fields(rows.partition(b"\n")[0].rstrip(b"\r").replace(b"\t", b" "))[-header.n_dimensions :]
     if len(fields) == header.n_dimensions and all(_number(field) is not None for field in fields):
         return False
@@ -103,7 +108,9 @@ def _is_binary(rows: bytes, header: _Header) -> bool:
 
 
 def _fits_exactly(rows: bytes, header: _Header) -> bool:
-    """Whether binary rows, as many as the header says, end where the sample ends: float32 bytes can all look like letters."""
+    """Whether binary rows, as many as the header says, end where the sample ends: float32 bytes can all look
+    like letters.
+    """
     at = 0
     for _ in range(header.n_rows):
         blank = rows.find(b" ", at)
@@ -119,14 +126,19 @@ def _text_blocks(file: BinaryIO, path: Path, header: _Header | None) -> Iterator
         if not lines.n_dimensions:
             lines.n_dimensions = _dimensions_of(row, path, number)
         if header is not None and lines.n_rows == header.n_rows:
-            raise DataError(f"{path}, line {number}: is one vector more than the {header.n_rows} that the header (line 1) says")
+            raise DataError(
+                f"{path}, line {number}: is one vector more than the {header.n_rows} that the header (line "
+                "1) says"
+            )
         lines.add(number, row)
         if len(lines.rows) * lines.n_dimensions >= _BLOCK_VALUES:
             yield lines.take()
     if lines.rows:
         yield lines.take()
     if header is not None and lines.n_rows < header.n_rows:
-        raise DataError(f"{path}: the header (line 1) says {header.n_rows} vectors, and {lines.n_rows} are there. {AGAIN}")
+        raise DataError(
+            f"{path}: the header (line 1) says {header.n_rows} vectors, and {lines.n_rows} are there. {AGAIN}"
+        )
 
 
 def _rows(file: BinaryIO, path: Path, n_before: int) -> Iterator[tuple[int, bytes]]:
@@ -177,12 +189,17 @@ class _Lines:
             block = [word for word, _, _ in pairs], values
         else:
             checked = [self._check(number, row) for number, row in zip(self._numbers, self.rows, strict=True)]
-            block = [word for word, _ in checked], np.array([numbers for _, numbers in checked], dtype=np.float64)
+            block = (
+                [word for word, _ in checked],
+                np.array([numbers for _, numbers in checked], dtype=np.float64),
+            )
         self.rows, self._numbers = [], []
         return block
 
     def _check(self, number: int, row: bytes) -> tuple[bytes, list[float]]:
-        """The word and the values of a line. A word may hold blanks (GloVe's have some), or be missing before a blank."""
+        """The word and the values of a line. A word may hold blanks (GloVe's have some), or be missing before
+        a blank.
+        """
         fields = _fields(row)
         word, texts = fields[: -self.n_dimensions], fields[-self.n_dimensions :]
         has_all = len(texts) == self.n_dimensions and (bool(word) or row.startswith(b" "))
@@ -197,7 +214,9 @@ class _Lines:
             value = _number(text)
             if value is None or not isfinite(value):
                 kind = "no number" if value is None else "no finite number"
-                raise DataError(f"{self._path}, line {number}: {_show(text)} is {kind}. Mend or remove the line")
+                raise DataError(
+                    f"{self._path}, line {number}: {_show(text)} is {kind}. Mend or remove the line"
+                )
             values.append(value)
         return b" ".join(word), values
 
@@ -207,7 +226,9 @@ def _parse(texts: list[bytes], n_dimensions: int) -> Values | None:
     if not all(texts):
         return None
     try:
-        values = np.loadtxt((text.decode("ascii") for text in texts), dtype=np.float64, comments=None, ndmin=2)
+        values = np.loadtxt(
+            (text.decode("ascii") for text in texts), dtype=np.float64, comments=None, ndmin=2
+        )
     except ValueError:
         return None
     usual = values.shape == (len(texts), n_dimensions) and bool(np.isfinite(values).all())
@@ -215,7 +236,9 @@ def _parse(texts: list[bytes], n_dimensions: int) -> Values | None:
 
 
 def _fields(row: bytes) -> list[bytes]:
-    """What stands between blanks. Nothing else separates: a form feed or a no-break space may be part of a word."""
+    """What stands between blanks. Nothing else separates: a form feed or a no-break space may be part of a
+    word.
+    """
     return [field for field in row.split(b" ") if field]
 
 
@@ -241,8 +264,10 @@ def _binary_blocks(file: BinaryIO, path: Path, header: _Header) -> Iterator[Bloc
             if not finite.all():
                 which = int(finite.argmin())
                 raise DataError(
-                    f"{path}, word {number - len(words) + 1 + which} ({_show(words[which])}): its vector has values that are "
-                    f"not finite: the file is damaged, or the header's {header.n_dimensions} dimensions are wrong. {AGAIN}"
+                    f"{path}, word {number - len(words) + 1 + which} ({_show(words[which])}): its vector has "
+                    "values that are "
+                    f"not finite: the file is damaged, or the header's {header.n_dimensions} dimensions are "
+                    f"wrong. {AGAIN}"
                 )
             yield words, values
             words, raws = [], []
@@ -284,7 +309,8 @@ class _Binary:
 
     def _wrong(self, number: int, what: str) -> DataError:
         return DataError(
-            f"{self._path}, word {number}, byte {self._before + self._at}: {what}, but the header says {self._header.n_rows} "
+            f"{self._path}, word {number}, byte {self._before + self._at}: {what}, but the header says "
+            f"{self._header.n_rows} "
             f"vectors of {self._header.n_dimensions} dimensions: it is wrong, or the file is damaged. {AGAIN}"
         )
 

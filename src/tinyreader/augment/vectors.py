@@ -1,4 +1,6 @@
-"""Word vectors: read once, then memory-mapped from the user's cache directory under the hash of their file."""
+"""Word vectors: read once, then memory-mapped from the user's cache directory under the hash of their
+file.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ log = logging.getLogger(__name__)
 
 _FOLDER = "vectors-1"  # another number when what is written below it changes
 _UNIT, _WORDS, _ABOUT = "unit.f32", "words.txt", "about.json"
-_LEFTOVER_SECONDS = 3600  # a process that reads vectors writes every second; one silent for an hour was killed
+_LEFTOVER_SECONDS = (
+    3600  # a process that reads vectors writes every second; one silent for an hour was killed
+)
 _ATTEMPTS = 5
 
 
@@ -35,8 +39,8 @@ _ATTEMPTS = 5
 class VectorNotes:
     """How many vectors were read, and how many of them were left out for which reason.
 
-    `zero`: all values are 0, which is no direction. `duplicate`: the word has one already, the first counts. `not_utf8`: the
-    word's bytes are no text. `nameless`: there is no word.
+    `zero`: all values are 0, which is no direction. `duplicate`: the word has one already, the first counts.
+    `not_utf8`: the word's bytes are no text. `nameless`: there is no word.
     """
 
     read: int = 0
@@ -78,33 +82,46 @@ class Vectors:
         return {word: row for row, word in enumerate(self.words)}
 
     def find(self, word: str) -> int | None:
-        """The row of the word, or of its lower-case form where the word itself has none; None where neither has."""
+        """The row of the word, or of its lower-case form where the word itself has none; None where neither
+        has.
+        """
         row = self._rows.get(word)
         return self._rows.get(word.lower()) if row is None else row
 
     def nearest(
-        self, rows: Sequence[int], k: int, *, among: Mask | None = None, max_block_bytes: int = MAX_BLOCK_BYTES
+        self,
+        rows: Sequence[int],
+        k: int,
+        *,
+        among: Mask | None = None,
+        max_block_bytes: int = MAX_BLOCK_BYTES,
     ) -> list[Rows]:
         """For each row the up to `k` others nearest to it, best first; see `nearest_rows`."""
         return nearest_rows(self.unit, rows, k, among=among, max_block_bytes=max_block_bytes)
 
 
 def make_vectors(words: Sequence[str], values: npt.ArrayLike) -> Vectors:
-    """Vectors from words and their values [N, d] in memory; `DataError` where they do not fit or are not finite."""
+    """Vectors from words and their values [N, d] in memory; `DataError` where they do not fit or are not
+    finite.
+    """
     table = np.asarray(values, dtype=np.float64)
     if table.ndim != 2 or len(table) != len(words) or not table.shape[1]:
-        raise DataError(f"{len(words)} words need as many rows of values, and the values have the shape {table.shape}")
+        raise DataError(
+            f"{len(words)} words need as many rows of values, and the values have the shape {table.shape}"
+        )
     if not np.isfinite(table).all():
-        raise DataError(f"the vector of {words[int(np.isfinite(table).all(1).argmin())]!r} has values that are not finite")
+        raise DataError(
+            f"the vector of {words[int(np.isfinite(table).all(1).argmin())]!r} has values that are not finite"
+        )
     return _in_memory("the table", [([word.encode("utf-8", "surrogatepass") for word in words], table)])
 
 
 def load_vectors(path: str | os.PathLike[str], *, cache: Path | None = None) -> Vectors:
     """The word vectors in a file of GloVe (text) or word2vec (text or binary), gzip-compressed or not.
 
-    They are parsed once, kept in the `cache` directory (the user's own by default) under the hash of the file, and
-    memory-mapped from there. Where nothing can be kept, they are held in memory, with a warning in the log. Raises `DataError`
-    for a file that is not as its format has it; see `read_blocks`.
+    They are parsed once, kept in the `cache` directory (the user's own by default) under the hash of the
+    file, and memory-mapped from there. Where nothing can be kept, they are held in memory, with a warning in
+    the log. Raises `DataError` for a file that is not as its format has it; see `read_blocks`.
     """
     source = Path(path)
     if not source.is_file():
@@ -120,7 +137,12 @@ def load_vectors(path: str | os.PathLike[str], *, cache: Path | None = None) -> 
         _build(str(source), _unchanged(source, stamp), folder)
         kept = _open(folder)
     except OSError as error:  # of the cache: what is wrong with the source is a DataError
-        log.warning("the vectors of %s cannot be kept in %s (%s): they are held in memory", source, folder.parent, error)
+        log.warning(
+            "the vectors of %s cannot be kept in %s (%s): they are held in memory",
+            source,
+            folder.parent,
+            error,
+        )
     return kept if kept is not None else _in_memory(str(source), _unchanged(source, stamp))
 
 
@@ -130,7 +152,9 @@ def _stamp(source: Path) -> tuple[int, int]:
 
 
 def _unchanged(source: Path, stamp: tuple[int, int]) -> Iterator[Block]:
-    """Yield the file's blocks; `DataError` at the end if the file was written to since, for its hash is then not theirs."""
+    """Yield the file's blocks; `DataError` at the end if the file was written to since, for its hash is then
+    not theirs.
+    """
     yield from read_blocks(source)
     if _stamp(source) != stamp:
         raise DataError(f"{source}: has changed while it was read. Wait until it is whole")
@@ -145,7 +169,9 @@ def _hash(source: Path) -> str:
 
 
 class _Sieve:
-    """Takes blocks as they come, gives their usable rows at unit length, and keeps the words and the counts."""
+    """Takes blocks as they come, gives their usable rows at unit length, and keeps the words and the
+    counts.
+    """
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -166,7 +192,8 @@ class _Sieve:
         self._counts["read"] += len(words)
         chosen = values[kept]
         self._digest.update(chosen.astype("<f8").tobytes())
-        # Divided by their largest value first, so that the squares of no row are beyond what a float can hold.
+        # Divided by their largest value first, so that the squares of no row are beyond what a float can
+        # hold.
         scaled = chosen / largest[kept, None]
         unit: Matrix = (scaled / np.sqrt((scaled * scaled).sum(axis=1, keepdims=True))).astype("<f4")
         return unit
@@ -210,7 +237,9 @@ def _build(name: str, blocks: Iterable[Block], folder: Path) -> None:
     partial.mkdir()
     try:
         sieve = _Sieve()
-        with (partial / _UNIT).open("wb") as file:  # written, not mapped: on a full disk a write is an error, a map a crash
+        with (partial / _UNIT).open(
+            "wb"
+        ) as file:  # written, not mapped: on a full disk a write is an error, a map a crash
             for words, values in blocks:
                 unit = sieve.take(words, values)
                 file.write(unit.tobytes())
@@ -218,9 +247,12 @@ def _build(name: str, blocks: Iterable[Block], folder: Path) -> None:
         text = "\n".join(sieve.words).encode()
         (partial / _WORDS).write_bytes(text)
         about = {
-            "rows": len(sieve.words), "dimensions": unit.shape[1], "fingerprint": fingerprint, "notes": asdict(notes),
+            "rows": len(sieve.words),
+            "dimensions": unit.shape[1],
+            "fingerprint": fingerprint,
+            "notes": asdict(notes),
             "words": _digest(text),
-        }  # fmt: skip
+        }
         (partial / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
         sync(partial / _UNIT, partial / _WORDS, partial / _ABOUT, partial)
         _publish(partial, folder)
@@ -229,7 +261,9 @@ def _build(name: str, blocks: Iterable[Block], folder: Path) -> None:
 
 
 def _publish(partial: Path, folder: Path) -> None:
-    """Rename `partial` to `folder`, unless another process was faster; what is damaged there goes out of the way."""
+    """Rename `partial` to `folder`, unless another process was faster; what is damaged there goes out of the
+    way.
+    """
     for attempt in range(_ATTEMPTS):
         try:
             partial.rename(folder)

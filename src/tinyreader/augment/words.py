@@ -11,8 +11,11 @@ from tinyreader.augment.grammar import is_function_word, stands_alone
 from tinyreader.augment.options import AugmentOptions
 from tinyreader.data import Answer, Example
 
-# Letters, marks and digits, with apostrophes between letters; the 's of a genitive belongs to no word (Beyoncé's).
-_WORD = regex.compile(r"(?<![\p{L}\p{M}\p{N}]['’])[\p{L}\p{N}][\p{L}\p{M}\p{N}]*(?:['’](?![sS]\b)\p{L}[\p{L}\p{M}]*)*")
+# Letters, marks and digits, with apostrophes between letters; the 's of a genitive belongs to no word
+# (Beyoncé's).
+_WORD = regex.compile(
+    r"(?<![\p{L}\p{M}\p{N}]['’])[\p{L}\p{N}][\p{L}\p{M}\p{N}]*(?:['’](?![sS]\b)\p{L}[\p{L}\p{M}]*)*"
+)
 _DIGIT = regex.compile(r"\p{N}")
 _HYPHENS = "-\u2010\u2011"
 _LONGEST_WORD = 60  # longer ones are names of chemicals, links and keyboards slept on
@@ -34,16 +37,18 @@ class Places:
 
 
 def find_words(text: str) -> tuple[Place, ...]:
-    """The words of `text` as (start, end) in code points; what is between them is no word and never changes."""
+    """The words of `text` as (start, end) in code points; what is between them is no word and never
+    changes.
+    """
     return tuple(match.span() for match in _WORD.finditer(text))
 
 
 def find_places(paragraph: Sequence[Example], options: AugmentOptions) -> Places:
     """The words of the paragraph that all the examples ask about, and which of them may be replaced.
 
-    Some words stay because nothing can be put in their place: parts of compounds (Port-au-Prince), single letters that are no
-    words (vitamin C), negation, and words of grammar that have no like.
-    Words that touch an answer or a plausible answer stay, unless `options.replace_answers`: then only those stay that an
+    Some words stay because nothing can be put in their place: parts of compounds (Port-au-Prince), single
+    letters that are no words (vitamin C), negation, and words of grammar that have no like. Words that touch
+    an answer or a plausible answer stay, unless `options.replace_answers`: then only those stay that an
     answer begins or ends within, since half a word cannot be moved.
     """
     text = paragraph[0].context

@@ -1,8 +1,8 @@
 """The `tinyreader` command: one sub-command per verb, each in a module of this package.
 
-Exit codes: 0 done; 1 done, and the outcome is a failure (findings, a gate not met, an interrupted run); 2 could not be
-done (wrong usage, wrong input). Progress and errors go to stderr; stdout ends with one JSON document where a program may
-read it.
+Exit codes: 0 done; 1 done, and the outcome is a failure (findings, a gate not met, an interrupted run); 2
+could not be done (wrong usage, wrong input). Progress and errors go to stderr; stdout ends with one JSON
+document where a program may read it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop."),
     ] = False,
 ) -> None:
     pass  # typer takes the options of the command itself from here
@@ -78,7 +79,9 @@ def main() -> None:
     try:
         app()
     except SystemExit as end:
-        if end.code == 1 and type(sys.stdout).__name__ == "PacifyFlushWrapper":  # click's, once nobody reads on: no outcome
+        if (
+            end.code == 1 and type(sys.stdout).__name__ == "PacifyFlushWrapper"
+        ):  # click's, once nobody reads on: no outcome
             sys.exit(141)
         raise
     except Interrupted as stop:

@@ -38,23 +38,35 @@ _N_SHOWN = 20
 _WORD = re.compile(r"\w")
 
 ENGINE_HELP = "What computes: auto, openvino, onnx (the onnx extra) or torch (the train extra)."
-PRECISION_HELP = "Number format of the arithmetic: auto, fp32, bf16, or int8 once export has measured its ranges."
+PRECISION_HELP = (
+    "Number format of the arithmetic: auto, fp32, bf16, or int8 once export has measured its ranges."
+)
 
 
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
     paths: Annotated[
-        list[Path], typer.Argument(help="Text, Markdown, HTML, PDF or DOCX files, or folders of them; - is standard input.")
+        list[Path],
+        typer.Argument(
+            help="Text, Markdown, HTML, PDF or DOCX files, or folders of them; - is standard input."
+        ),
     ],
     model: Annotated[str, typer.Option("--model", "-m", help="Reader: a directory or a Hub id.")] = STARTER,
-    top_k: Annotated[int | None, typer.Option(help="So many answers at most (3, unless the model says).")] = None,
-    score_threshold: Annotated[float | None, typer.Option(help="Leave out answers with a lower score, 0 to 1.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="So many answers at most (3, unless the model says).")
+    ] = None,
+    score_threshold: Annotated[
+        float | None, typer.Option(help="Leave out answers with a lower score, 0 to 1.")
+    ] = None,
     no_answer_threshold: Annotated[
         float | None, typer.Option(help="Largest null odds of an answer, in logits; inf: always an answer.")
     ] = None,
     max_answer_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
     passages: Annotated[
-        int | None, typer.Option(help=f"Read the passages that share most with the question only (much text: {PASSAGES}).")
+        int | None,
+        typer.Option(
+            help=f"Read the passages that share most with the question only (much text: {PASSAGES})."
+        ),
     ] = None,
     read_all: Annotated[bool, typer.Option("--all", help="Read everything, however much it is.")] = False,
     engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
@@ -70,9 +82,11 @@ def ask(
     if read_all and passages:
         raise SettingsError(f"--all and --passages {passages} contradict each other; give one of them")
     changes: dict[str, Any] = {
-        "top_k": top_k, "score_threshold": score_threshold, "no_answer_threshold": no_answer_threshold,
+        "top_k": top_k,
+        "score_threshold": score_threshold,
+        "no_answer_threshold": no_answer_threshold,
         "max_answer_tokens": max_answer_tokens,
-    }  # fmt: skip
+    }
     logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of every small flaw that it mends
     documents = _documents(paths)
     changes["passages"] = 0 if read_all else _passages(documents, passages)
@@ -100,7 +114,9 @@ def advising(remedies: str) -> Iterator[None]:
 
 
 def _documents(paths: Sequence[Path]) -> list[Document]:
-    """The documents in these files; of those met in folders, what cannot be read is told on stderr and left out."""
+    """The documents in these files; of those met in folders, what cannot be read is told on stderr and left
+    out.
+    """
     from tinyreader.documents import LeftOut, find_files, read_document
 
     found, left_out = find_files([path for path in paths if str(path) != "-"])
@@ -139,7 +155,10 @@ def _tell(left_out: Sequence[LeftOut]) -> None:
         kinds = ", ".join(f"{n} {kind}" for kind, n in others.most_common(5)) + ", ..." * (len(others) > 5)
         parts.append(f"{others.total()} of other kinds ({kinds})")
     if parts:
-        _say(f"{len(left_out)} {'file was' if len(left_out) == 1 else 'files were'} skipped: {' and '.join(parts)}")
+        _say(
+            f"{len(left_out)} {'file was' if len(left_out) == 1 else 'files were'} skipped: "
+            f"{' and '.join(parts)}"
+        )
 
 
 def _passages(documents: Sequence[Document], wanted: int | None) -> int:
@@ -153,7 +172,10 @@ def _passages(documents: Sequence[Document], wanted: int | None) -> int:
     if find_spec("bm25s") is None:
         _say(f'{much} are all read. Quicker, the best passages only: pip install "tinyreader[search]"')
         return 0
-    _say(f"of {much}, the {PASSAGES} passages that share most with the question are read; --all reads everything")
+    _say(
+        f"of {much}, the {PASSAGES} passages that share most with the question are read; --all reads "
+        "everything"
+    )
     return PASSAGES
 
 
@@ -173,7 +195,9 @@ def _show(reading: Reading) -> None:
         if not _WORD.search(answer.text) and reading.answers[0] is not answer:
             continue  # what is left of a distribution when the best is taken: a full stop, say
         place = f":{answer.line}" if answer.page is None else f", page {answer.page}"
-        if Path(answer.document.id).suffix.lower() in TAKEN_OUT:  # no line of the file, which an editor would look for
+        if (
+            Path(answer.document.id).suffix.lower() in TAKEN_OUT
+        ):  # no line of the file, which an editor would look for
             place = f", line {answer.line} of its text"
         typer.echo(f"{_printable(answer.document.id)}{place}  {answer.score:.0%}")
         typer.echo(f"    {_surroundings(answer)}")

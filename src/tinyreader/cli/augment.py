@@ -28,23 +28,34 @@ def augment(
     data: Annotated[str, typer.Argument(help="What to rewrite: SQuAD JSON, JSONL or a Hub id.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Where the copies go: .json or .jsonl, .gz too. Beside it, how they were made."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Where the copies go: .json or .jsonl, .gz too. Beside it, how they were made.",
+        ),
     ] = None,
     times: Annotated[int | None, typer.Option(help="Copies of each paragraph (20 unless said).")] = None,
     masked_lm: Annotated[
-        str | None, typer.Option(help="Masked language model, proposes for words of one piece: directory or Hub id.")
+        str | None,
+        typer.Option(help="Masked language model, proposes for words of one piece: directory or Hub id."),
     ] = None,
     vectors: Annotated[
         str | None, typer.Option(help="Word vectors (GloVe, word2vec), propose for other words: a file.")
     ] = None,
-    synonyms: Annotated[str | None, typer.Option(help="File of synonyms, asked first: word, tab, synonym.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Take the settings of this recipe's augmented stage.")] = None,
+    synonyms: Annotated[
+        str | None, typer.Option(help="File of synonyms, asked first: word, tab, synonym.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Take the settings of this recipe's augmented stage.")
+    ] = None,
     probability: Annotated[float | None, typer.Option(help="Chance that a word is replaced (0.4).")] = None,
     candidates: Annotated[
         int | None, typer.Option(help="Proposals that each replacement is chosen from (15).")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all choices (1, or the recipe's).")] = None,
-    keep_original: Annotated[bool, typer.Option("--keep-original", help="The original before its copies.")] = False,
+    keep_original: Annotated[
+        bool, typer.Option("--keep-original", help="The original before its copies.")
+    ] = False,
     replace_answers: Annotated[
         bool, typer.Option("--replace-answers", help="Also words in answers; the answers move with them.")
     ] = False,
@@ -56,15 +67,20 @@ def augment(
         bool, typer.Option("--keep-stop-words", help="Leave words of grammar (the, of, not) as they are.")
     ] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Mask one word at a time: slower.")] = False,
-    precision: Annotated[PrecisionChoice, typer.Option(help="Number format of the arithmetic.")] = PrecisionChoice.auto,
+    precision: Annotated[
+        PrecisionChoice, typer.Option(help="Number format of the arithmetic.")
+    ] = PrecisionChoice.auto,
     split: Annotated[str | None, typer.Option(help="Split of a Hub data set.")] = None,
     on_bad: Annotated[
-        BadExamples, typer.Option(help="What to do about wrong examples: stop, mend offsets, or leave them out.")
+        BadExamples,
+        typer.Option(help="What to do about wrong examples: stop, mend offsets, or leave them out."),
     ] = BadExamples.error,
     show: Annotated[int, typer.Option(min=0, help="Print so many rewritten paragraphs and stop.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
-    """Rewrite every paragraph of a data set several times; the same command goes on where a stopped one was."""
+    """Rewrite every paragraph of a data set several times; the same command goes on where a stopped one
+    was.
+    """
     from tinyreader.augment.job import Input, augment_file, scan
     from tinyreader.data import writer_for
     from tinyreader.files import require_output
@@ -76,11 +92,20 @@ def augment(
         writer_for(out)  # a name that says nothing fails before any work
         require_output(out, "--out", {"the data": data})
     flags = {
-        "times": times, "probability": probability, "candidates": candidates, "seed": seed, "keep_original": keep_original,
-        "replace_answers": replace_answers, "replace_question_words": replace_question_words,
-        "replace_digits": replace_digits, "keep_stop_words": keep_stop_words, "masked_lm": masked_lm, "vectors": vectors,
-        "synonyms": synonyms, "exact": exact,
-    }  # fmt: skip
+        "times": times,
+        "probability": probability,
+        "candidates": candidates,
+        "seed": seed,
+        "keep_original": keep_original,
+        "replace_answers": replace_answers,
+        "replace_question_words": replace_question_words,
+        "replace_digits": replace_digits,
+        "keep_stop_words": keep_stop_words,
+        "masked_lm": masked_lm,
+        "vectors": vectors,
+        "synonyms": synonyms,
+        "exact": exact,
+    }
     said = {key: value for key, value in flags.items() if value is not None and value is not False}
     asked = _asked(recipe, said, precision.value)
     source, progress, stop = Input(data, split, on_bad.value), Progress(quiet=quiet), StopSwitch()
@@ -119,7 +144,9 @@ def _asked(recipe: str | None, flags: dict[str, Any], precision: str) -> _Asked:
         loaded = load_recipe(recipe)
         augmented = [stage.augment for stage in loaded.stages if stage.augment is not None]
         if not augmented:
-            raise SettingsError(f"no stage of the recipe {recipe} is augmented: there are no settings to take from it")
+            raise SettingsError(
+                f"no stage of the recipe {recipe} is augmented: there are no settings to take from it"
+            )
         seed, content = loaded.training.seed, augmented[0].model_dump()
     seed = flags.pop("seed", seed)
     content |= flags
@@ -145,7 +172,9 @@ def _some(examples: Iterable[Example], n: int, seed: int) -> list[Paragraph]:
 
 
 def _show(paragraphs: Sequence[Paragraph], proposers: Sequence[Proposer], options: AugmentOptions) -> None:
-    """Print the first copy of each paragraph, with what was replaced in brackets after what stands there now."""
+    """Print the first copy of each paragraph, with what was replaced in brackets after what stands there
+    now.
+    """
     from tinyreader.augment.paragraphs import marked, prepare
 
     live = sys.stdout.isatty()
@@ -155,7 +184,9 @@ def _show(paragraphs: Sequence[Paragraph], proposers: Sequence[Proposer], option
         title = prepared.examples[0].title
         n_words = len(prepared.places.words)
         if copy is None:
-            typer.echo(f"{title}: no copy can be made ({n_words} words, none with candidates)\n{prepared.text}\n")
+            typer.echo(
+                f"{title}: no copy can be made ({n_words} words, none with candidates)\n{prepared.text}\n"
+            )
             continue
         typer.echo(f"{title}: {len(copy.replacements)} of {n_words} words replaced")
         pieces = [

@@ -36,10 +36,13 @@ def bench(
     progress = Progress(quiet=quiet)
     rows = list(
         rows_of(
-            model_directory(model), some_questions(data, questions),
-            threads=threads, repeats=repeats, tell=lambda text: progress.show(text, force=True),
+            model_directory(model),
+            some_questions(data, questions),
+            threads=threads,
+            repeats=repeats,
+            tell=lambda text: progress.show(text, force=True),
         )
-    )  # fmt: skip
+    )
     _show(rows)
     typer.echo(json.dumps({"model": model, "machine_was_busy": busy, "rows": [asdict(row) for row in rows]}))
     if all(row.failure for row in rows):

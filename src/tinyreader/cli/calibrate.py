@@ -1,4 +1,6 @@
-"""`tinyreader calibrate`: a reader's no-answer threshold and what its scores mean, learned on questions it has not seen."""
+"""`tinyreader calibrate`: a reader's no-answer threshold and what its scores mean, learned on questions it
+has not seen.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +20,29 @@ if TYPE_CHECKING:
 
 def calibrate(
     model: Annotated[str, typer.Argument(help="Reader: a directory or a Hub id.")],
-    data: Annotated[str, typer.Argument(help="Questions it was not trained or measured on: SQuAD JSON, JSONL, a Hub id.")],
+    data: Annotated[
+        str, typer.Argument(help="Questions it was not trained or measured on: SQuAD JSON, JSONL, a Hub id.")
+    ],
     split: Annotated[str | None, typer.Option(help="Split of a Hub data set.")] = None,
     share_unanswerable: Annotated[
         float, typer.Option(help="Share of unanswerable questions to expect in use; DATA is weighted to it.")
     ] = 0.5,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Directory where reader.json goes as well; for a Hub id, only there.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Directory where reader.json goes as well; for a Hub id, only there."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the threshold's interval and of the folds.")] = 0,
     allow_seen: Annotated[
         bool, typer.Option("--allow-seen", help="Go on with data that the reader was trained or measured on.")
     ] = False,
-    engine: Annotated[str, typer.Option(help="What computes: auto, openvino, torch or another that is installed.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Number format of the arithmetic: auto, fp32, bf16, ...")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="What computes: auto, openvino, torch or another that is installed.")
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="Number format of the arithmetic: auto, fp32, bf16, ...")
+    ] = "auto",
     threads: Annotated[int | None, typer.Option(help="Threads to compute with (all cores).")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
@@ -75,7 +86,9 @@ def _targets(model: str, out: Path | None) -> list[Path]:
     directory = own_directory(model)
     own = [] if directory is None else [directory]
     if not own and out is None:
-        raise SettingsError(f"{model} is no directory to store the settings in: give one with -o, beside a copy of the model")
+        raise SettingsError(
+            f"{model} is no directory to store the settings in: give one with -o, beside a copy of the model"
+        )
     if out is not None and out.exists() and not out.is_dir():
         raise SettingsError(f"--out {out} is a file; give a directory, where reader.json goes")
     if directory is not None:
@@ -85,20 +98,25 @@ def _targets(model: str, out: Path | None) -> list[Path]:
     return own if out is None else [*own, out]
 
 
-def _refuse_seen(directory: Path, examples: list[Example], data: str, *, allow_seen: bool, quiet: bool) -> None:
+def _refuse_seen(
+    directory: Path, examples: list[Example], data: str, *, allow_seen: bool, quiet: bool
+) -> None:
     from tinyreader.report.seen import read_run, seen_by, unchecked
 
     run = read_run(directory)
     seen = seen_by(run, examples)
     if seen and not allow_seen:
         raise DataError(
-            f"{data} cannot tell what this reader's scores mean: {'; '.join(seen)}. A reader is surer of what it has seen than "
-            "of what will come, and a score on data that a reader was fitted to is no measurement. Calibrate on articles kept "
+            f"{data} cannot tell what this reader's scores mean: {'; '.join(seen)}. A reader is surer of "
+            "what it has seen than "
+            "of what will come, and a score on data that a reader was fitted to is no measurement. Calibrate "
+            "on articles kept "
             "aside (tinyreader data split), or say --allow-seen."
         )
     if not quiet and (names := unchecked(run)):
         typer.echo(
-            f"tinyreader: whether questions of {data} are in {', '.join(names)} was not looked up: the reader's run "
+            f"tinyreader: whether questions of {data} are in {', '.join(names)} was not looked up: the "
+            "reader's run "
             "names it, and there is no such file here",
             err=True,
         )
@@ -114,7 +132,8 @@ def _show(calibrated: Calibrated, targets: list[Path]) -> None:
     for line in (
         f"{calibrated.questions:,} questions, {calibrated.answerable:,} answerable, {share}",
         f"no answer where the null odds exceed {c.threshold:.2f} (95 %: {c.low:.2f} to {c.high:.2f})",
-        f"calibration error {before.ece:.3f} -> {after.ece:.3f}, F1 {before.f1:.1f} -> {after.f1:.1f} on {aside} it was not "
+        f"calibration error {before.ece:.3f} -> {after.ece:.3f}, F1 {before.f1:.1f} -> {after.f1:.1f} on "
+        f"{aside} it was not "
         f"fitted on (best threshold on these questions: {calibrated.best_f1:.1f})",
         *(f"written to {directory / 'reader.json'}" for directory in targets),
     ):

@@ -27,27 +27,38 @@ class GateScore(StrEnum):
 
 
 def compare(
-    reports: Annotated[list[Path], typer.Argument(metavar="REPORT_A REPORT_B...", help="Reports; all against the first.")],
+    reports: Annotated[
+        list[Path], typer.Argument(metavar="REPORT_A REPORT_B...", help="Reports; all against the first.")
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Directory for comparison.json, differences.jsonl, plots/pareto.*.")
+        Path | None,
+        typer.Option("--out", "-o", help="Directory for comparison.json, differences.jsonl, plots/pareto.*."),
     ] = None,
-    shared_only: Annotated[bool, typer.Option("--shared-only", help="On the questions that all have.")] = False,
-    data: Annotated[str | None, typer.Option(help="The data: puts questions and gold answers beside what was said.")] = None,
+    shared_only: Annotated[
+        bool, typer.Option("--shared-only", help="On the questions that all have.")
+    ] = False,
+    data: Annotated[
+        str | None, typer.Option(help="The data: puts questions and gold answers beside what was said.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Split of a Hub data set.")] = None,
     samples: Annotated[int, typer.Option(min=100, help="Resamples of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples.")] = 0,
     show: Annotated[int, typer.Option(min=0, help="So many questions won and lost are shown.")] = 3,
-    fail_if_worse: Annotated[bool, typer.Option("--fail-if-worse", help="Exit code 1 if any is shown to be worse.")] = False,
+    fail_if_worse: Annotated[
+        bool, typer.Option("--fail-if-worse", help="Exit code 1 if any is shown to be worse.")
+    ] = False,
     fail_unless_better: Annotated[
         bool, typer.Option("--fail-unless-better", help="Exit code 1 unless each is shown to be better.")
     ] = False,
     max_loss: Annotated[
-        float | None, typer.Option(min=0.0, help="Exit code 1 unless each is shown to lose less than so many points.")
+        float | None,
+        typer.Option(min=0.0, help="Exit code 1 unless each is shown to lose less than so many points."),
     ] = None,
     gate: Annotated[GateScore, typer.Option(help="The score that decides the exit code.")] = GateScore.f1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the JSON alone.")] = False,
 ) -> None:
-    """Compare reports of `tinyreader evaluate` on the same questions: differences, intervals, p-values, questions won and lost.
+    """Compare reports of `tinyreader evaluate` on the same questions: differences, intervals, p-values,
+    questions won and lost.
 
     "Shown" means that the 95 % interval of the difference leaves no other choice.
     """
@@ -67,9 +78,11 @@ def compare(
     comparisons = [compare_sides(sides[0], side, ids, samples=samples, seed=seed) for side in sides[1:]]
     failures = _failures(comparisons, gate.value, fail_if_worse, fail_unless_better, max_loss)
     result = {
-        "questions": len(ids), "left_out": {side.name: len(side.questions) - len(ids) for side in sides},
-        "comparisons": [c.as_dict() for c in comparisons], "failures": failures,
-    }  # fmt: skip
+        "questions": len(ids),
+        "left_out": {side.name: len(side.questions) - len(ids) for side in sides},
+        "comparisons": [c.as_dict() for c in comparisons],
+        "failures": failures,
+    }
     if not quiet:
         _show(sides, len(ids), comparisons, show, texts)
     if out is not None:
@@ -93,7 +106,9 @@ def _texts(data: str | None, split: str | None, ids: Sequence[str]) -> dict[str,
     }
     missing = [qid for qid in ids if qid not in texts]
     if missing:
-        raise SettingsError(f"--data {data} lacks {len(missing):,} of the {len(ids):,} questions, such as {missing[0]!r}")
+        raise SettingsError(
+            f"--data {data} lacks {len(missing):,} of the {len(ids):,} questions, such as {missing[0]!r}"
+        )
     return texts
 
 
@@ -115,7 +130,11 @@ def _failures(
 
 
 def _show(
-    sides: Sequence[Side], n: int, comparisons: Sequence[Comparison], show: int, texts: dict[str, dict[str, object]]
+    sides: Sequence[Side],
+    n: int,
+    comparisons: Sequence[Comparison],
+    show: int,
+    texts: dict[str, dict[str, object]],
 ) -> None:
     """Prints the comparisons for a person."""
     for c in comparisons:
@@ -124,7 +143,10 @@ def _show(
         for m in c.measures:
             interval = f"[{m.low:+.2f}, {m.high:+.2f}]"
             p = f"{m.p:.3f}" if m.p >= 0.001 else "< 0.001"
-            typer.echo(f"  {m.score:14}{m.first:8.2f}{m.second:8.2f}{m.difference:+12.2f}  {interval:^18}{p:>8}  {m.verdict}")
+            typer.echo(
+                f"  {m.score:14}{m.first:8.2f}{m.second:8.2f}{m.difference:+12.2f}  {interval:^18}{p:>8}  "
+                f"{m.verdict}"
+            )
         typer.echo(f"  won {len(c.won):,}, lost {len(c.lost):,} questions (by F1)")
         for title, chosen in (("won", c.won), ("lost", c.lost)):
             for d in chosen[:show]:
@@ -142,9 +164,12 @@ def _line(d: Disagreement, texts: dict[str, dict[str, object]]) -> str:
 
 
 def _write(
-    out: Path, sides: Sequence[Side], comparisons: Sequence[Comparison], result: dict[str, object],
+    out: Path,
+    sides: Sequence[Side],
+    comparisons: Sequence[Comparison],
+    result: dict[str, object],
     texts: dict[str, dict[str, object]],
-) -> None:  # fmt: skip
+) -> None:
     """Leaves the comparison, its questions and its plot in `out`."""
     from dataclasses import asdict
 
@@ -154,7 +179,9 @@ def _write(
 
     points, without = points_of(sides)
     if without:
-        typer.echo(f"tinyreader: not in the plot, for their reports tell no speed: {', '.join(without)}", err=True)
+        typer.echo(
+            f"tinyreader: not in the plot, for their reports tell no speed: {', '.join(without)}", err=True
+        )
     out.mkdir(parents=True, exist_ok=True)
     if points:
         save([pareto_plot(points)], out)

@@ -30,7 +30,9 @@ from tinyreader.data.sample import ELSEWHERE
 from tinyreader.errors import DataError, SettingsError
 from tinyreader.files import require_output
 
-app = typer.Typer(help="Check, describe, split, sample and convert question-answering data.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check, describe, split, sample and convert question-answering data.", no_args_is_help=True
+)
 
 
 class BadExamples(StrEnum):
@@ -44,19 +46,26 @@ class BadExamples(StrEnum):
 FileArgument = Annotated[
     str,
     typer.Argument(
-        metavar="FILE", help="SQuAD JSON or JSON Lines (.jsonl), plain or .gz; or a Hub id.", show_default=False
+        metavar="FILE",
+        help="SQuAD JSON or JSON Lines (.jsonl), plain or .gz; or a Hub id.",
+        show_default=False,
     ),
 ]
 SplitOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The split of a Hub data set, such as train.", show_default=False)
+    str | None,
+    typer.Option(metavar="NAME", help="The split of a Hub data set, such as train.", show_default=False),
 ]
 OnBadOption = Annotated[
     BadExamples,
-    typer.Option(help="What to do about wrong examples: stop, mend offsets and leave out the rest, or leave them out."),
+    typer.Option(
+        help="What to do about wrong examples: stop, mend offsets and leave out the rest, or leave them out."
+    ),
 ]
 RejectsOption = Annotated[
     Path | None,
-    typer.Option(metavar="PATH", help="Write what is wrong, with its place, as JSON Lines.", show_default=False),
+    typer.Option(
+        metavar="PATH", help="Write what is wrong, with its place, as JSON Lines.", show_default=False
+    ),
 ]
 
 
@@ -67,7 +76,9 @@ def check_command(
     rejects: RejectsOption = None,
     limit: Annotated[int, typer.Option(min=0, help="How many findings to show.")] = 20,
 ) -> None:
-    """Say what is wrong with FILE. Exit code 1 when something is, 2 when FILE or nothing in it can be read."""
+    """Say what is wrong with FILE. Exit code 1 when something is, 2 when FILE or nothing in it can be
+    read.
+    """
     if rejects is not None:
         require_output(rejects, "--rejects", {"the data": file})
     report = check(file, split=split)
@@ -98,7 +109,9 @@ def stats_command(
     """Count what FILE holds: articles, paragraphs, questions, answers, lengths."""
     examples, report = _load(file, split, on_bad, rejects)
     facts = stats(examples).as_dict()
-    spreads = {name: cast("dict[str, float]", value) for name, value in facts.items() if isinstance(value, dict)}
+    spreads = {
+        name: cast("dict[str, float]", value) for name, value in facts.items() if isinstance(value, dict)
+    }
     _table(("count", "value"), [(name, str(value)) for name, value in facts.items() if name not in spreads])
     columns = ("spread", *next(iter(spreads.values())))
     _table(columns, [(name, *(f"{each:g}" for each in spread.values())) for name, spread in spreads.items()])
@@ -112,14 +125,19 @@ def split_command(
         Path, typer.Option("-o", "--out", metavar="DIR", help="Where the two files go.", show_default=False)
     ],
     held_out: Annotated[
-        str, typer.Option(metavar="SHARE|N", help="What to hold out: a share of the questions, or a number of them.")
+        str,
+        typer.Option(
+            metavar="SHARE|N", help="What to hold out: a share of the questions, or a number of them."
+        ),
     ] = "0.1",
     seed: Annotated[int, typer.Option(help="Draws the articles that are held out.")] = 0,
     split: SplitOption = None,
     on_bad: OnBadOption = BadExamples.error,
     rejects: RejectsOption = None,
 ) -> None:
-    """Write DIR/train.json and DIR/held-out.json (.jsonl, .gz as FILE is), with no article and no context in both."""
+    """Write DIR/train.json and DIR/held-out.json (.jsonl, .gz as FILE is), with no article and no context in
+    both.
+    """
     amount, suffix = _share_or_number(held_out), _data_suffix(file)
     parts = out / f"train{suffix}", out / f"held-out{suffix}"
     for part in parts:
@@ -141,7 +159,11 @@ def sample_command(
     out: Annotated[
         Path,
         typer.Option(
-            "-o", "--out", metavar="OUT", help="A name ending with .json (SQuAD), .jsonl, or .gz.", show_default=False
+            "-o",
+            "--out",
+            metavar="OUT",
+            help="A name ending with .json (SQuAD), .jsonl, or .gz.",
+            show_default=False,
         ),
     ],
     questions: Annotated[
@@ -149,7 +171,9 @@ def sample_command(
     ] = None,
     unanswerable: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", min=0, max=1, help="The share that has no answer (default: as it comes)."),
+        typer.Option(
+            metavar="SHARE", min=0, max=1, help="The share that has no answer (default: as it comes)."
+        ),
     ] = None,
     elsewhere: Annotated[
         int,
@@ -164,14 +188,17 @@ def sample_command(
     on_bad: OnBadOption = BadExamples.error,
     rejects: RejectsOption = None,
 ) -> None:
-    """Write a part of FILE with so many unanswerable questions; --elsewhere makes more before they are drawn."""
+    """Write a part of FILE with so many unanswerable questions; --elsewhere makes more before they are
+    drawn.
+    """
     writer_for(out)
     require_output(out, "--out", {"the data": file, "the file of --rejects": rejects})
     examples, report = _load(file, split, on_bad, rejects)
     made = ask_elsewhere(examples, elsewhere, seed) if elsewhere else None
     if made is not None:
         typer.echo(
-            f"{len(made.examples)} questions put to another paragraph; {made.n_without_place} more were drawn that have none "
+            f"{len(made.examples)} questions put to another paragraph; {made.n_without_place} more were "
+            "drawn that have none "
             "without their answer's words",
             err=True,
         )
@@ -193,7 +220,11 @@ def convert_command(
     out: Annotated[
         Path,
         typer.Option(
-            "-o", "--out", metavar="OUT", help="A name ending with .json (SQuAD), .jsonl, or .gz.", show_default=False
+            "-o",
+            "--out",
+            metavar="OUT",
+            help="A name ending with .json (SQuAD), .jsonl, or .gz.",
+            show_default=False,
         ),
     ],
     split: SplitOption = None,
@@ -254,7 +285,9 @@ def _share_or_number(text: str) -> float | int:
     try:
         return int(text) if text.strip().lstrip("+-").isdigit() else float(text)
     except ValueError:
-        raise SettingsError(f"--held-out is {text!r}; give a share such as 0.1 or a number of questions") from None
+        raise SettingsError(
+            f"--held-out is {text!r}; give a share such as 0.1 or a number of questions"
+        ) from None
 
 
 def _data_suffix(file: str) -> str:
@@ -292,7 +325,9 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _finish(**facts: object) -> None:
-    """Write the last line of stdout: one JSON document, in ASCII so that any terminal and any text can take it."""
+    """Write the last line of stdout: one JSON document, in ASCII so that any terminal and any text can take
+    it.
+    """
     typer.echo(json.dumps(facts))
 
 

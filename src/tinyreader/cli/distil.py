@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, as in data.train=my.json; may be repeated."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change one setting, as in data.train=my.json; may be repeated."
+    ),
 ]
 
 
 def distil(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe in the package, or the path of a .toml file.")],
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a recipe in the package, or the path of a .toml file.")
+    ],
     set_: SetOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The run's directory.", show_default="runs/RECIPE")
@@ -41,12 +45,16 @@ def distil(
 def finetune(
     encoder: Annotated[str, typer.Argument(help="Encoder checkpoint: a directory or a Hub id.")],
     train: Annotated[str, typer.Argument(help="Training data: SQuAD JSON, JSONL or a Hub id.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run's directory; the reader ends in OUT/student.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The run's directory; the reader ends in OUT/student.")
+    ],
     dev: Annotated[str | None, typer.Option(help="Data to measure the result on.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the data.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Windows an optimiser step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    max_windows: Annotated[int | None, typer.Option(help="Train on so many windows, a seeded choice.")] = None,
+    max_windows: Annotated[
+        int | None, typer.Option(help="Train on so many windows, a seeded choice.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the order, dropout and the new head.")] = None,
     set_: SetOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
@@ -55,12 +63,19 @@ def finetune(
     from tinyreader.distil.recipe import load_recipe
 
     flags = {
-        "student.model": encoder, "data.train": train, "data.dev": dev, "stages.labels.epochs": epochs,
-        "stages.labels.batch_size": batch_size, "stages.labels.learning_rate": learning_rate,
-        "data.max_windows": max_windows, "training.seed": seed,
-    }  # fmt: skip
+        "student.model": encoder,
+        "data.train": train,
+        "data.dev": dev,
+        "stages.labels.epochs": epochs,
+        "stages.labels.batch_size": batch_size,
+        "stages.labels.learning_rate": learning_rate,
+        "data.max_windows": max_windows,
+        "training.seed": seed,
+    }
     # ensure_ascii=False: TOML does not know JSON's escapes of signs beyond U+FFFF
-    overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in flags.items() if value is not None]
+    overrides = [
+        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in flags.items() if value is not None
+    ]
     _run(load_recipe("finetune", [*overrides, *(set_ or ())]), out, quiet=quiet)
 
 

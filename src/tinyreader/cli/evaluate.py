@@ -1,4 +1,6 @@
-"""`tinyreader evaluate`: what a reader scores, how sure that is, where it fails and what it costs, as a page to look at."""
+"""`tinyreader evaluate`: what a reader scores, how sure that is, where it fails and what it costs, as a page
+to look at.
+"""
 
 from __future__ import annotations
 
@@ -40,28 +42,48 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the report.")],
     split: Annotated[str | None, typer.Option(help="Split of a Hub data set.")] = None,
     teacher: Annotated[
-        Path | None, typer.Option(help="A teacher's predictions on the same data: a file, or a report or run that has one.")
+        Path | None,
+        typer.Option(
+            help="A teacher's predictions on the same data: a file, or a report or run that has one."
+        ),
     ] = None,
     teacher_model: Annotated[
-        str | None, typer.Option(help="The teacher itself, to look at beside the reader: a directory or a Hub id.")
+        str | None,
+        typer.Option(help="The teacher itself, to look at beside the reader: a directory or a Hub id."),
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(help="The run that made the model (default: the one it lies in); its log is drawn.")
+        Path | None,
+        typer.Option(help="The run that made the model (default: the one it lies in); its log is drawn."),
     ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Look inside with torch: attention, distance per layer.")] = False,
-    engine: Annotated[str, typer.Option(help="What computes: auto, openvino, torch or another that is installed.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Number format of the arithmetic: auto, fp32, bf16, ...")] = "auto",
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Look inside with torch: attention, distance per layer.")
+    ] = False,
+    engine: Annotated[
+        str, typer.Option(help="What computes: auto, openvino, torch or another that is installed.")
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="Number format of the arithmetic: auto, fp32, bf16, ...")
+    ] = "auto",
     threads: Annotated[int | None, typer.Option(help="Threads to compute with (all cores).")] = None,
-    squad_version: Annotated[ScriptChoice, typer.Option(help="The official script to follow.")] = ScriptChoice.auto,
+    squad_version: Annotated[
+        ScriptChoice, typer.Option(help="The official script to follow.")
+    ] = ScriptChoice.auto,
     normalise: Annotated[
-        str, typer.Option(help="How answers are compared: squad-en (official); by language: en, de, fr, es, it, nl, pt, none.")
+        str,
+        typer.Option(
+            help="How answers are compared: squad-en (official); by language: en, de, fr, es, it, nl, pt, none."
+        ),
     ] = "squad-en",
     samples: Annotated[int, typer.Option(help="Bootstrap samples of the intervals.")] = 1000,
-    latency_questions: Annotated[int, typer.Option(help="So many questions are asked alone, for their latency.")] = 200,
+    latency_questions: Annotated[
+        int, typer.Option(help="So many questions are asked alone, for their latency.")
+    ] = 200,
     shown: Annotated[int, typer.Option(help="So many of the worst examples are shown.")] = 40,
     eye: Annotated[int, typer.Option(help="So many examples are shown with their probabilities.")] = 8,
     plots: Annotated[bool, typer.Option(help="Draw plots (needs the report extra).")] = True,
-    on_bad: Annotated[BadDataChoice, typer.Option(help="What happens to questions that are wrong.")] = BadDataChoice.error,
+    on_bad: Annotated[
+        BadDataChoice, typer.Option(help="What happens to questions that are wrong.")
+    ] = BadDataChoice.error,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Read every question of DATA as a user would, and write a report: a page, plots, scores, predictions."""
@@ -81,32 +103,60 @@ def evaluate(
     rejected = ReadReport()
     examples = load_examples(data, split=split, on_bad=on_bad.value, rejected=rejected)
     options = EvaluateOptions(
-        script=_script(squad_version, data, examples), normalisation=normalise, samples=samples,
-        latency_questions=latency_questions, shown=shown, eye=eye, layers=layers, plots=plots,
-    )  # fmt: skip
+        script=_script(squad_version, data, examples),
+        normalisation=normalise,
+        samples=samples,
+        latency_questions=latency_questions,
+        shown=shown,
+        eye=eye,
+        layers=layers,
+        plots=plots,
+    )
     answers = None if teacher is None else teacher_answers(teacher, examples)
     directory = model_directory(model)
     given: dict[str, Any] = {"engine": engine, "precision": precision, "threads": threads}
     teaching = None if teacher_model is None else model_directory(teacher_model)
     subject = Subject(
-        Reader.from_pretrained(directory, **given), directory, _name(model), answers,
-        None if teaching is None else Reader.from_pretrained(teaching), teaching, run or run_directory(directory),
-    )  # fmt: skip
+        Reader.from_pretrained(directory, **given),
+        directory,
+        _name(model),
+        answers,
+        None if teaching is None else Reader.from_pretrained(teaching),
+        teaching,
+        run or run_directory(directory),
+    )
     progress, stop = Progress(quiet=quiet), StopSwitch()
     if rejected.skipped or rejected.repaired:
         progress.say(f"{rejected}; what and why: tinyreader data check {data}")
     with stop_signals(stop, lambda reason: progress.say(f"{reason}: stopping (Ctrl-C again: at once)")):
         report = make_report(
-            subject, Path(data).name if Path(data).exists() else data, examples, out, options,
-            split=split, left_out=rejected.n_skipped + rejected.n_unread, progress=progress, stop=stop,
-        )  # fmt: skip
+            subject,
+            Path(data).name if Path(data).exists() else data,
+            examples,
+            out,
+            options,
+            split=split,
+            left_out=rejected.n_skipped + rejected.n_unread,
+            progress=progress,
+            stop=stop,
+        )
     spread, scores = report.intervals, report.scores
-    typer.echo(json.dumps({
-        "report": str(out), "page": str(out / "index.html"), "questions": len(examples),
-        "exact": scores["exact"], "exact_interval": spread["exact"], "f1": scores["f1"], "f1_interval": spread["f1"],
-        "calibration_error": report.calibration["ece"], "calibration_error_f1": report.calibration["ece_f1"],
-        "questions_per_second": report.speed["questions_per_second"],
-    }))  # fmt: skip
+    typer.echo(
+        json.dumps(
+            {
+                "report": str(out),
+                "page": str(out / "index.html"),
+                "questions": len(examples),
+                "exact": scores["exact"],
+                "exact_interval": spread["exact"],
+                "f1": scores["f1"],
+                "f1_interval": spread["f1"],
+                "calibration_error": report.calibration["ece"],
+                "calibration_error_f1": report.calibration["ece_f1"],
+                "questions_per_second": report.speed["questions_per_second"],
+            }
+        )
+    )
 
 
 def _name(model: str) -> str:

@@ -27,19 +27,26 @@ class PrecisionChoice(enum.StrEnum):
 def predict(
     model: Annotated[str, typer.Argument(help="Reader: a directory or a Hub id.")],
     data: Annotated[str, typer.Argument(help="Questions: SQuAD JSON, JSONL or a Hub id.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the predictions go; id to answer, as JSON.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Where the predictions go; id to answer, as JSON.")
+    ],
     split: Annotated[str | None, typer.Option(help="Split of a Hub data set.")] = None,
     null_threshold: Annotated[
         str, typer.Option(help='Answer "" where the null odds exceed this; "off": always the best span.')
     ] = "0",
     null_odds: Annotated[
-        Path | None, typer.Option(help="Where the null odds go.", show_default="beside OUT, as NAME.null_odds.json")
+        Path | None,
+        typer.Option(help="Where the null odds go.", show_default="beside OUT, as NAME.null_odds.json"),
     ] = None,
     max_seq_len: Annotated[int, typer.Option(help="Tokens a window.")] = 384,
     doc_stride: Annotated[int, typer.Option(help="Tokens neighbouring windows share.")] = 128,
     max_answer_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 30,
-    precision: Annotated[PrecisionChoice, typer.Option(help="Number format of the arithmetic.")] = PrecisionChoice.auto,
-    truncate_questions: Annotated[bool, typer.Option(help="Cut questions that do not fit, and count them.")] = False,
+    precision: Annotated[
+        PrecisionChoice, typer.Option(help="Number format of the arithmetic.")
+    ] = PrecisionChoice.auto,
+    truncate_questions: Annotated[
+        bool, typer.Option(help="Cut questions that do not fit, and count them.")
+    ] = False,
     on_bad: OnBadOption = BadExamples.error,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
@@ -72,16 +79,22 @@ def predict(
         done += n
         progress.show(f"{done:,}/{len(examples):,} questions", force=done == len(examples))
 
-    found = list(predictions_of(examples, windower, runtime, max_answer_tokens=max_answer_tokens, on_progress=tell))
+    found = list(
+        predictions_of(examples, windower, runtime, max_answer_tokens=max_answer_tokens, on_progress=tell)
+    )
     answers = {p.id: p.answer(threshold) for p in found}
     _write(out, answers)
     _write(odds_path, {p.id: p.null_odds for p in found})
     summary = {
-        "predictions": str(out), "null_odds": str(odds_path), "questions": len(found),
+        "predictions": str(out),
+        "null_odds": str(odds_path),
+        "questions": len(found),
         "unanswered": sum(not answer for answer in answers.values()),
-        "truncated_questions": windower.counts.truncated_questions, "repaired": report.n_repaired,
-        "skipped": report.n_skipped, "unread": report.n_unread,
-    }  # fmt: skip
+        "truncated_questions": windower.counts.truncated_questions,
+        "repaired": report.n_repaired,
+        "skipped": report.n_skipped,
+        "unread": report.n_unread,
+    }
     typer.echo(json.dumps(summary))
 
 
@@ -93,12 +106,16 @@ def _threshold(text: str) -> float:
     except ValueError:
         value = math.nan
     if math.isnan(value):
-        raise SettingsError(f'--null-threshold {text!r} is no number; give one, or "off" for always an answer.')
+        raise SettingsError(
+            f'--null-threshold {text!r} is no number; give one, or "off" for always an answer.'
+        )
     return value
 
 
 def _check_outputs(out: Path, odds: Path, data: str) -> None:
-    """Raises `SettingsError`, before work is spent, where the files cannot be written or would replace another."""
+    """Raises `SettingsError`, before work is spent, where the files cannot be written or would replace
+    another.
+    """
     for path, option in ((out, "--out"), (odds, "--null-odds")):
         require_output(path, option, {"the data": data})
     if out.resolve() == odds.resolve():

@@ -18,11 +18,20 @@ def publish(
     model: Annotated[Path, typer.Argument(help="Reader: a directory with its card, README.md.")],
     repository: Annotated[str, typer.Argument(help="Where it goes on the Hub: owner/name.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and send nothing.")] = False,
-    private: Annotated[bool, typer.Option("--private", help="Make a repository that is not there yet a private one.")] = False,
-    revision: Annotated[str | None, typer.Option(help="Branch to commit to, made if need be (default: main).")] = None,
-    message: Annotated[str, typer.Option("--message", "-m", help="Message of the commit.")] = "Publish the reader",
+    private: Annotated[
+        bool, typer.Option("--private", help="Make a repository that is not there yet a private one.")
+    ] = False,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch to commit to, made if need be (default: main).")
+    ] = None,
+    message: Annotated[
+        str, typer.Option("--message", "-m", help="Message of the commit.")
+    ] = "Publish the reader",
     leave_out_others: Annotated[
-        bool, typer.Option("--leave-out-others", help="Leave out files that do not belong to a reader (else: an error).")
+        bool,
+        typer.Option(
+            "--leave-out-others", help="Leave out files that do not belong to a reader (else: an error)."
+        ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
@@ -34,12 +43,19 @@ def publish(
     from tinyreader.report.publish import publish as publish_plan
 
     if not model.is_dir():
-        raise SettingsError(f"{model} is no directory; publish what `tinyreader distil` left in RUN/student, for example")
+        raise SettingsError(
+            f"{model} is no directory; publish what `tinyreader distil` left in RUN/student, for example"
+        )
     check_name(repository)
     planned = plan(model, leave_out_others=leave_out_others)
     if not quiet:
         _show(planned)
-    result = {"repository": repository, "files": sizes(planned), "bytes": planned.size, "left_out": planned.left_out}
+    result = {
+        "repository": repository,
+        "files": sizes(planned),
+        "bytes": planned.size,
+        "left_out": planned.left_out,
+    }
     if dry_run:
         typer.echo(json.dumps({**result, "published": False}))
         return
@@ -49,7 +65,10 @@ def publish(
         disable_progress_bars()
     done = publish_plan(planned, repository, private=private, revision=revision, message=message)
     if done.others:
-        typer.echo(f"tinyreader: these were in {repository} before and stay there: {', '.join(done.others)}", err=True)
+        typer.echo(
+            f"tinyreader: these were in {repository} before and stay there: {', '.join(done.others)}",
+            err=True,
+        )
     typer.echo(json.dumps({**result, "published": True, "url": done.url, "commit": done.commit}))
 
 

@@ -1,4 +1,6 @@
-"""`tinyreader quickstart`: the reader in the package is asked, and a smaller one is distilled from it and compared."""
+"""`tinyreader quickstart`: the reader in the package is asked, and a smaller one is distilled from it and
+compared.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 def quickstart(
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Keep everything here.", show_default="a temporary directory")
+        Path | None,
+        typer.Option("--out", "-o", help="Keep everything here.", show_default="a temporary directory"),
     ] = None,
 ) -> None:
     """Ask the reader in the package some questions, distil a smaller one from it, and compare the two.
@@ -39,7 +42,9 @@ def quickstart(
         make_directory(out)
     asked = ask_starter()
     _tell_answers(asked)
-    typer.echo("\nA student of half its layers is distilled from it, on an invented encyclopaedia (a minute or two).")
+    typer.echo(
+        "\nA student of half its layers is distilled from it, on an invented encyclopaedia (a minute or two)."
+    )
     if out is not None:
         outcome = carry_out(out, asked, Progress())
         _tell(outcome)
@@ -48,7 +53,10 @@ def quickstart(
         with tempfile.TemporaryDirectory(prefix="tinyreader-") as folder:
             outcome = carry_out(Path(folder), asked, Progress())
             _tell(outcome)
-    rows = {row.name: {"f1": row.scores["f1"], "exact": row.scores["exact"]} for row in (outcome.teacher, outcome.student)}
+    rows = {
+        row.name: {"f1": row.scores["f1"], "exact": row.scores["exact"]}
+        for row in (outcome.teacher, outcome.student)
+    }
     facts = {"right": asked.n_right, "asked": len(asked.examples), "share_kept": outcome.share_kept}
     typer.echo(json.dumps({**rows, **facts, "failures": outcome.failures}))
     if outcome.failures:
@@ -79,12 +87,21 @@ def _tell(outcome: Outcome) -> None:
     for row in (outcome.teacher, outcome.student):
         s = row.scores
         table.add_row(
-            row.name, str(row.layers), f"{row.parameters / 1e6:.1f} M", f"{s['exact']:.1f}", f"{s['f1']:.1f}",
-            f"{s['HasAns_f1']:.1f}", f"{s['NoAns_f1']:.1f}", f"{row.milliseconds:.1f} ms",
-        )  # fmt: skip
+            row.name,
+            str(row.layers),
+            f"{row.parameters / 1e6:.1f} M",
+            f"{s['exact']:.1f}",
+            f"{s['f1']:.1f}",
+            f"{s['HasAns_f1']:.1f}",
+            f"{s['NoAns_f1']:.1f}",
+            f"{row.milliseconds:.1f} ms",
+        )
     console.print(table)
     kept = f"{outcome.share_kept:.1%} of its teacher's F1"
-    console.print(f"The student was distilled in {outcome.seconds:.0f} s and keeps {kept}. It is asked about one of them:\n")
+    console.print(
+        f"The student was distilled in {outcome.seconds:.0f} s and keeps {kept}. It is asked about one of "
+        "them:\n"
+    )
     _tell_answers(outcome.answered)
     typer.echo()
 
@@ -92,7 +109,9 @@ def _tell(outcome: Outcome) -> None:
 def _tell_next(outcome: Outcome) -> None:
     """Prints where the student is, and a command that asks it."""
     question = outcome.answered.examples[0].question
-    command = shlex.join(["tinyreader", "ask", question, str(outcome.shown), "--model", str(outcome.directory)])
+    command = shlex.join(
+        ["tinyreader", "ask", question, str(outcome.shown), "--model", str(outcome.directory)]
+    )
     typer.echo(f"The student is in {outcome.directory}. Ask it something:\n  {command}\n")
 
 

@@ -29,34 +29,57 @@ _READY = 256  # lines of standard input that are answered together, if they are 
 def read(
     model: Annotated[str, typer.Argument(help="Reader: a directory or a Hub id.")],
     questions: Annotated[
-        Path, typer.Argument(help="Questions with their documents: JSON Lines or SQuAD JSON, .gz too; - is standard input.")
+        Path,
+        typer.Argument(
+            help="Questions with their documents: JSON Lines or SQuAD JSON, .gz too; - is standard input."
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the answers go: JSON Lines, .gz too; - is standard output.")],
-    top_k: Annotated[int | None, typer.Option(help="So many answers at most (3, unless the model says).")] = None,
-    score_threshold: Annotated[float | None, typer.Option(help="Leave out answers with a lower score, 0 to 1.")] = None,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Where the answers go: JSON Lines, .gz too; - is standard output."),
+    ],
+    top_k: Annotated[
+        int | None, typer.Option(help="So many answers at most (3, unless the model says).")
+    ] = None,
+    score_threshold: Annotated[
+        float | None, typer.Option(help="Leave out answers with a lower score, 0 to 1.")
+    ] = None,
     no_answer_threshold: Annotated[
         float | None, typer.Option(help="Largest null odds of an answer, in logits; inf: always an answer.")
     ] = None,
     max_answer_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
     passages: Annotated[
-        int | None, typer.Option(help="Read only so many passages, those that share most with the question; 0: all.")
+        int | None,
+        typer.Option(help="Read only so many passages, those that share most with the question; 0: all."),
     ] = None,
-    truncate_questions: Annotated[bool, typer.Option("--truncate-questions", help="Cut questions that do not fit.")] = False,
+    truncate_questions: Annotated[
+        bool, typer.Option("--truncate-questions", help="Cut questions that do not fit.")
+    ] = False,
     engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
     precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
     threads: Annotated[int | None, typer.Option(help="Threads to compute with (all cores).")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
-    """Answer a file of questions; stopped at any moment, the same command goes on and ends in the same file."""
+    """Answer a file of questions; stopped at any moment, the same command goes on and ends in the same
+    file.
+    """
     from tinyreader.reader import Reader
 
     _check_paths(questions, out)
     given: dict[str, Any] = {
-        "top_k": top_k, "score_threshold": score_threshold, "no_answer_threshold": no_answer_threshold,
-        "max_answer_tokens": max_answer_tokens, "passages": passages, "engine": engine, "precision": precision,
-        "threads": threads, "on_long_question": "truncate" if truncate_questions else None,
-    }  # fmt: skip
-    reader = Reader.from_pretrained(model, **{name: value for name, value in given.items() if value is not None})
+        "top_k": top_k,
+        "score_threshold": score_threshold,
+        "no_answer_threshold": no_answer_threshold,
+        "max_answer_tokens": max_answer_tokens,
+        "passages": passages,
+        "engine": engine,
+        "precision": precision,
+        "threads": threads,
+        "on_long_question": "truncate" if truncate_questions else None,
+    }
+    reader = Reader.from_pretrained(
+        model, **{name: value for name, value in given.items() if value is not None}
+    )
     with advising("Shorten it, or cut such questions with --truncate-questions."):
         if str(out) != "-":
             with _as_file(questions) as source:
@@ -78,9 +101,11 @@ def _answer_file(reader: Reader, model: str, source: QuestionFile, out: Path, *,
         fingerprint = model_fingerprint(model_directory(model))
         counts = answer_file(source, out, reader, fingerprint, scanned, progress, stop)
     summary = {
-        "answers": str(out), "questions": counts.questions, "answered": counts.answered,
+        "answers": str(out),
+        "questions": counts.questions,
+        "answered": counts.answered,
         "unanswered": counts.questions - counts.answered,
-    }  # fmt: skip
+    }
     typer.echo(json.dumps(summary))
 
 
@@ -96,7 +121,9 @@ def _print_all(reader: Reader, path: Path) -> None:
 
 
 def _answer_stream(reader: Reader) -> None:
-    """Answers lines as they come: those that are there already together, so that a program may ask one by one."""
+    """Answers lines as they come: those that are there already together, so that a program may ask one by
+    one.
+    """
     from tinyreader.reader.batch import line_of
     from tinyreader.reader.questions import Library, question_of
 
@@ -114,7 +141,9 @@ def _answer_stream(reader: Reader) -> None:
 
 
 def _ready(lines: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
-    """Yield the lines that are not blank, with their numbers: always at least one, and whatever else has come by then."""
+    """Yield the lines that are not blank, with their numbers: always at least one, and whatever else has come
+    by then.
+    """
     arrived: Queue[tuple[int, str] | BaseException | None] = Queue(_READY)
 
     def take() -> None:
@@ -144,7 +173,9 @@ def _ready(lines: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
 
 @contextmanager
 def _as_file(questions: Path) -> Iterator[QuestionFile]:
-    """The file, or what standard input holds as a file: it is read twice. Its paths count from the working directory."""
+    """The file, or what standard input holds as a file: it is read twice. Its paths count from the working
+    directory.
+    """
     from tinyreader.reader.questions import QuestionFile
 
     if str(questions) != "-":
@@ -158,7 +189,9 @@ def _as_file(questions: Path) -> Iterator[QuestionFile]:
 
 
 def _check_paths(questions: Path, out: Path) -> None:
-    """Raises, before work is spent, where there is nothing to read, or `out` cannot be written or would replace it."""
+    """Raises, before work is spent, where there is nothing to read, or `out` cannot be written or would
+    replace it.
+    """
     if str(questions) != "-" and not questions.is_file() and (questions.is_dir() or not questions.exists()):
         raise DataError(f"{questions}: no such file of questions")
     if str(out) == "-":
@@ -169,7 +202,9 @@ def _check_paths(questions: Path, out: Path) -> None:
         raise SettingsError(f"--out {out} is the file of questions and would replace it; give another name")
     there = next(directory for directory in out.absolute().parents if directory.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise SettingsError(f"--out {out} cannot be written: {there} is not a directory that can be written to")
+        raise SettingsError(
+            f"--out {out} cannot be written: {there} is not a directory that can be written to"
+        )
 
 
 def register(app: typer.Typer) -> None:

@@ -1,4 +1,6 @@
-"""`tinyreader score`: exact match and F1 of a prediction file, word for word what the official SQuAD scripts print."""
+"""`tinyreader score`: exact match and F1 of a prediction file, word for word what the official SQuAD scripts
+print.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,16 @@ class ScriptVersion(StrEnum):
 
 
 DataArgument = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Questions with gold answers: SQuAD JSON, or .gz.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="DATA", help="Questions with gold answers: SQuAD JSON, or .gz.", show_default=False
+    ),
 ]
 PredictionsArgument = Annotated[
-    Path, typer.Argument(metavar="PREDICTIONS", help="A JSON object: question id to answer text.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="PREDICTIONS", help="A JSON object: question id to answer text.", show_default=False
+    ),
 ]
 NaProbFileOption = Annotated[
     Path | None,
@@ -45,12 +53,20 @@ NaProbFileOption = Annotated[
     ),
 ]
 NaProbThreshOption = Annotated[
-    float, typer.Option("--na-prob-thresh", "-t", metavar="X", help="Above it, a prediction counts as empty. 2.0 only.")
+    float,
+    typer.Option(
+        "--na-prob-thresh", "-t", metavar="X", help="Above it, a prediction counts as empty. 2.0 only."
+    ),
 ]
 OutOption = Annotated[
     Path | None,
     typer.Option(
-        "--out-file", "--out", "-o", metavar="OUT", help="Write the scores there, not to stdout.", show_default=False
+        "--out-file",
+        "--out",
+        "-o",
+        metavar="OUT",
+        help="Write the scores there, not to stdout.",
+        show_default=False,
     ),
 ]
 VersionOption = Annotated[
@@ -78,11 +94,13 @@ def score_command(
 ) -> None:
     """Print exact match and F1 of PREDICTIONS on DATA, as the official SQuAD script prints them.
 
-    Scores are equal to the script's to the last digit. DATA is read as leniently as the script reads it: only ids and
-    answer texts matter.
+    Scores are equal to the script's to the last digit. DATA is read as leniently as the script reads it: only
+    ids and answer texts matter.
     """
     if out is not None:
-        require_output(out, "--out", {"the data": data, "the predictions": predictions, "--na-prob-file": na_prob_file})
+        require_output(
+            out, "--out", {"the data": data, "the predictions": predictions, "--na-prob-file": na_prob_file}
+        )
     document = read_json(data)
     answers = _read_object(predictions, "the predictions")
     na_probs = None if na_prob_file is None else _read_object(na_prob_file, "the no-answer probabilities")
@@ -90,11 +108,14 @@ def score_command(
     questions = gold_from_json(document)
     _warn_of_others(questions, answers)
     if script == "2.0":
-        _write(json.dumps(score_v2(questions, answers, na_probs, na_prob_thresh), indent=None if out else 2), out)
+        _write(
+            json.dumps(score_v2(questions, answers, na_probs, na_prob_thresh), indent=None if out else 2), out
+        )
         return
     if na_probs is not None or na_prob_thresh != DEFAULT_THRESHOLD:
         raise SettingsError(
-            "SQuAD 1.1 scoring knows no no-answer probabilities; leave out --na-prob-file and --na-prob-thresh, or "
+            "SQuAD 1.1 scoring knows no no-answer probabilities; leave out --na-prob-file and "
+            "--na-prob-thresh, or "
             "score with --version 2.0."
         )
     _warn_of_missing(questions, answers)
@@ -120,7 +141,9 @@ def read_json(path: Path) -> object:
 def _read_object(path: Path, what: str) -> dict[str, object]:
     value = read_json(path)
     if not isinstance(value, dict):
-        raise DataError(f"{path}: {what} should be one JSON object from question ids, not a {type(value).__name__}.")
+        raise DataError(
+            f"{path}: {what} should be one JSON object from question ids, not a {type(value).__name__}."
+        )
     return value
 
 
@@ -139,7 +162,9 @@ def _warn_of_others(questions: Sequence[Gold], predictions: dict[str, object]) -
     asked = {question.id for question in questions}
     others = [qid for qid in predictions if qid not in asked]
     if others:
-        typer.echo(f"ignored: {len(others)} predictions for no question of the data: {_named(others)}", err=True)
+        typer.echo(
+            f"ignored: {len(others)} predictions for no question of the data: {_named(others)}", err=True
+        )
 
 
 def _warn_of_missing(questions: Sequence[Gold], predictions: dict[str, object]) -> None:

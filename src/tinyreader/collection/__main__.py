@@ -1,7 +1,8 @@
 """Brings a folder's index up to date, in a process of its own: python -m tinyreader.collection FOLDER INDEX.
 
-Documents come from anywhere, and what parses them may fail in ways that no exception tells; a server goes on all the same.
-Prints what changed as a line of JSON; exit code 2, and the reason on stderr, where it could not be done.
+Documents come from anywhere, and what parses them may fail in ways that no exception tells; a server goes on
+all the same. Prints what changed as a line of JSON; exit code 2, and the reason on stderr, where it could not
+be done.
 """
 
 from __future__ import annotations

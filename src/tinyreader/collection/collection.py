@@ -35,7 +35,9 @@ class _Index:
     bm25: Any
 
     def best(self, question: str, n: int) -> list[tuple[int, int, int]]:
-        """Row, begin and end of the `n` best passages, best first; none where no word of the question is known."""
+        """Row, begin and end of the `n` best passages, best first; none where no word of the question is
+        known.
+        """
         if self.bm25 is None:
             return []
         vocabulary = self.bm25.vocab_dict
@@ -46,7 +48,9 @@ class _Index:
 
 
 def best_places(scores: npt.NDArray[np.floating[Any]], n: int) -> npt.NDArray[np.int64]:
-    """Where the `n` highest scores above 0 stand, highest first, equal ones in their order; without sorting all of them."""
+    """Where the `n` highest scores above 0 stand, highest first, equal ones in their order; without sorting
+    all of them.
+    """
     least = np.partition(scores, -n)[-n] if n < len(scores) else 0.0
     places = np.flatnonzero((scores >= least) & (scores > 0))
     return places[np.argsort(-scores[places], kind="stable")][:n]
@@ -63,7 +67,9 @@ class Collection:
 
     @classmethod
     def open(cls, folder: Path, index: Path | None = None, progress: Progress | None = None) -> Collection:
-        """The folder's collection, its index brought up to date first; `index` is the user's cache directory otherwise."""
+        """The folder's collection, its index brought up to date first; `index` is the user's cache directory
+        otherwise.
+        """
         index = index or index_directory(folder)
         refresh(folder, index, progress)
         return cls(index)
@@ -92,12 +98,18 @@ class Collection:
         return [Passage(documents[row], begin, end) for row, begin, end in found if row in documents]
 
     def read(self, reader: Reader, question: str, n: int = PASSAGES, **changes: Any) -> Reading:
-        """What the collection answers: the `n` best passages are read; `changes` are settings of the reader for this call."""
+        """What the collection answers: the `n` best passages are read; `changes` are settings of the reader
+        for this call.
+        """
         (reading,) = self.read_many(reader, [Question(question, ())], n, **changes)
         return reading
 
-    def read_many(self, reader: Reader, questions: Iterable[Question], n: int = PASSAGES, **changes: Any) -> Iterator[Reading]:
-        """A reading of the collection for each question, in order; documents that the questions have are not looked at."""
+    def read_many(
+        self, reader: Reader, questions: Iterable[Question], n: int = PASSAGES, **changes: Any
+    ) -> Iterator[Reading]:
+        """A reading of the collection for each question, in order; documents that the questions have are not
+        looked at.
+        """
         picked: list[list[Passage]] = []
 
         def asked() -> Iterator[Question]:
@@ -121,7 +133,11 @@ class Collection:
             raise MissingExtraError("asking a folder", "search") from None
         places = np.load(directory / PLACES, mmap_mode="r")
         has_words = (directory / "params.index.json").is_file()
-        return _Index(generation, places, bm25s.BM25.load(directory, mmap=True, show_progress=False) if has_words else None)
+        return _Index(
+            generation,
+            places,
+            bm25s.BM25.load(directory, mmap=True, show_progress=False) if has_words else None,
+        )
 
 
 def index_directory(folder: Path) -> Path:

@@ -1,7 +1,8 @@
-"""A folder's documents into the store and the index: what is new or changed is read, what is gone is forgotten.
+"""A folder's documents into the store and the index: what is new or changed is read, what is gone is
+forgotten.
 
-A file counts as unchanged while size and time of change are those it had, and else while its content has the same hash.
-Texts and index change together; a kill leaves what was there.
+A file counts as unchanged while size and time of change are those it had, and else while its content has the
+same hash. Texts and index change together; a kill leaves what was there.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ PLACES = "passages.npy"
 """Row of its document, begin and end of each passage, int64 [n, 3], in the order of the index."""
 
 _LATE = "late:"
-_RETRY_NS = 3_600_000_000_000  # a file that took too long is tried again after an hour: the machine may have been busy
-_UNSURE_NS = 2_000_000_000  # a file changed so shortly before it was read may change again and bear the same time
+# a file that took too long is tried again after an hour: the machine may have been busy
+_RETRY_NS = 3_600_000_000_000
+_UNSURE_NS = (
+    2_000_000_000  # a file changed so shortly before it was read may change again and bear the same time
+)
 
 
 @dataclass(slots=True)
@@ -47,11 +51,15 @@ class Refreshed:
     generation: int = 0
 
 
-def refresh(folder: Path, index: Path, progress: Progress | None = None, *, file_s: float | None = None) -> Refreshed:
-    """Brings the index directory up to date with the folder. Raises `DataError` where one of them cannot be used.
+def refresh(
+    folder: Path, index: Path, progress: Progress | None = None, *, file_s: float | None = None
+) -> Refreshed:
+    """Brings the index directory up to date with the folder. Raises `DataError` where one of them cannot be
+    used.
 
-    Files that cannot be read, hidden ones, and links that lead out of the folder have no documents; neither have those that
-    take longer than `file_s` seconds. Such a limit takes SIGALRM: it is for the main thread of a process of its own.
+    Files that cannot be read, hidden ones, and links that lead out of the folder have no documents; neither
+    have those that take longer than `file_s` seconds. Such a limit takes SIGALRM: it is for the main thread
+    of a process of its own.
     """
     progress = progress or Progress(quiet=True)
     store = Store(index)
@@ -112,7 +120,9 @@ def _update(folder: Path, change: Change, found: Refreshed, progress: Progress, 
 
 
 def _is_settled(before: FileState, about: os.stat_result, now_ns: int, file_s: float | None) -> bool:
-    """Whether nothing has to be read to know what became of a file: it is as it was, and not one to be tried once more."""
+    """Whether nothing has to be read to know what became of a file: it is as it was, and not one to be tried
+    once more.
+    """
     is_late = before.fingerprint.startswith(_LATE)
     if is_late and (before.fingerprint != f"{_LATE}{file_s}" or now_ns - before.seen_ns > _RETRY_NS):
         return False
@@ -146,7 +156,11 @@ def _entry(name: str, raw: bytes, state: FileState, suffix: str, problem: str, f
         return Entry(replace(state, fingerprint=f"{_LATE}{file_s}"), Document(name, ""), str(error))
     passages = list(passages_of(document))
     return Entry(
-        state, document, None, tuple((p.start, p.end) for p in passages), tuple(words_of(p.text) for p in passages)
+        state,
+        document,
+        None,
+        tuple((p.start, p.end) for p in passages),
+        tuple(words_of(p.text) for p in passages),
     )
 
 
@@ -156,7 +170,9 @@ class _TooLong(BaseException):  # no Exception, which a parser might take for on
 
 @contextmanager
 def _within(seconds: float | None) -> Iterator[None]:
-    """Raises `_TooLong` in the block when it has taken so long; on Windows, which has no such alarm, never."""
+    """Raises `_TooLong` in the block when it has taken so long; on Windows, which has no such alarm,
+    never.
+    """
     if seconds is None or not hasattr(signal, "setitimer"):
         yield
         return

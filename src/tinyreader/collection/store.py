@@ -28,7 +28,9 @@ CREATE TABLE IF NOT EXISTS documents (
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What a file looked like when it was read: size (bytes), times (nanoseconds), and a hash of its content."""
+    """What a file looked like when it was read: size (bytes), times (nanoseconds), and a hash of its
+    content.
+    """
 
     size: int
     mtime_ns: int
@@ -38,7 +40,9 @@ class FileState:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file of the folder: how it looked, its document, or why there is none, and its passages with their words."""
+    """A file of the folder: how it looked, its document, or why there is none, and its passages with their
+    words.
+    """
 
     state: FileState
     document: Document
@@ -48,7 +52,9 @@ class Entry:
 
 
 class Store:
-    """The SQLite file in an index directory. Every operation opens it anew, so threads and processes may share it."""
+    """The SQLite file in an index directory. Every operation opens it anew, so threads and processes may
+    share it.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / NAME
@@ -96,7 +102,9 @@ class Store:
             try:
                 held = self._fact(connection, "format")
                 if held not in (0, FORMAT):
-                    raise DataError(f"{self.path} was written by another version of Tinyreader. Delete it to index anew.")
+                    raise DataError(
+                        f"{self.path} was written by another version of Tinyreader. Delete it to index anew."
+                    )
                 yield Change(connection)
                 connection.execute("INSERT OR REPLACE INTO facts VALUES ('format', ?)", (FORMAT,))
                 connection.execute("COMMIT")
@@ -108,7 +116,9 @@ class Store:
     def _open(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
         try:
             mode = "rwc" if write else "rw"
-            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=60.0)) as connection:
+            with closing(
+                sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=60.0)
+            ) as connection:
                 connection.isolation_level = None
                 if write:
                     connection.execute("PRAGMA journal_mode = WAL")
@@ -140,11 +150,22 @@ class Change:
         self.remove(document.id)
         words = zlib.compress("\n".join(" ".join(words) for words in entry.words).encode(), 1)
         self._connection.execute(
-            "INSERT INTO documents (name, size, mtime_ns, seen_ns, fingerprint, problem, text, pages, places, words) "
+            "INSERT INTO documents (name, size, mtime_ns, seen_ns, fingerprint, problem, text, pages, "
+            "places, words) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (document.id, state.size, state.mtime_ns, state.seen_ns, state.fingerprint, entry.problem, document.text,
-             json.dumps(document.pages), json.dumps(entry.places), words),
-        )  # fmt: skip
+            (
+                document.id,
+                state.size,
+                state.mtime_ns,
+                state.seen_ns,
+                state.fingerprint,
+                entry.problem,
+                document.text,
+                json.dumps(document.pages),
+                json.dumps(entry.places),
+                words,
+            ),
+        )
 
     def touch(self, name: str, state: FileState) -> None:
         """Notes that a file looks different and holds the same."""
@@ -157,7 +178,9 @@ class Change:
 
     def passages(self) -> Iterator[tuple[int, int, int, list[str]]]:
         """Yield row, begin, end and words of every passage, by name of the document and place."""
-        for row, places, words in self._connection.execute("SELECT id, places, words FROM documents ORDER BY name"):
+        for row, places, words in self._connection.execute(
+            "SELECT id, places, words FROM documents ORDER BY name"
+        ):
             lines = zlib.decompress(words).decode().split("\n")
             for (begin, end), line in zip(json.loads(places), lines, strict=False):
                 yield row, begin, end, line.split()

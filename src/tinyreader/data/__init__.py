@@ -1,4 +1,6 @@
-"""Question-answering data: examples in, with reasons for what is wrong; splits, fingerprints, and out again."""
+"""Question-answering data: examples in, with reasons for what is wrong; splits, fingerprints, and out
+again.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,9 @@ from tinyreader.data.hashing import Fingerprint
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """How one quantity is spread: mean, least, 5 %, half, 95 %, most. All zero when there was nothing to count."""
+    """How one quantity is spread: mean, least, 5 %, half, 95 %, most. All zero when there was nothing to
+    count.
+    """
 
     mean: float = 0.0
     least: int = 0
@@ -35,8 +37,8 @@ class Quantiles:
 class DataStats:
     """What a data set holds. Lengths of contexts are per paragraph, lengths of answers per gold answer.
 
-    Characters are Unicode code points; words are what blanks separate. `answers_per_question` counts answerable
-    questions only. Questions without a title belong to the article that is their context.
+    Characters are Unicode code points; words are what blanks separate. `answers_per_question` counts
+    answerable questions only. Questions without a title belong to the article that is their context.
     """
 
     n_questions: int
@@ -66,7 +68,9 @@ def stats(examples: Iterable[Example]) -> DataStats:
     articles: set[str] = set()
     questions_on: dict[str, int] = {}
     n_impossible = n_with_plausible = 0
-    lengths = {name: array("q") for name in ("question_chars", "question_words", "answer_chars", "answer_words")}
+    lengths = {
+        name: array("q") for name in ("question_chars", "question_words", "answer_chars", "answer_words")
+    }
     n_answers = array("q")
     for example in examples:
         running.update(example)

@@ -22,7 +22,8 @@ class Answer:
 class Example:
     """A question on a context with its gold answers; no answers means: the context does not answer it.
 
-    Offsets are Unicode code points of `context`. `plausible_answers` (SQuAD 2.0) are wrong answers that look right.
+    Offsets are Unicode code points of `context`. `plausible_answers` (SQuAD 2.0) are wrong answers that look
+    right.
     """
 
     id: str

@@ -41,9 +41,10 @@ KINDS: dict[str, str] = {
 class Finding:
     """One thing that is wrong, with its place.
 
-    `kind` is a key of `KINDS`. `place` is a JSON path (`data[3].paragraphs[0].qas[2]`) in a SQuAD file, a line
-    (`line 12`) in JSON Lines, a row (`row 11`, from 0) in memory or from the Hub. `article` and `question_id` are empty
-    where they do not apply or could not be read. `repairable` says whether reading with `on_bad="repair"` mends it.
+    `kind` is a key of `KINDS`. `place` is a JSON path (`data[3].paragraphs[0].qas[2]`) in a SQuAD file, a
+    line (`line 12`) in JSON Lines, a row (`row 11`, from 0) in memory or from the Hub. `article` and
+    `question_id` are empty where they do not apply or could not be read. `repairable` says whether reading
+    with `on_bad="repair"` mends it.
     """
 
     kind: str
@@ -56,7 +57,9 @@ class Finding:
     def __str__(self) -> str:
         names = [f"article {visible(self.article)}"] if self.article else []
         names += [f"question {visible(self.question_id)}"] if self.question_id else []
-        where = f"{self.place} ({', '.join(names)})" if self.place and names else self.place or ", ".join(names)
+        where = (
+            f"{self.place} ({', '.join(names)})" if self.place and names else self.place or ", ".join(names)
+        )
         return f"{where}: {self.kind}: {self.message}" if where else f"{self.kind}: {self.message}"
 
     def as_dict(self) -> dict[str, str | bool]:
@@ -75,8 +78,9 @@ class Finding:
 class ReadReport:
     """What reading kept, mended and left out; handed to `iter_examples` or `load_examples` to be filled.
 
-    An example is counted once, however many findings it has. Where part of a file could not be read at all (a cut-off
-    line, an article that is no object) nobody knows how many questions it held; such a part counts in `n_unread`.
+    An example is counted once, however many findings it has. Where part of a file could not be read at all (a
+    cut-off line, an article that is no object) nobody knows how many questions it held; such a part counts in
+    `n_unread`.
     """
 
     n_kept: int = 0
@@ -93,7 +97,9 @@ class ReadReport:
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write one JSON line per finding: what was done (`skipped` or `repaired`), where, and why."""
-        done = [("skipped", finding) for finding in self.skipped] + [("repaired", each) for each in self.repaired]
+        done = [("skipped", finding) for finding in self.skipped] + [
+            ("repaired", each) for each in self.repaired
+        ]
         write_lines(path, ({"action": action, **finding.as_dict()} for action, finding in done))
 
     def __str__(self) -> str:
@@ -143,7 +149,9 @@ def format_counts(counts: dict[str, int]) -> str:
 
 def bad_data(name: str, findings: Sequence[Finding], remedy: str, *, n_shown: int = 5) -> DataError:
     """Return the error for a data set called `name`: counts by kind, the first findings, what to do."""
-    lines = [f"{name}: {len(findings)} finding{'s' * (len(findings) != 1)}: {format_counts(count_kinds(findings))}"]
+    lines = [
+        f"{name}: {len(findings)} finding{'s' * (len(findings) != 1)}: {format_counts(count_kinds(findings))}"
+    ]
     lines += [f"  {finding}" for finding in findings[:n_shown]]
     if len(findings) > n_shown:
         lines.append(f"  ... and {len(findings) - n_shown} more")
@@ -165,4 +173,6 @@ def quoted(text: str, limit: int = 80) -> str:
 def visible(text: str, limit: int = 80) -> str:
     """Return `text` for a message: one line, at most `limit` code points, what cannot be shown as escapes."""
     short = text if len(text) <= limit else text[: limit - 3] + "..."
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in short)
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in short
+    )

@@ -11,8 +11,9 @@ from tinyreader.data.example import Answer, Example
 class Fingerprint:
     """A running hash of examples in their order: `update` with each, then `hexdigest`.
 
-    It depends on what the examples hold and on their order (training does too), not on the file or the format they came
-    from. Every part goes in with its length, so that no two data sets run together into the same bytes.
+    It depends on what the examples hold and on their order (training does too), not on the file or the format
+    they came from. Every part goes in with its length, so that no two data sets run together into the same
+    bytes.
     """
 
     def __init__(self) -> None:
@@ -33,7 +34,9 @@ class Fingerprint:
 
 
 def fingerprint(examples: Iterable[Example]) -> str:
-    """Return 32 hexadecimal digits that stand for the content and the order of `examples`; see `Fingerprint`."""
+    """Return 32 hexadecimal digits that stand for the content and the order of `examples`; see
+    `Fingerprint`.
+    """
     running = Fingerprint()
     for example in examples:
         running.update(example)

@@ -21,8 +21,8 @@ def looks_like_hub_id(name: str) -> bool:
 def load_rows(name: str, split: str | None) -> Iterable[object]:
     """Return the rows of one split of a Hub data set, or of a directory that `save_to_disk` wrote.
 
-    Raises MissingExtraError without the `datasets` package; DataError where the data set or the split is not there, or
-    where there are several splits and none is named.
+    Raises MissingExtraError without the `datasets` package; DataError where the data set or the split is not
+    there, or where there are several splits and none is named.
     """
     try:
         import datasets
@@ -47,7 +47,9 @@ def load_rows(name: str, split: str | None) -> Iterable[object]:
 
 
 def pick_split(names: list[str], source: str, split: str | None) -> str:
-    """Return `split` if it is one of `names`, or the only name when none is asked for; DataError otherwise."""
+    """Return `split` if it is one of `names`, or the only name when none is asked for; DataError
+    otherwise.
+    """
     if split is None and len(names) == 1:
         return names[0]
     if split is not None and split in names:
@@ -58,4 +60,6 @@ def pick_split(names: list[str], source: str, split: str | None) -> str:
 
 def is_saved(directory: Path) -> bool:
     """Whether `datasets` wrote the directory, by the notes that it leaves there."""
-    return any((directory / name).is_file() for name in ("dataset_dict.json", "state.json", "dataset_info.json"))
+    return any(
+        (directory / name).is_file() for name in ("dataset_dict.json", "state.json", "dataset_info.json")
+    )

@@ -32,9 +32,11 @@ def parse_document(path: str | os.PathLike[str]) -> object | Flawed:
 
 
 def parse_lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, object] | Flawed]:
-    """Yield ("line 1", value) of a JSON Lines file as it is read, and `Flawed` for the lines that are not JSON.
+    """Yield ("line 1", value) of a JSON Lines file as it is read, and `Flawed` for the lines that are not
+    JSON.
 
-    Blank lines are passed over. A file cut off in the middle gives what stands before the cut, then a finding.
+    Blank lines are passed over. A file cut off in the middle gives what stands before the cut, then a
+    finding.
     """
     n_values = 0
     with open_binary(path) as file:
@@ -48,7 +50,9 @@ def parse_lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, object] | F
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[str, int, bytes | Finding]]:
-    """Yield place, byte offset and bytes of each line that is not blank; a finding where decompression ends early."""
+    """Yield place, byte offset and bytes of each line that is not blank; a finding where decompression ends
+    early.
+    """
     number, offset = 1, 0
     while True:
         place = f"line {number}"
@@ -94,9 +98,13 @@ def _json_finding(error: json.JSONDecodeError, text: str, place: str, *, is_last
     problem = error.msg.removesuffix(" at")
     where = f"line {error.lineno}, column {error.colno}" if "\n" in text.rstrip() else f"column {error.colno}"
     if is_last and _ends_early(error, text):
-        return Finding("truncated", f"the JSON is cut off after {len(text)} code points ({problem})", place=place)
+        return Finding(
+            "truncated", f"the JSON is cut off after {len(text)} code points ({problem})", place=place
+        )
     if error.msg == "Extra data" and not place and text[: error.pos].lstrip().startswith("{"):
-        return Finding("not-json", f"more follows the first value, at {where}; name JSON Lines .jsonl", place=place)
+        return Finding(
+            "not-json", f"more follows the first value, at {where}; name JSON Lines .jsonl", place=place
+        )
     return Finding("not-json", f"{problem}, at {where}", place=place)
 
 

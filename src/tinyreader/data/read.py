@@ -19,10 +19,14 @@ from tinyreader.data.validate import Flawed
 from tinyreader.errors import DataError, SettingsError
 
 Source = str | os.PathLike[str] | Iterable[Mapping[str, Any] | Example]
-"""A SQuAD JSON file, a JSON Lines file (either gzip-compressed or not), a Hub id, or rows or examples in memory."""
+"""A SQuAD JSON file, a JSON Lines file (either gzip-compressed or not), a Hub id, or rows or examples in
+memory.
+"""
 
 LOOK_AHEAD = 200_000
-"""So many examples after the first bad one are looked at before the error is raised, to count what else is wrong."""
+"""So many examples after the first bad one are looked at before the error is raised, to count what else is
+wrong.
+"""
 
 EXPECTED = (
     "A data set is a SQuAD JSON file, a JSON Lines file (.jsonl), either of them .gz, "
@@ -43,15 +47,16 @@ def iter_examples(
     """Yield the examples of `source` in their order.
 
     `on_bad` says what happens to findings (see `KINDS`):
-    - "error": DataError with the counts by kind and the first findings. What stands before the first is yielded first.
-    - "repair": an offset that is wrong is put right where the answer's text stands exactly once in the context. What
-      cannot be mended is left out, as with "skip".
-    - "skip": an example with a finding is left out, the others are yielded.
-    A file of which nothing can be read is a DataError whatever `on_bad` says. `rejected` is filled with what was kept,
-    mended and left out, and why.
+    - "error": DataError with the counts by kind and the first findings. What stands before the first is
+      yielded first.
+    - "repair": an offset that is wrong is put right where the answer's text stands exactly once in the
+      context. What cannot be mended is left out, as with "skip".
+    - "skip": an example with a finding is left out, the others are yielded. A file of which nothing can be
+    read is a DataError whatever `on_bad` says. `rejected` is filled with what was kept, mended and left out,
+    and why.
 
-    `split` belongs to Hub data sets. JSON Lines and rows in memory are read one at a time, and only the ids are
-    remembered; a SQuAD document is parsed as a whole.
+    `split` belongs to Hub data sets. JSON Lines and rows in memory are read one at a time, and only the ids
+    are remembered; a SQuAD document is parsed as a whole.
     """
     if on_bad not in REMEDIES:
         raise SettingsError(f"on_bad is {on_bad!r}; choose one of: {', '.join(REMEDIES)}")
@@ -62,7 +67,9 @@ def iter_examples(
 def load_examples(
     source: Source, *, split: str | None = None, on_bad: OnBad = "error", rejected: ReadReport | None = None
 ) -> list[Example]:
-    """Return the examples of `source`, with each context and title held once; arguments as for `iter_examples`."""
+    """Return the examples of `source`, with each context and title held once; arguments as for
+    `iter_examples`.
+    """
     shared: dict[str, str] = {}
     examples = []
     for example in iter_examples(source, split=split, on_bad=on_bad, rejected=rejected):
@@ -74,7 +81,9 @@ def load_examples(
 
 
 def check(source: Source, *, split: str | None = None) -> CheckReport:
-    """Return everything that is wrong with `source`. DataError only where there is no such file or data set."""
+    """Return everything that is wrong with `source`. DataError only where there is no such file or data
+    set.
+    """
     _, outcomes = _open(source, split)
     findings: list[Finding] = []
     n_questions = n_good = 0
@@ -91,14 +100,18 @@ def check(source: Source, *, split: str | None = None) -> CheckReport:
 
 
 def require_rereadable(name: str) -> None:
-    """Raises `DataError` for a pipe or a device: for work that reads its data more than once, before it reads any."""
+    """Raises `DataError` for a pipe or a device: for work that reads its data more than once, before it reads
+    any.
+    """
     path = Path(name)
     try:
         is_stream = path.exists() and not path.is_file() and not path.is_dir()
     except (OSError, ValueError):  # no name of a file: whoever opens it says so
         return
     if is_stream:
-        raise DataError(f"{name} is no regular file, and the data is read twice: write it to a file first, and give that")
+        raise DataError(
+            f"{name} is no regular file, and the data is read twice: write it to a file first, and give that"
+        )
 
 
 def _keep_good(
@@ -125,7 +138,9 @@ def _keep_good(
 
 
 def _rest(first: Flawed, outcomes: Iterator[Example | Flawed]) -> list[Finding]:
-    """Return the findings of `first` and of what follows, so that an error can count them; a stream may be endless."""
+    """Return the findings of `first` and of what follows, so that an error can count them; a stream may be
+    endless.
+    """
     findings = list(first.findings)
     for outcome in islice(outcomes, LOOK_AHEAD):
         if isinstance(outcome, Flawed):
@@ -144,7 +159,9 @@ def _open(source: Source, split: str | None) -> tuple[str, Iterator[Example | Fl
     except (OSError, ValueError) as error:
         raise DataError(f"{name}: cannot be read: {error}") from error
     if is_directory and not is_saved(path):
-        raise DataError(f"{name} is a directory, and not one that `save_to_disk` of `datasets` wrote. {EXPECTED}")
+        raise DataError(
+            f"{name} is a directory, and not one that `save_to_disk` of `datasets` wrote. {EXPECTED}"
+        )
     if is_directory or (not is_there and looks_like_hub_id(name)):
         return name, _number_rows(load_rows(name, split))
     if not is_there:
@@ -175,7 +192,9 @@ def _from_document(path: Path) -> Iterator[Example | Flawed]:
     return squad_examples(document)
 
 
-def _from_memory(source: Iterable[Mapping[str, Any] | Example], split: str | None) -> Iterator[Example | Flawed]:
+def _from_memory(
+    source: Iterable[Mapping[str, Any] | Example], split: str | None
+) -> Iterator[Example | Flawed]:
     if isinstance(source, Mapping):
         if "data" in source and split is None:
             return squad_examples(source)
@@ -189,5 +208,7 @@ def _number_rows(rows: Iterable[object]) -> Iterator[Example | Flawed]:
     try:
         iter(rows)
     except TypeError:
-        raise DataError(f"rows in memory are a list or a stream; this is of type {type(rows).__name__!r}. {EXPECTED}") from None
+        raise DataError(
+            f"rows in memory are a list or a stream; this is of type {type(rows).__name__!r}. {EXPECTED}"
+        ) from None
     return row_examples((f"row {n}", row) for n, row in enumerate(rows))

@@ -1,4 +1,6 @@
-"""Rows of the Hub's squad schema (id, title, context, question, answers): from JSON Lines or memory to examples."""
+"""Rows of the Hub's squad schema (id, title, context, question, answers): from JSON Lines or memory to
+examples.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from tinyreader.data.validate import Flawed, Problems, Validator, describe
 def row_examples(rows: Iterable[tuple[str, object] | Flawed]) -> Iterator[Example | Flawed]:
     """Yield the example of each (place, row); what was flawed before it became a row passes through.
 
-    Following rows with the same context or title share one string of each. Without `is_impossible` a row without
-    answers is a question that the context does not answer.
+    Following rows with the same context or title share one string of each. Without `is_impossible` a row
+    without answers is a question that the context does not answer.
     """
     validator = Validator()
     context = title = ""

@@ -1,4 +1,6 @@
-"""A training set with as many unanswerable questions as are wanted: drawn by share, or made from other paragraphs."""
+"""A training set with as many unanswerable questions as are wanted: drawn by share, or made from other
+paragraphs.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,17 @@ _WORD = re.compile(r"\w+")
 
 
 def sample(
-    examples: Iterable[Example], *, n_questions: int | None = None, unanswerable: float | None = None, seed: int = 0
+    examples: Iterable[Example],
+    *,
+    n_questions: int | None = None,
+    unanswerable: float | None = None,
+    seed: int = 0,
 ) -> list[Example]:
     """Return `n_questions` of the examples (None: as many as there can be), in their order.
 
-    The share `unanswerable` of them has no answer (None: the share that all of them have, as it comes). Which are drawn
-    depends on `seed` and their ids and places. Raises `SettingsError` where there are not enough of a kind.
+    The share `unanswerable` of them has no answer (None: the share that all of them have, as it comes). Which
+    are drawn depends on `seed` and their ids and places. Raises `SettingsError` where there are not enough of
+    a kind.
     """
     examples = list(examples)
     if n_questions is not None and (type(n_questions) is not int or n_questions < 1):
@@ -46,20 +53,23 @@ def sample(
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Questions put to other paragraphs, and how many could not be: every other paragraph holds their answer's words."""
+    """Questions put to other paragraphs, and how many could not be: every other paragraph holds their
+    answer's words.
+    """
 
     examples: tuple[Example, ...]
     n_without_place: int
 
 
 def ask_elsewhere(examples: Iterable[Example], n_questions: int, seed: int = 0) -> Elsewhere:
-    """Put `n_questions` of the answerable questions to the paragraph of their article that shares most words with them.
+    """Put `n_questions` of the answerable questions to the paragraph of their article that shares most words
+    with them.
 
-    Their own paragraph and those in which an answer of theirs stands (in whatever case) are left out, so what comes back has
-    no answer and looks as if it had one; Rajpurkar et al. (arXiv 1806.03822) had people write such questions. Words count by
-    how rare they are among the article's paragraphs. Ids end with `-elsewhere`; a question whose new id is taken has been put
-    elsewhere before, and is not again. Which questions are drawn depends on `seed`. Raises `SettingsError` where fewer
-    questions can be put elsewhere.
+    Their own paragraph and those in which an answer of theirs stands (in whatever case) are left out, so what
+    comes back has no answer and looks as if it had one; Rajpurkar et al. (arXiv 1806.03822) had people write
+    such questions. Words count by how rare they are among the article's paragraphs. Ids end with
+    `-elsewhere`; a question whose new id is taken has been put elsewhere before, and is not again. Which
+    questions are drawn depends on `seed`. Raises `SettingsError` where fewer questions can be put elsewhere.
     """
     examples = list(examples)
     if type(n_questions) is not int or n_questions < 1:
@@ -83,7 +93,8 @@ def ask_elsewhere(examples: Iterable[Example], n_questions: int, seed: int = 0) 
     if len(found) < n_questions:
         before = len(answerable) - len(answered)
         raise SettingsError(
-            f"{n_questions} questions cannot be put to another paragraph of their article: {len(found)} of the "
+            f"{n_questions} questions cannot be put to another paragraph of their article: {len(found)} of "
+            "the "
             f"{len(answered)} answerable ones have one without their answer's words"
             + (f"; {before} more have been put elsewhere before" if before else "")
         )
@@ -101,7 +112,9 @@ class _Article:
         self.rarity = {word: log(1 + len(contexts) / count) for word, count in counts.items()}
 
     def nearest(self, example: Example) -> str | None:
-        """The paragraph that shares the rarest words with the question and does not hold its answers, the first of equals."""
+        """The paragraph that shares the rarest words with the question and does not hold its answers, the
+        first of equals.
+        """
         asked = set(_WORD.findall(example.question.casefold()))
         answers = [answer.text.casefold() for answer in example.answers]
         best: tuple[float, str] | None = None
@@ -131,7 +144,8 @@ def _most(n_answered: int, n_without: int, share: float) -> int:
         n -= 1  # by ones, since what is rounded does not grow evenly
     if not n:
         raise SettingsError(
-            f"a share of {share:g} unanswerable questions cannot be drawn: there are {n_answered} answerable and "
+            f"a share of {share:g} unanswerable questions cannot be drawn: there are {n_answered} answerable "
+            "and "
             f"{n_without} unanswerable ones"
         )
     return n
@@ -149,4 +163,6 @@ def _drawn(rows: Sequence[int], examples: Sequence[Example], n: int, seed: int) 
 
 
 def _draw(name: str, place: int, seed: int) -> bytes:
-    return hashlib.blake2b(f"{seed}\n{place}\n{name}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return hashlib.blake2b(
+        f"{seed}\n{place}\n{name}".encode("utf-8", "surrogatepass"), digest_size=8
+    ).digest()

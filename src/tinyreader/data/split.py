@@ -13,12 +13,13 @@ from tinyreader.errors import DataError, SettingsError
 def split_by_article(
     examples: Iterable[Example], held_out: float | int, seed: int
 ) -> tuple[list[Example], list[Example]]:
-    """Return (train, held out), each in the order of `examples`, with no article and no context on both sides.
+    """Return (train, held out), each in the order of `examples`, with no article and no context on both
+    sides.
 
-    `held_out` is a share of the questions (a float between 0 and 1) or a number of them (an int), met as nearly as
-    whole articles allow, with at least one article on each side. Articles that share a context stay together; a
-    question without a title belongs to the article that is its context. Which articles are held out depends on `seed`
-    and on what the articles are called, not on their order.
+    `held_out` is a share of the questions (a float between 0 and 1) or a number of them (an int), met as
+    nearly as whole articles allow, with at least one article on each side. Articles that share a context stay
+    together; a question without a title belongs to the article that is its context. Which articles are held
+    out depends on `seed` and on what the articles are called, not on their order.
     """
     examples = list(examples)
     target = _target(held_out, len(examples))
@@ -32,7 +33,8 @@ def split_by_article(
 def group_articles(examples: Sequence[Example]) -> list[str]:
     """Return for each example the name of its article: the same for all that share a title or a context.
 
-    The name is the least of the article's titles, as `a:...`, or where it has none, the least of its contexts, `c:...`.
+    The name is the least of the article's titles, as `a:...`, or where it has none, the least of its
+    contexts, `c:...`.
     """
     parent: dict[str, str] = {}
 
@@ -56,7 +58,8 @@ def group_articles(examples: Sequence[Example]) -> list[str]:
 def _choose(article_of: Sequence[str], target: float, seed: int) -> set[str]:
     """Return the articles to hold out, in an order drawn from `seed`.
 
-    First each that does not exceed `target`, then the one more that comes nearest to it, where that is nearer.
+    First each that does not exceed `target`, then the one more that comes nearest to it, where that is
+    nearer.
     """
     sizes = Counter(article_of)
     if len(sizes) < 2:
@@ -82,11 +85,15 @@ def _draw(article: str, seed: int) -> bytes:
 def _target(held_out: float | int, n_examples: int) -> float:
     """Return the number of questions to hold out."""
     if isinstance(held_out, bool) or not isinstance(held_out, int | float):
-        raise SettingsError(f"held_out is {held_out!r}; give a share between 0 and 1 or a number of questions")
+        raise SettingsError(
+            f"held_out is {held_out!r}; give a share between 0 and 1 or a number of questions"
+        )
     if isinstance(held_out, float):
         if not 0 < held_out < 1:
             raise SettingsError(f"held_out is {held_out}; a share lies between 0 and 1, both excluded")
         return held_out * n_examples
     if not 0 < held_out < n_examples:
-        raise SettingsError(f"held_out is {held_out}; give more than 0 and less than all {n_examples} questions")
+        raise SettingsError(
+            f"held_out is {held_out}; give more than 0 and less than all {n_examples} questions"
+        )
     return held_out

@@ -9,7 +9,8 @@ from tinyreader.data.validate import MISSING, Flawed, Problems, Validator, as_li
 
 
 def squad_examples(document: object) -> Iterator[Example | Flawed]:
-    """Yield the questions of a SQuAD document in their order; the questions of a paragraph share one context string.
+    """Yield the questions of a SQuAD document in their order; the questions of a paragraph share one context
+    string.
 
     Where `is_impossible` is not given (v1.1), a question without answers is one the context does not answer.
     """
@@ -17,7 +18,10 @@ def squad_examples(document: object) -> Iterator[Example | Flawed]:
     articles = _list_of(document, "data", top)
     if articles is None:
         if isinstance(document, list) or (isinstance(document, Mapping) and "context" in document):
-            top.add("wrong-type", "rows of one question each belong in JSON Lines, one a line, in a file named .jsonl")
+            top.add(
+                "wrong-type",
+                "rows of one question each belong in JSON Lines, one a line, in a file named .jsonl",
+            )
         yield Flawed(tuple(top.found), n_questions=None, fatal=True)
         return
     validator = Validator()
@@ -50,7 +54,10 @@ def _paragraph(paragraph: object, title: str, place: str, validator: Validator) 
         if isinstance(question, Mapping):
             yield validator.question(question, context, own)
         else:
-            own.add("wrong-type", f"this is {describe(question)}; expected an object with id, question and answers")
+            own.add(
+                "wrong-type",
+                f"this is {describe(question)}; expected an object with id, question and answers",
+            )
             yield Flawed(tuple(own.found))
 
 

@@ -1,4 +1,6 @@
-"""From a raw question to an `Example`, or to the reasons why it is none. The one place where examples are checked."""
+"""From a raw question to an `Example`, or to the reasons why it is none. The one place where examples are
+checked.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,9 @@ MISSING = object()
 class Flawed:
     """A part of the data with findings: a question, or a larger part whose questions could not be reached.
 
-    `mended` is the example as `on_bad="repair"` would have it. `n_questions` is how many questions are affected, None
-    where nobody can know. `fatal` says that nothing at all can be read, so that there is nothing to skip to.
+    `mended` is the example as `on_bad="repair"` would have it. `n_questions` is how many questions are
+    affected, None where nobody can know. `fatal` says that nothing at all can be read, so that there is
+    nothing to skip to.
     """
 
     findings: tuple[Finding, ...]
@@ -77,7 +80,8 @@ class Validator:
         self._first_place: dict[str, str] = {}
 
     def question(self, raw: Mapping[str, object], context: str, problems: Problems) -> Example | Flawed:
-        """Return the example that `raw` (id, question, answers, plausible_answers, is_impossible) makes on `context`.
+        """Return the example that `raw` (id, question, answers, plausible_answers, is_impossible) makes on
+        `context`.
 
         `problems` brings what was already found about it, its place and its article.
         """
@@ -107,7 +111,9 @@ class Validator:
         if not (flag is True or flag is False):
             problems.wrong("is_impossible", flag, "true or false")
         elif flag and answers:
-            problems.add("impossible-with-answers", f"'is_impossible' is true and there are {len(answers)} answers")
+            problems.add(
+                "impossible-with-answers", f"'is_impossible' is true and there are {len(answers)} answers"
+            )
         elif not flag and not answers and not problems.found:
             problems.add("answerable-without-answers", "'is_impossible' is false and 'answers' is empty")
 
@@ -127,13 +133,19 @@ def read_answers(raw: Mapping[str, object], key: str, context: str, problems: Pr
 
 
 def _answer_pairs(value: object, key: str, problems: Problems) -> list[tuple[str, object, object]]:
-    """Return (place, text, start) of each answer, from a list of objects or (as on the Hub) an object of lists."""
+    """Return (place, text, start) of each answer, from a list of objects or (as on the Hub) an object of
+    lists.
+    """
     if isinstance(value, Mapping):
         texts, starts = as_list(value.get("text", MISSING)), as_list(value.get("answer_start", MISSING))
         if texts is None or starts is None or len(texts) != len(starts):
-            problems.add("wrong-type", f"{key!r} must hold 'text' and 'answer_start', two lists of the same length")
+            problems.add(
+                "wrong-type", f"{key!r} must hold 'text' and 'answer_start', two lists of the same length"
+            )
             return []
-        return [(f"{key}[{n}]", text, start) for n, (text, start) in enumerate(zip(texts, starts, strict=True))]
+        return [
+            (f"{key}[{n}]", text, start) for n, (text, start) in enumerate(zip(texts, starts, strict=True))
+        ]
     items = as_list(value)
     if items is None:
         problems.wrong(key, value, "a list of objects with 'text' and 'answer_start'")
@@ -148,12 +160,16 @@ def _answer_pairs(value: object, key: str, problems: Problems) -> list[tuple[str
 
 
 def _read_answer(text: object, start: object, where: str, context: str, problems: Problems) -> Answer | None:
-    """Return the answer where `text` stands at `start`, or else where it stands exactly once, with a finding."""
+    """Return the answer where `text` stands at `start`, or else where it stands exactly once, with a
+    finding.
+    """
     if not isinstance(text, str):
         problems.wrong(f"{where}.text", text, "a string")
         return None
     if not text.strip():
-        problems.add("empty-answer", f"'{where}.text' is empty; a question without an answer has an empty list")
+        problems.add(
+            "empty-answer", f"'{where}.text' is empty; a question without an answer has an empty list"
+        )
         return None
     offset = as_offset(start)
     if offset is not None and offset >= 0 and context.startswith(text, offset):
@@ -161,14 +177,20 @@ def _read_answer(text: object, start: object, where: str, context: str, problems
     return _mend(text, start, offset, where, context, problems)
 
 
-def _mend(text: str, start: object, offset: int | None, where: str, context: str, problems: Problems) -> Answer | None:
+def _mend(
+    text: str, start: object, offset: int | None, where: str, context: str, problems: Problems
+) -> Answer | None:
     """Return the answer at the only place where it stands, else None; both with a finding."""
     if has_lone_surrogate(text):
         problems.add("lone-surrogate", f"'{where}.text' holds half of a surrogate pair: {quoted(text)}")
         return None
     places = find_all(text, context, limit=2)
     is_unique = len(places) == 1
-    hint = f"it stands once, at {places[0]}" if is_unique else f"it stands {'more than once' if places else 'nowhere'}"
+    hint = (
+        f"it stands once, at {places[0]}"
+        if is_unique
+        else f"it stands {'more than once' if places else 'nowhere'}"
+    )
     if offset is None:
         kind = "missing-field" if start is MISSING else "wrong-type"
         problem = "is missing" if start is MISSING else f"is {describe(start)}"
@@ -235,7 +257,9 @@ def describe(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        return f"the number {value}" if abs(value) < 2**63 or isinstance(value, float) else "an enormous number"
+        return (
+            f"the number {value}" if abs(value) < 2**63 or isinstance(value, float) else "an enormous number"
+        )
     if isinstance(value, str):
         return f"the string {quoted(value, 40)}"
     if isinstance(value, list | tuple):

@@ -21,9 +21,9 @@ StrPath = str | os.PathLike[str]
 def write_squad(examples: Iterable[Example], path: StrPath) -> None:
     """Write a SQuAD v2.0 file, gzip-compressed where the name says .gz.
 
-    Following examples with the same title become an article, following ones with the same context in it a paragraph:
-    the order stays, so that reading the file gives the same examples again, and nothing is held in memory. Shuffled
-    examples make a file in which articles come back; sort them first where that matters.
+    Following examples with the same title become an article, following ones with the same context in it a
+    paragraph: the order stays, so that reading the file gives the same examples again, and nothing is held in
+    memory. Shuffled examples make a file in which articles come back; sort them first where that matters.
     """
     _write(_write_articles, examples, path)
 
@@ -40,10 +40,14 @@ def writer_for(path: StrPath) -> Callable[[Iterable[Example], StrPath], None]:
         return write_jsonl
     if name.endswith(".json"):
         return write_squad
-    raise SettingsError(f"{path}: the name must end with .json (SQuAD) or .jsonl (JSON Lines), or one of them and .gz")
+    raise SettingsError(
+        f"{path}: the name must end with .json (SQuAD) or .jsonl (JSON Lines), or one of them and .gz"
+    )
 
 
-def _write(write: Callable[[Iterable[Example], IO[str]], None], examples: Iterable[Example], path: StrPath) -> None:
+def _write(
+    write: Callable[[Iterable[Example], IO[str]], None], examples: Iterable[Example], path: StrPath
+) -> None:
     try:
         with atomic_text(path) as file:
             write(examples, file)
@@ -58,7 +62,7 @@ def _write_articles(examples: Iterable[Example], file: IO[str]) -> None:
         file.write(f'{", " if n else ""}\n{{"title": {_dump(title)}, "paragraphs": [')
         for m, (context, of_paragraph) in enumerate(groupby(of_article, key=lambda example: example.context)):
             paragraph = {"context": context, "qas": [_question(example) for example in of_paragraph]}
-            file.write(f'{", " if m else ""}\n{_dump(paragraph)}')
+            file.write(f"{', ' if m else ''}\n{_dump(paragraph)}")
         file.write("]}")
     file.write("]}\n")
 

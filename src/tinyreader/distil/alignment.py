@@ -1,16 +1,20 @@
-"""From the teacher's tokens to the student's, by the characters that both stand on: distributions, states and attention.
+"""From the teacher's tokens to the student's, by the characters that both stand on: distributions, states and
+attention.
 
-A span distribution lives on characters, so any reader can teach any student. Teacher and student read the same text: the
-question and the student's window's own slice of the context, so that the teacher says what can be known from what the
-student sees, and that there is no answer where it sees none. Each token has a place on a line of code points:
+A span distribution lives on characters, so any reader can teach any student. Teacher and student read the
+same text: the question and the student's window's own slice of the context, so that the teacher says what can
+be known from what the student sees, and that there is no answer where it sees none. Each token has a place on
+a line of code points:
 
-    [0, 1) opening tokens | the question | one place for the tokens between | the slice of the context | closing tokens
+    [0, 1) opening tokens | the question | one place for the tokens between | the slice of the context |
+    closing tokens
 
-Carrying follows the rule by which `windows.py` turns a gold answer into a label: the first and last student token that
-overlap the span. A start at a teacher token goes to the first student token that reaches beyond its first character, an end
-to the last student token that begins before its end. So an answer that the teacher is sure of ends on exactly the tokens
-that its gold label would, whichever tokenizer cuts finer; what several teacher tokens say of one student token adds up, and
-of several student tokens on one teacher token only the outermost get mass, for inside it the teacher has said nothing.
+Carrying follows the rule by which `windows.py` turns a gold answer into a label: the first and last student
+token that overlap the span. A start at a teacher token goes to the first student token that reaches beyond
+its first character, an end to the last student token that begins before its end. So an answer that the
+teacher is sure of ends on exactly the tokens that its gold label would, whichever tokenizer cuts finer; what
+several teacher tokens say of one student token adds up, and of several student tokens on one teacher token
+only the outermost get mass, for inside it the teacher has said nothing.
 """
 
 from __future__ import annotations
@@ -31,12 +35,16 @@ VERSION = 1
 """Of the rules here: what was computed under others is computed again."""
 
 NOTHING = -1e4
-"""The logarithm that stands for no probability: finite in half precision, and nothing at any temperature up to 100."""
+"""The logarithm that stands for no probability: finite in half precision, and nothing at any temperature up
+to 100.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Places:
-    """Where a window's n tokens stand: int [n, 2], begin and end on the line; the context's tokens are [first, stop)."""
+    """Where a window's n tokens stand: int [n, 2], begin and end on the line; the context's tokens are
+    [first, stop).
+    """
 
     line: IntArray
     first: int
@@ -62,7 +70,9 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What a window holds: so many characters of the question, and code points [begin, end) of the context."""
+    """What a window holds: so many characters of the question, and code points [begin, end) of the
+    context.
+    """
 
     question: int
     begin: int
@@ -70,13 +80,20 @@ class Slice:
 
 
 def lay_out(question: IntArray, context: IntArray, around: Surroundings, held: Slice) -> Places:
-    """The places of a window's tokens, from the code points [., 2] of those of its question and of its context."""
+    """The places of a window's tokens, from the code points [., 2] of those of its question and of its
+    context.
+    """
     n, first = held.question, around.before + len(question) + around.between
     after = 2 + n + held.end - held.begin
-    line = np.concatenate([
-        np.tile([0, 1], (around.before, 1)), question + 1, np.tile([n + 1, n + 2], (around.between, 1)),
-        context - held.begin + n + 2, np.tile([after, after + 1], (around.after, 1)),
-    ])  # fmt: skip
+    line = np.concatenate(
+        [
+            np.tile([0, 1], (around.before, 1)),
+            question + 1,
+            np.tile([n + 1, n + 2], (around.between, 1)),
+            context - held.begin + n + 2,
+            np.tile([after, after + 1], (around.after, 1)),
+        ]
+    )
     return Places(line.astype(np.int32), first, first + len(context))
 
 
@@ -96,9 +113,9 @@ class Said:
 def most_context(pieces: Sequence[Said]) -> Said:
     """One opinion on a slice from those on overlapping pieces that cover it.
 
-    Each token is judged where it has most context, by the shorter of what stands before and behind it in the piece; of
-    equals the earlier piece. "No answer" is what the piece says that is least sure of it, as when `spans.py` merges
-    windows: an answer in one place is enough.
+    Each token is judged where it has most context, by the shorter of what stands before and behind it in the
+    piece; of equals the earlier piece. "No answer" is what the piece says that is least sure of it, as when
+    `spans.py` merges windows: an answer in one place is enough.
     """
     if len(pieces) == 1:
         return pieces[0]
@@ -117,7 +134,9 @@ def most_context(pieces: Sequence[Said]) -> Said:
 
 
 def start_targets(teacher: IntArray, student: Places) -> npt.NDArray[np.intp]:
-    """For each place [m, 2] of a teacher's token the student's token to which a start at it goes; 0 where there is none."""
+    """For each place [m, 2] of a teacher's token the student's token to which a start at it goes; 0 where
+    there is none.
+    """
     tokens = _wide(student)
     if not len(tokens):
         return np.zeros(len(teacher), dtype=np.intp)
@@ -127,7 +146,9 @@ def start_targets(teacher: IntArray, student: Places) -> npt.NDArray[np.intp]:
 
 
 def end_targets(teacher: IntArray, student: Places) -> npt.NDArray[np.intp]:
-    """For each place [m, 2] of a teacher's token the student's token to which an end at it goes; 0 where there is none."""
+    """For each place [m, 2] of a teacher's token the student's token to which an end at it goes; 0 where
+    there is none.
+    """
     tokens = _wide(student)
     if not len(tokens):
         return np.zeros(len(teacher), dtype=np.intp)
@@ -142,7 +163,9 @@ def carry(said: Said, student: Places) -> tuple[Doubles, Doubles]:
     Each sums to 1 over the null position and the context's tokens, and is 0 elsewhere.
     """
     start_to, end_to = start_targets(said.places, student), end_targets(said.places, student)
-    return _moved(softmax(said.start), start_to, len(student)), _moved(softmax(said.end), end_to, len(student))
+    return _moved(softmax(said.start), start_to, len(student)), _moved(
+        softmax(said.end), end_to, len(student)
+    )
 
 
 def softmax(logits: FloatArray) -> Doubles:
@@ -153,7 +176,9 @@ def softmax(logits: FloatArray) -> Doubles:
 
 
 def logarithms(probabilities: Doubles) -> Doubles:
-    """Natural logarithms, with `NOTHING` for 0: logits whose softmax, at temperature 1, are the probabilities."""
+    """Natural logarithms, with `NOTHING` for 0: logits whose softmax, at temperature 1, are the
+    probabilities.
+    """
     with np.errstate(divide="ignore"):
         return np.maximum(np.log(probabilities), NOTHING)
 
@@ -167,7 +192,9 @@ def overlaps(one: IntArray, other: IntArray) -> IntArray:
 
 
 def _moved(probabilities: Doubles, targets: npt.NDArray[np.intp], n: int) -> Doubles:
-    """Probabilities [1 + m], the null position's first, added up on the `n` tokens that the other m are moved to."""
+    """Probabilities [1 + m], the null position's first, added up on the `n` tokens that the other m are moved
+    to.
+    """
     moved = np.zeros(n)
     np.add.at(moved, np.concatenate([[NULL_TOKEN], targets]), probabilities)
     return moved

@@ -1,8 +1,9 @@
 """Our attention, registered with Transformers: eager, with cheap dropout, and able to show what it computed.
 
-Scores before softmax are what TinyBERT learns from (arXiv 1909.10351, equation 7), and no Transformers model returns them.
-Models that use Transformers' attention interface (BERT, RoBERTa, ELECTRA, DistilBERT, ModernBERT, ...) are told to use this
-function; on a CPU its backward pass is also faster than the fused kernel's.
+Scores before softmax are what TinyBERT learns from (arXiv 1909.10351, equation 7), and no Transformers model
+returns them. Models that use Transformers' attention interface (BERT, RoBERTa, ELECTRA, DistilBERT,
+ModernBERT, ...) are told to use this function; on a CPU its backward pass is also faster than the fused
+kernel's.
 """
 
 from __future__ import annotations
@@ -54,10 +55,18 @@ def recording(kind: AttentionKind, layers: frozenset[int]) -> Iterator[Recorder]
 
 
 def attend(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
-    scaling: float | None = None, dropout: float = 0.0, **_: Any,
-) -> tuple[Tensor, None]:  # fmt: skip
-    """Attention output [B, L, heads, width] of query, key and value [B, heads, L, width], as Transformers asks for it."""
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention output [B, L, heads, width] of query, key and value [B, heads, L, width], as Transformers
+    asks for it.
+    """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     scores = (query * scale) @ key.transpose(-1, -2)
     recorder = _recorder.get()
@@ -78,7 +87,9 @@ def attend(
 
 
 def use_our_attention(model: Any, random: StepRandom | None = None) -> bool:
-    """Whether `model` now attends through `attend`; False for architectures with an attention of their own."""
+    """Whether `model` now attends through `attend`; False for architectures with an attention of their
+    own.
+    """
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, eager_mask)
     if not can_show_attention(model):
@@ -90,7 +101,8 @@ def use_our_attention(model: Any, random: StepRandom | None = None) -> bool:
 
 
 def can_show_attention(model: Any) -> bool:
-    """Whether the model's attention can be replaced by ours and so observed, told by its own modelling module."""
+    """Whether the model's attention can be replaced by ours and so observed, told by its own modelling
+    module.
+    """
     source = sys.modules.get(type(model).__module__)
     return bool(model._supports_attention_backend) and hasattr(source, "ALL_ATTENTION_FUNCTIONS")
-

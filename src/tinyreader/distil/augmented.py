@@ -1,4 +1,6 @@
-"""A stage's data rewritten before it is learned from, kept under the run's directory and used again by its fingerprint."""
+"""A stage's data rewritten before it is learned from, kept under the run's directory and used again by its
+fingerprint.
+"""
 
 from __future__ import annotations
 
@@ -37,22 +39,33 @@ class Rewriting:
 
 
 def plan(
-    plain: Scanned, settings: AugmentSettings, data: DataSettings, training: TrainingSettings, progress: Progress
+    plain: Scanned,
+    settings: AugmentSettings,
+    data: DataSettings,
+    training: TrainingSettings,
+    progress: Progress,
 ) -> Rewriting:
     """The rewriting that a stage on the data `plain` asks for, its proposers loaded and checked."""
     proposers = settings.proposers(training.precision).open(settings.candidates, progress.say)
     return Rewriting(plain, data.on_bad, settings.options(training.seed), proposers)
 
 
-def rewrite(rewriting: Rewriting, folder: Path, progress: Progress, stop: StopSwitch) -> tuple[Scanned, dict[str, Any]]:
+def rewrite(
+    rewriting: Rewriting, folder: Path, progress: Progress, stop: StopSwitch
+) -> tuple[Scanned, dict[str, Any]]:
     """The rewritten data under `folder`, made on the first call, and what making it counted."""
     target, plain = folder / f"{rewriting.key}.jsonl.gz", rewriting.plain
     source, times = plain.source, rewriting.options.times
     progress.say(f"{source.name}: rewriting {plain.n_paragraphs:,} paragraphs {times} times")
     report = augment_file(
-        Input(source.name, source.split, rewriting.on_bad), target, rewriting.proposers, rewriting.options,
-        Read(plain.fingerprint, plain.n_paragraphs, plain.report), progress, stop,
-    )  # fmt: skip
+        Input(source.name, source.split, rewriting.on_bad),
+        target,
+        rewriting.proposers,
+        rewriting.options,
+        Read(plain.fingerprint, plain.n_paragraphs, plain.report),
+        progress,
+        stop,
+    )
     progress.say(f"{target.name}: {report}")
     facts = report.as_dict()
     made = facts["copied_examples"] + _kept_as_they_were(rewriting.options, facts)

@@ -1,8 +1,8 @@
 """Checkpoints: one safetensors file and one JSON file each, written atomically and verified when loaded.
 
-A checkpoint is a folder that appears by one rename after everything in it is on disk, so a kill, a full disk or a power cut
-leaves the one before whole. Its JSON holds the position, the digest of the tensors and its own; a damaged checkpoint is
-named and the one before it used.
+A checkpoint is a folder that appears by one rename after everything in it is on disk, so a kill, a full disk
+or a power cut leaves the one before whole. Its JSON holds the position, the digest of the tensors and its
+own; a damaged checkpoint is named and the one before it used.
 """
 
 from __future__ import annotations
@@ -55,7 +55,11 @@ class CheckpointFolder:
             partial.mkdir()
             save_file({n: t.contiguous() for n, t in checkpoint.tensors.items()}, partial / _TENSORS)
             share(partial / _TENSORS)
-            record = {"step": checkpoint.step, "tensors": digest(partial / _TENSORS), "state": checkpoint.state}
+            record = {
+                "step": checkpoint.step,
+                "tensors": digest(partial / _TENSORS),
+                "state": checkpoint.state,
+            }
             (partial / _STATE).write_text(json.dumps({**record, "digest": _record_digest(record)}))
             sync(partial / _TENSORS, partial / _STATE, partial)
             shutil.rmtree(final, ignore_errors=True)
@@ -75,7 +79,9 @@ class CheckpointFolder:
             shutil.rmtree(superfluous, ignore_errors=True)
 
     def newest(self, on_damage: Callable[[str], None]) -> Checkpoint | None:
-        """The newest whole checkpoint, or None; `on_damage` gets a sentence for each damaged one, which is set aside."""
+        """The newest whole checkpoint, or None; `on_damage` gets a sentence for each damaged one, which is
+        set aside.
+        """
         for folder in self._steps():
             try:
                 return _load(folder)
@@ -83,8 +89,11 @@ class CheckpointFolder:
                 aside = folder.with_name(f"damaged-{folder.name}")
                 shutil.rmtree(aside, ignore_errors=True)
                 folder.rename(aside)
-                on_damage(f"checkpoint {folder} is damaged ({error}); it is kept as {aside.name}, and the run goes back "
-                          "to what was saved before it")  # fmt: skip
+                on_damage(
+                    f"checkpoint {folder} is damaged ({error}); it is kept as {aside.name}, and the run goes "
+                    "back "
+                    "to what was saved before it"
+                )
         return None
 
     def _steps(self) -> list[Path]:
@@ -105,11 +114,14 @@ def _record_digest(record: dict[str, Any]) -> str:
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Writes the tensors to a safetensors file that appears only when it is whole; `RunError` on a full disk."""
+    """Writes the tensors to a safetensors file that appears only when it is whole; `RunError` on a full
+    disk.
+    """
     try:
         with atomic_path(path) as partial:
             save_file({n: t.contiguous() for n, t in tensors.items()}, partial)
             share(partial)
     except (OSError, SafetensorError) as error:
-        raise RunError(f"{path} could not be written ({error}). Make room and run the same command again.") from None
-
+        raise RunError(
+            f"{path} could not be written ({error}). Make room and run the same command again."
+        ) from None

@@ -1,8 +1,8 @@
 """Dropout whose random bits cost little on a CPU, and which a step's seed alone determines.
 
-Torch draws one Mersenne number an element on one thread: a fifth of a CPU training step went there. Here one byte an
-element comes from numpy's SFC64, so the rate is rounded to a multiple of 1/256 (0.1 becomes 26/256 = 0.1016, and the kept
-values are scaled by exactly 256/230). On other devices torch's own dropout is used.
+Torch draws one Mersenne number an element on one thread: a fifth of a CPU training step went there. Here one
+byte an element comes from numpy's SFC64, so the rate is rounded to a multiple of 1/256 (0.1 becomes 26/256 =
+0.1016, and the kept values are scaled by exactly 256/230). On other devices torch's own dropout is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ _INT_VIEW = {torch.bfloat16: torch.int16, torch.float16: torch.int16, torch.floa
 
 
 class StepRandom:
-    """The random source of all dropout in a run; `reseed` before each forward pass makes that pass reproducible."""
+    """The random source of all dropout in a run; `reseed` before each forward pass makes that pass
+    reproducible.
+    """
 
     def __init__(self) -> None:
         self._bits = np.random.Generator(np.random.SFC64(0))
@@ -58,7 +60,9 @@ def _apply(x: Tensor, keep: Tensor, scale: float) -> Tensor:
 
 
 def drop(x: Tensor, rate: float, random: StepRandom) -> Tensor:
-    """`x` with each element zeroed with probability `rate` (to 1/256 on a CPU) and the others scaled up to match."""
+    """`x` with each element zeroed with probability `rate` (to 1/256 on a CPU) and the others scaled up to
+    match.
+    """
     if rate <= 0.0:
         return x
     if x.device.type != "cpu":
@@ -81,7 +85,9 @@ class Dropout(nn.Dropout):
 
 
 def replace_dropout(module: nn.Module, random: StepRandom, rate: float | None = None) -> None:
-    """Replaces every `nn.Dropout` under `module` by ours, in place; `rate` overrides the model's own rates."""
+    """Replaces every `nn.Dropout` under `module` by ours, in place; `rate` overrides the model's own
+    rates.
+    """
     if rate is not None and isinstance(getattr(module, "attention_dropout", None), float):
         setattr(module, "attention_dropout", rate)  # noqa: B010 - ModernBERT keeps a number where others keep a module
     for name, child in list(module.named_children()):

@@ -29,7 +29,10 @@ class NetworkRuntime:
 
     @torch.no_grad()
     def logits(
-        self, input_ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], segment_ids: npt.NDArray[np.int64]
+        self,
+        input_ids: npt.NDArray[np.int64],
+        mask: npt.NDArray[np.int64],
+        segment_ids: npt.NDArray[np.int64],
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Start and end logits float32 [B, L] of padded windows [B, L]."""
         was_training = self.network.model.training
@@ -37,9 +40,16 @@ class NetworkRuntime:
         rows = torch.zeros(len(input_ids), dtype=torch.int64)
         real = torch.from_numpy(mask)
         batch = Batch(
-            torch.from_numpy(input_ids), torch.from_numpy(segment_ids), real, real.bool(), rows, rows, rows,
-            real.sum(1), padded=not bool(mask.all()),
-        )  # fmt: skip
+            torch.from_numpy(input_ids),
+            torch.from_numpy(segment_ids),
+            real,
+            real.bool(),
+            rows,
+            rows,
+            rows,
+            real.sum(1),
+            padded=not bool(mask.all()),
+        )
         out = self.network.forward(batch.to(self.device))
         self.network.model.train(was_training)
         return out.start_logits.cpu().numpy(), out.end_logits.cpu().numpy()
@@ -49,9 +59,9 @@ class NetworkRuntime:
 class Evaluation:
     """Predictions for a data set and what they score.
 
-    `scores` holds percentages as the official script names them, at null threshold 0 (`exact`, `f1`, `HasAns_*`,
-    `NoAns_*`), the best over all thresholds (`best_exact`, `best_f1` and theirs), and `answered_exact` and `answered_f1`:
-    the answerable questions with no-answer switched off.
+    `scores` holds percentages as the official script names them, at null threshold 0 (`exact`, `f1`,
+    `HasAns_*`, `NoAns_*`), the best over all thresholds (`best_exact`, `best_f1` and theirs), and
+    `answered_exact` and `answered_f1`: the answerable questions with no-answer switched off.
     """
 
     predictions: tuple[Prediction, ...]
@@ -59,9 +69,15 @@ class Evaluation:
 
 
 def evaluate(
-    network: Network, examples: Sequence[Example], windower: Windower, pad_id: int, device: torch.device, *,
-    max_answer_tokens: int = 30, on_progress: Callable[[int], None] | None = None,
-) -> Evaluation:  # fmt: skip
+    network: Network,
+    examples: Sequence[Example],
+    windower: Windower,
+    pad_id: int,
+    device: torch.device,
+    *,
+    max_answer_tokens: int = 30,
+    on_progress: Callable[[int], None] | None = None,
+) -> Evaluation:
     """The network's predictions on `examples`, scored."""
     runtime = NetworkRuntime(network, pad_id, device)
     predictions = tuple(
@@ -73,7 +89,9 @@ def evaluate(
 def score(examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
     """The scores that `Evaluation` describes."""
     answers = {p.id: p.text for p in predictions}
-    scores: dict[str, Any] = score_v2(examples, answers, {p.id: p.null_odds for p in predictions}, na_prob_thresh=0.0)
+    scores: dict[str, Any] = score_v2(
+        examples, answers, {p.id: p.null_odds for p in predictions}, na_prob_thresh=0.0
+    )
     answerable = [e for e in examples if not e.is_impossible]
     if answerable:
         pairs = np.array([question_scores(e, answers[e.id]) for e in answerable])
@@ -85,7 +103,9 @@ def score(examples: Sequence[Example], predictions: Sequence[Prediction]) -> dic
 def open_runtime(
     name: str, precision: Literal["auto", "bf16", "fp32"] = "auto", max_seq_len: int = 384
 ) -> tuple[Tokenizer, NetworkRuntime]:
-    """The tokenizer and runtime of the reader `name`, a directory or a Hub id, on the best device there is."""
+    """The tokenizer and runtime of the reader `name`, a directory or a Hub id, on the best device there
+    is.
+    """
     device = Accelerator().device
     reader = load_reader(name)
     limit = max_tokens(reader.model)

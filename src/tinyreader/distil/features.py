@@ -1,8 +1,10 @@
-"""`FeatureStore`: a data set's windows on disk, memory-mapped and ragged, so that memory does not grow with their number.
+"""`FeatureStore`: a data set's windows on disk, memory-mapped and ragged, so that memory does not grow with
+their number.
 
-A window costs its token ids (2 bytes each, 4 where the vocabulary exceeds 65,536) and 28 bytes of index. SQuAD 2.0
-augmented twenty-fold, 2.6 million windows of about 170 tokens, takes 2.6e6 * (170 * 2 + 28) = 0.96 GB of disk, of which the
-operating system keeps in memory what is in use; padded to 384 int64 tensors of four kinds it would be 32 GB.
+A window costs its token ids (2 bytes each, 4 where the vocabulary exceeds 65,536) and 28 bytes of index.
+SQuAD 2.0 augmented twenty-fold, 2.6 million windows of about 170 tokens, takes 2.6e6 * (170 * 2 + 28) = 0.96
+GB of disk, of which the operating system keeps in memory what is in use; padded to 384 int64 tensors of four
+kinds it would be 32 GB.
 """
 
 from __future__ import annotations
@@ -24,9 +26,19 @@ from tinyreader.files import atomic_path, sync
 from tinyreader.windows import Window, WindowCounts, padded_length
 
 _INDEX = np.dtype(
-    [("offset", "<i8"), ("example", "<i4"), ("length", "<u2"), ("segment", "<u2"), ("first", "<u2"), ("stop", "<u2"),
-     ("start", "<u2"), ("end", "<u2"), ("segment_stop", "<u2"), ("reserved", "<u2")]
-)  # fmt: skip
+    [
+        ("offset", "<i8"),
+        ("example", "<i4"),
+        ("length", "<u2"),
+        ("segment", "<u2"),
+        ("first", "<u2"),
+        ("stop", "<u2"),
+        ("start", "<u2"),
+        ("end", "<u2"),
+        ("segment_stop", "<u2"),
+        ("reserved", "<u2"),
+    ]
+)
 _META, _IDS, _ROWS, _COUNTS = "features.json", "ids.bin", "index.bin", "counts.json"
 _FORMAT = 2
 _FLUSH, _LONGEST = 4096, 2**16 - 1
@@ -42,9 +54,13 @@ class FeatureStore:
             self.index: npt.NDArray[np.void] = np.memmap(folder / _ROWS, dtype=_INDEX, mode="r")
             self.ids = np.memmap(folder / _IDS, dtype=self.meta["dtype"], mode="r")
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"the feature store {folder} cannot be read ({error}). Delete it to have it made again.") from None
+            raise RunError(
+                f"the feature store {folder} cannot be read ({error}). Delete it to have it made again."
+            ) from None
         if self.meta.get("format") != _FORMAT:
-            raise RunError(f"the feature store {folder} is of another version. Delete it to have it made again.")
+            raise RunError(
+                f"the feature store {folder} is of another version. Delete it to have it made again."
+            )
         if len(self.index) != self.meta["windows"] or len(self.ids) != self.meta["tokens"]:
             raise RunError(f"the feature store {folder} is damaged. Delete it to have it made again.")
         self.lengths: npt.NDArray[np.int32] = np.asarray(self.index["length"], dtype=np.int32)
@@ -64,7 +80,9 @@ class FeatureStore:
         longest = padded_length(int(lengths.max()), self._longest)
         columns = np.arange(longest)
         ids = np.full((len(rows), longest), pad_id, dtype=np.int64)
-        for line, (offset, length) in enumerate(zip(records["offset"].tolist(), lengths.tolist(), strict=True)):
+        for line, (offset, length) in enumerate(
+            zip(records["offset"].tolist(), lengths.tolist(), strict=True)
+        ):
             ids[line, :length] = self.ids[offset : offset + length]
         mask = columns < lengths[:, None]
         segments = (columns >= records["segment"][:, None]) & (columns < records["segment_stop"][:, None])
@@ -86,7 +104,8 @@ class FeatureStore:
 def write_features(windows: Iterable[Window], folder: Path, *, vocab_size: int, fingerprint: str) -> None:
     """Writes a feature store of `windows` to `folder`, which appears only when it is whole; streams.
 
-    Raises `RunError` where there is no window or no room on the disk, and `ModelError` for windows that it cannot hold.
+    Raises `RunError` where there is no window or no room on the disk, and `ModelError` for windows that it
+    cannot hold.
     """
     dtype = np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
     partial = folder.with_name(f"{folder.name}.partial")
@@ -96,7 +115,13 @@ def write_features(windows: Iterable[Window], folder: Path, *, vocab_size: int, 
         n_windows, n_tokens = _stream(windows, partial, dtype)
         if not n_windows:
             raise RunError("there is no window to train on: the data set has no usable example.")
-        meta = {"format": _FORMAT, "windows": n_windows, "tokens": n_tokens, "dtype": dtype.str, "fingerprint": fingerprint}
+        meta = {
+            "format": _FORMAT,
+            "windows": n_windows,
+            "tokens": n_tokens,
+            "dtype": dtype.str,
+            "fingerprint": fingerprint,
+        }
         (partial / _META).write_text(json.dumps(meta))
         sync(partial / _IDS, partial / _ROWS, partial / _META, partial)
         shutil.rmtree(folder, ignore_errors=True)
@@ -104,7 +129,8 @@ def write_features(windows: Iterable[Window], folder: Path, *, vocab_size: int, 
         sync(folder.parent)
     except OSError as error:
         raise RunError(
-            f"the windows could not be written to {folder} ({error}). Make room and run the same command again."
+            f"the windows could not be written to {folder} ({error}). Make room and run the same command "
+            "again."
         ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -119,8 +145,20 @@ def _stream(windows: Iterable[Window], folder: Path, dtype: np.dtype[Any]) -> tu
             _require_room(window, dtype)
             ids_file.write(window.input_ids.astype(dtype).tobytes())
             segment, segment_stop = _second_segment(window)
-            rows.append((n_tokens, window.example, len(window), segment, window.first, window.stop,
-                         window.start, window.end, segment_stop, 0))  # fmt: skip
+            rows.append(
+                (
+                    n_tokens,
+                    window.example,
+                    len(window),
+                    segment,
+                    window.first,
+                    window.stop,
+                    window.start,
+                    window.end,
+                    segment_stop,
+                    0,
+                )
+            )
             n_tokens += len(window)
             n_windows += 1
             if len(rows) == _FLUSH:
@@ -137,7 +175,9 @@ def write_counts(counts: WindowCounts, folder: Path) -> None:
 
 
 def read_counts(folder: Path) -> WindowCounts | None:
-    """What became of the examples of a whole store; None where it is not whole, and has to be made (again)."""
+    """What became of the examples of a whole store; None where it is not whole, and has to be made
+    (again).
+    """
     try:
         return WindowCounts(**json.loads((folder / _COUNTS).read_text()))
     except (OSError, ValueError, TypeError):
@@ -147,10 +187,13 @@ def read_counts(folder: Path) -> WindowCounts | None:
 def _require_room(window: Window, dtype: np.dtype[Any]) -> None:
     """Raises where a number would be cut to fit the store's types, as only an odd tokenizer can make it."""
     if len(window) > _LONGEST:
-        raise ModelError(f"a window has {len(window):,} tokens; at most {_LONGEST:,} can be kept. Lower max_seq_len.")
+        raise ModelError(
+            f"a window has {len(window):,} tokens; at most {_LONGEST:,} can be kept. Lower max_seq_len."
+        )
     if window.input_ids.max() > np.iinfo(dtype).max:
         raise ModelError(
-            f"token id {window.input_ids.max()} does not fit the store: vocab_size must be the largest id + 1."
+            f"token id {window.input_ids.max()} does not fit the store: vocab_size must be the largest id + "
+            "1."
         )
 
 
@@ -162,7 +205,8 @@ def _second_segment(window: Window) -> tuple[int, int]:
     begin, stop = int(ones[0]), int(ones[-1]) + 1
     if len(ones) != stop - begin or window.segment_ids.max() > 1:
         raise ModelError(
-            "this tokenizer's segment ids are not a single run of ones among zeros; such readers cannot be trained here."
+            "this tokenizer's segment ids are not a single run of ones among zeros; such readers cannot be "
+            "trained here."
         )
     return begin, stop
 
@@ -176,12 +220,16 @@ def choose_rows(n_windows: int, limit: int | None, seed: int) -> npt.NDArray[np.
 
 
 def training_batches(
-    rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32], batch_size: int, key: Sequence[int], pool: int = 64
+    rows: npt.NDArray[np.int64],
+    lengths: npt.NDArray[np.int32],
+    batch_size: int,
+    key: Sequence[int],
+    pool: int = 64,
 ) -> list[npt.NDArray[np.int64]]:
     """The batches of one epoch: a seeded order in which windows of like length share a batch.
 
-    Rows are shuffled, sorted by length within pools of `pool` batches, cut into batches, and the batches shuffled; `key`
-    (seed, stage, epoch) fixes it all. The last batch of the epoch may be smaller.
+    Rows are shuffled, sorted by length within pools of `pool` batches, cut into batches, and the batches
+    shuffled; `key` (seed, stage, epoch) fixes it all. The last batch of the epoch may be smaller.
     """
     rng = np.random.default_rng(list(key))
     shuffled = rows[rng.permutation(len(rows))]
@@ -194,7 +242,11 @@ def training_batches(
 
 
 def visited_rows(
-    rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32], batch_size: int, steps: int, key: Sequence[int]
+    rows: npt.NDArray[np.int64],
+    lengths: npt.NDArray[np.int32],
+    batch_size: int,
+    steps: int,
+    key: Sequence[int],
 ) -> npt.NDArray[np.int64]:
     """The rows that the first `steps` batches of epoch 0 hold, ascending; all of them from one epoch up.
 
@@ -207,7 +259,9 @@ def visited_rows(
 def sorted_batches(
     rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32], max_tokens: int
 ) -> list[npt.NDArray[np.int64]]:
-    """Batches for passes without learning: longest first, each of at most `max_tokens` tokens with its padding."""
+    """Batches for passes without learning: longest first, each of at most `max_tokens` tokens with its
+    padding.
+    """
     order = rows[np.argsort(-lengths[rows], kind="stable")]
     most = int(lengths.max(initial=0))
     batches = []

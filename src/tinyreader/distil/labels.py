@@ -1,10 +1,12 @@
-"""Teacher outputs kept on disk: each window's logits are computed once, whatever number of epochs or runs learns from them.
+"""Teacher outputs kept on disk: each window's logits are computed once, whatever number of epochs or runs
+learns from them.
 
-Logits are stored in half precision (11 bits: at a size of 8 they are right to 0.004) beside the feature store's tokens, four
-bytes a token. What a teacher with another tokenizer says is carried to the student's tokens first, and its logarithms are
-stored: those of probabilities above 0.0004 are right to 0.002, and -10,000 stands for none. The batches of a pass are fixed
-by the rows alone, and the passes that it takes windows from (`said_before.py`) when it begins, so one that was killed goes
-on with the same numbers, also in another run that shares its folder.
+Logits are stored in half precision (11 bits: at a size of 8 they are right to 0.004) beside the feature
+store's tokens, four bytes a token. What a teacher with another tokenizer says is carried to the student's
+tokens first, and its logarithms are stored: those of probabilities above 0.0004 are right to 0.002, and
+-10,000 stands for none. The batches of a pass are fixed by the rows alone, and the passes that it takes
+windows from (`said_before.py`) when it begins, so one that was killed goes on with the same numbers, also in
+another run that shares its folder.
 """
 
 from __future__ import annotations
@@ -61,7 +63,9 @@ _SAVE_EVERY = 50  # batches between notes of progress
 
 
 class SpanLabels(Protocol):
-    """Somebody's opinion on windows: logits whose softmax over the allowed positions are start and end distributions."""
+    """Somebody's opinion on windows: logits whose softmax over the allowed positions are start and end
+    distributions.
+    """
 
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Start and end logits fp32 [B, L] for the batch's rows."""
@@ -89,7 +93,8 @@ class TeacherLabels:
 class MeanLabels:
     """Several teachers at once: the weighted mean of their distributions on the student's tokens.
 
-    Probabilities are averaged, not logits: those have another zero with each teacher. The mean is taken at temperature 1.
+    Probabilities are averaged, not logits: those have another zero with each teacher. The mean is taken at
+    temperature 1.
     """
 
     def __init__(self, teachers: Sequence[SpanLabels], weights: Sequence[float]) -> None:
@@ -101,27 +106,40 @@ class MeanLabels:
         said: tuple[list[Tensor], list[Tensor]] = ([], [])
         for teacher, share in zip(self.teachers, self.shares, strict=True):
             for opinions, logits in zip(said, teacher.logits(batch), strict=True):
-                opinions.append(logits.masked_fill(~batch.allowed, -torch.inf).log_softmax(-1) + math.log(share))
+                opinions.append(
+                    logits.masked_fill(~batch.allowed, -torch.inf).log_softmax(-1) + math.log(share)
+                )
         start, end = (torch.stack(opinions).logsumexp(0).clamp_min(NOTHING) for opinions in said)
         return start, end
 
 
 def keep_labels(
-    read: Read, store: FeatureStore, batches: list[Rows], folder: Path, *,
-    identity: str, speaker: Speaker | None = None, on_batch: OnBatch | None = None, on_kept: OnKept | None = None,
-    on_taken: OnTaken | None = None, on_wait: Callable[[], None] | None = None, on_found: Callable[[float], None] | None = None,
-) -> TeacherLabels:  # fmt: skip
-    """Keeps what `read` says of each row in `batches`, going on where an earlier pass with the same `identity` stopped.
+    read: Read,
+    store: FeatureStore,
+    batches: list[Rows],
+    folder: Path,
+    *,
+    identity: str,
+    speaker: Speaker | None = None,
+    on_batch: OnBatch | None = None,
+    on_kept: OnKept | None = None,
+    on_taken: OnTaken | None = None,
+    on_wait: Callable[[], None] | None = None,
+    on_found: Callable[[float], None] | None = None,
+) -> TeacherLabels:
+    """Keeps what `read` says of each row in `batches`, going on where an earlier pass with the same
+    `identity` stopped.
 
-    `read` gives start and end logits [n, 2] of each row's n tokens. `on_batch` is called with the number of windows done
-    and of all windows; it may raise to stop the pass. `on_kept` is called each time that work is safe on disk, with the
-    windows since the last time and the seconds they took: over all starts of a pass these add up to the pass. Windows that
-    another pass of the `speaker` beside `folder` has are taken from there; `on_taken` is then called with each of those
-    passes.
+    `read` gives start and end logits [n, 2] of each row's n tokens. `on_batch` is called with the number of
+    windows done and of all windows; it may raise to stop the pass. `on_kept` is called each time that work is
+    safe on disk, with the windows since the last time and the seconds they took: over all starts of a pass
+    these add up to the pass. Windows that another pass of the `speaker` beside `folder` has are taken from
+    there; `on_taken` is then called with each of those passes.
 
-    While another process is at work in the folder this one waits for it, and calls `on_wait` twice a second, which may raise.
-    Where all is there, `on_found` is called with the seconds that it took once; then the folder may be one that others only
-    let us read. Raises `RunError` where the teacher's logits are not finite, or the folder cannot take them.
+    While another process is at work in the folder this one waits for it, and calls `on_wait` twice a second,
+    which may raise. Where all is there, `on_found` is called with the seconds that it took once; then the
+    folder may be one that others only let us read. Raises `RunError` where the teacher's logits are not
+    finite, or the folder cannot take them.
     """
     work = _Pass(folder, _identity(identity, batches), 4 * len(store.ids))
 
@@ -146,21 +164,33 @@ def keep_labels(
         return TeacherLabels(folder, store)
     except OSError as error:
         raise RunError(
-            f"the teacher's outputs could not be kept in {folder} ({error}). Make room, or, where that is not it, set "
-            "training.teacher_outputs to a directory that you may write to, and run the same command: it goes on from the "
+            f"the teacher's outputs could not be kept in {folder} ({error}). Make room, or, where that is "
+            "not it, set "
+            "training.teacher_outputs to a directory that you may write to, and run the same command: it "
+            "goes on from the "
             "last batch that was noted there."
         ) from None
 
 
 def _fill(
-    work: _Pass, read: Read, store: FeatureStore, batches: list[Rows], speaker: Speaker | None,
-    on_batch: OnBatch | None, on_kept: OnKept | None, on_taken: OnTaken | None,
-) -> None:  # fmt: skip
+    work: _Pass,
+    read: Read,
+    store: FeatureStore,
+    batches: list[Rows],
+    speaker: Speaker | None,
+    on_batch: OnBatch | None,
+    on_kept: OnKept | None,
+    on_taken: OnTaken | None,
+) -> None:
     """Does what is left of a pass."""
     done, spent = work.progress()
-    donors = work.donors() if done else [] if speaker is None else finished_passes(work.folder.parent, speaker)
+    donors = (
+        work.donors() if done else [] if speaker is None else finished_passes(work.folder.parent, speaker)
+    )
     rows = np.concatenate(batches)
-    before = None if speaker is None else SaidBefore((work.folder.parent / name for name in donors), speaker, rows)
+    before = (
+        None if speaker is None else SaidBefore((work.folder.parent / name for name in donors), speaker, rows)
+    )
     ask = read if before is None else before.ahead_of(read)
     kept, since = done, time.perf_counter()
     taken: list[Taken] = []  # for whole batches: what a batch that failed took is taken again
@@ -171,7 +201,9 @@ def _fill(
         spent += now - since + sum(each.seconds for each in taken)
         work.note(file, done, spent, donors, "" if speaker is None else speaker.identity)
         if on_kept is not None and done > kept:
-            on_kept(sum(len(b) for b in batches[kept:done]) - sum(each.windows for each in taken), now - since)
+            on_kept(
+                sum(len(b) for b in batches[kept:done]) - sum(each.windows for each in taken), now - since
+            )
         if on_taken is not None:
             for each in by_source(taken):
                 on_taken(each)
@@ -198,7 +230,8 @@ def _label(read: Read, store: FeatureStore, rows: Rows, file: BinaryIO) -> int:
     for row, record, both in zip(rows, store.index[rows], read(rows), strict=True):
         if not np.isfinite(both).all():
             raise RunError(
-                f"the teacher gave logits that are not finite for window {row}; its weights are damaged or its "
+                f"the teacher gave logits that are not finite for window {row}; its weights are damaged or "
+                "its "
                 'precision is too low. Check the teacher, or set training.precision = "fp32".'
             )
         file.seek(4 * int(record["offset"]))
@@ -217,14 +250,18 @@ def own_windows(forward: Forward, store: FeatureStore, pad_id: int) -> Read:
 
 
 def paired_windows(forward: Forward, pairs: PairStore, pad_id: int) -> Read:
-    """A function for `keep_labels`: what a teacher with another tokenizer says, carried to the student's tokens."""
+    """A function for `keep_labels`: what a teacher with another tokenizer says, carried to the student's
+    tokens.
+    """
 
     def read(rows: Rows) -> list[FloatArray]:
         numbers = [pairs.pieces(row) for row in rows.tolist()]
         start, end = forward(pairs.windows.batch(np.concatenate(numbers), pad_id))
         found, line = [], 0
         for row, pieces in zip(rows.tolist(), numbers, strict=True):
-            said = [_said(pairs, piece, start[line + k], end[line + k]) for k, piece in enumerate(pieces.tolist())]
+            said = [
+                _said(pairs, piece, start[line + k], end[line + k]) for k, piece in enumerate(pieces.tolist())
+            ]
             found.append(_carried(said, pairs, row))
             line += len(pieces)
         return found
@@ -240,7 +277,9 @@ def _said(pairs: PairStore, piece: int, start: FloatArray, end: FloatArray) -> S
 
 
 def _carried(pieces: Sequence[Said], pairs: PairStore, row: int) -> FloatArray:
-    """The logarithms [n, 2] of the start and end probabilities of a row's tokens; not finite where a logit is not."""
+    """The logarithms [n, 2] of the start and end probabilities of a row's tokens; not finite where a logit is
+    not.
+    """
     student = pairs.student_places(row)
     if not all(np.isfinite(logits).all() for said in pieces for logits in (said.start, said.end)):
         return np.full((len(student), 2), np.nan, dtype=np.float32)
@@ -270,14 +309,18 @@ def by_runtime(runtime: Runtime) -> Forward:
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """The files of a pass. Logits are written, not memory-mapped: on a full disk a write is an error, a map a crash."""
+    """The files of a pass. Logits are written, not memory-mapped: on a full disk a write is an error, a map a
+    crash.
+    """
 
     folder: Path
     identity: str
     size: int
 
     def progress(self) -> tuple[int, float]:
-        """How many batches an earlier pass of this identity has left whole on disk, and the seconds they took."""
+        """How many batches an earlier pass of this identity has left whole on disk, and the seconds they
+        took.
+        """
         state = read_object(self.folder / STATE)
         with suppress(OSError, ValueError, KeyError, TypeError):
             if state["identity"] == self.identity and (self.folder / LOGITS).stat().st_size == self.size:
@@ -297,10 +340,12 @@ class _Pass:
                 path.write_text(json.dumps({**state, "speaker": speaker}))
 
     def open(self, *, fresh: bool) -> BinaryIO:
-        """The file of logits, of its full size from the start; what is not written yet takes no room, and is zeros.
+        """The file of logits, of its full size from the start; what is not written yet takes no room, and is
+        zeros.
 
-        So with `fresh` an earlier note goes first: it may say of these zeros that they are a teacher's opinion. An earlier
-        file is left to the runs that have it open, which would crash, or learn from zeros, if it were emptied.
+        So with `fresh` an earlier note goes first: it may say of these zeros that they are a teacher's
+        opinion. An earlier file is left to the runs that have it open, which would crash, or learn from
+        zeros, if it were emptied.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if fresh:

@@ -1,9 +1,10 @@
-"""The training loop: one stage, one optimiser step after the other, where everything that happens can be read in order.
+"""The training loop: one stage, one optimiser step after the other, where everything that happens can be read
+in order.
 
-A step is a batch of windows, computed in as many parts as memory wants and on as many processes as Accelerate was started
-with; gradients are summed, so neither number changes what is learned. The state at a step boundary (weights, moments,
-position) determines everything after it: batches and dropout are drawn from (seed, stage, epoch or step), so a run that was
-killed ends with the same weights.
+A step is a batch of windows, computed in as many parts as memory wants and on as many processes as Accelerate
+was started with; gradients are summed, so neither number changes what is learned. The state at a step
+boundary (weights, moments, position) determines everything after it: batches and dropout are drawn from
+(seed, stage, epoch or step), so a run that was killed ends with the same weights.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class StageJob:
-    """All that a stage of training needs: what to learn, from which windows, with which settings, and where to keep it."""
+    """All that a stage of training needs: what to learn, from which windows, with which settings, and where
+    to keep it.
+    """
 
     number: int
     settings: StageSettings
@@ -130,11 +133,18 @@ class StageTrainer:
                 self._save()
                 last_save = time.monotonic()
             if stop:
-                self.stop.check(f"Stage {self.job.settings.name!r} is saved at step {position.step} of {self.total}; "
-                                "the same command goes on from there.")  # fmt: skip
+                self.stop.check(
+                    f"Stage {self.job.settings.name!r} is saved at step {position.step} of {self.total}; "
+                    "the same command goes on from there."
+                )
         self._keep_best()
-        return {"steps": position.step, "seconds": round(position.seconds, 3), "windows": position.windows,
-                "skipped_steps": position.skipped, "best_step": position.best_step}  # fmt: skip
+        return {
+            "steps": position.step,
+            "seconds": round(position.seconds, 3),
+            "windows": position.windows,
+            "skipped_steps": position.skipped,
+            "best_step": position.best_step,
+        }
 
     def weights(self) -> dict[str, Tensor]:
         """The student's weights in fp32, and those of learned projections, by name."""
@@ -144,12 +154,16 @@ class StageTrainer:
         epoch, place = divmod(step, self.per_epoch)
         if self._epoch[0] != epoch:
             key = (self.job.training.seed, self.job.number, epoch)
-            batches = training_batches(self.job.rows, self.job.store.lengths, self.job.settings.batch_size, key)
+            batches = training_batches(
+                self.job.rows, self.job.store.lengths, self.job.settings.batch_size, key
+            )
             self._epoch = (epoch, batches)
         return self._epoch[1][place]
 
     def _update(self, rows: Rows, meter: _Meter) -> None:
-        """One optimiser step on the windows `rows`; a step whose gradient is not finite is skipped and counted."""
+        """One optimiser step on the windows `rows`; a step whose gradient is not finite is skipped and
+        counted.
+        """
         job, s, step = self.job, self.job.settings, self.position.step
         totals = Totals.of(job.store.lengths[rows].tolist())
         mine = rows[self.accelerator.process_index :: self.accelerator.num_processes]
@@ -194,12 +208,20 @@ class StageTrainer:
         position.skipped += 1
         position.bad_in_a_row += 1
         bad = [n for n, v in terms.items() if not math.isfinite(v)] or ["gradient"]
-        self.log.write("skipped", stage=self.job.settings.name, step=position.step + 1, not_finite=bad, rows=rows.tolist())
+        self.log.write(
+            "skipped",
+            stage=self.job.settings.name,
+            step=position.step + 1,
+            not_finite=bad,
+            rows=rows.tolist(),
+        )
         self.progress.say(f"step {position.step + 1}: {', '.join(bad)} not finite; the step is skipped")
         if position.bad_in_a_row >= limit:
             raise RunError(
-                f"stage {self.job.settings.name!r}: {limit} steps in a row, up to step {position.step + 1}, had a loss or "
-                f"gradient that is not finite ({', '.join(bad)}). Lower the learning rate or set training.precision = "
+                f"stage {self.job.settings.name!r}: {limit} steps in a row, up to step {position.step + 1}, "
+                "had a loss or "
+                f"gradient that is not finite ({', '.join(bad)}). Lower the learning rate or set "
+                "training.precision = "
                 '"fp32"; the windows are named in log.jsonl, and the last checkpoint is kept.'
             )
 
@@ -208,7 +230,9 @@ class StageTrainer:
         return summed
 
     def _agree(self, stop: bool, due: bool) -> tuple[bool, bool]:
-        """Whether any process was asked to stop, and whether for any a checkpoint is due: all do the same thing."""
+        """Whether any process was asked to stop, and whether for any a checkpoint is due: all do the same
+        thing.
+        """
         if self.accelerator.num_processes == 1:
             return stop, due
         wishes = torch.tensor([stop, due], dtype=torch.float32, device=self.accelerator.device)
@@ -218,7 +242,9 @@ class StageTrainer:
         return any_stop, any_due
 
     def _report(self, meter: _Meter) -> _Meter:
-        """Writes the means since the last report, and gives an empty meter; skipped steps are not in the means."""
+        """Writes the means since the last report, and gives an empty meter; skipped steps are not in the
+        means.
+        """
         if not meter.steps:
             return meter
         position, s = self.position, self.job.settings
@@ -233,13 +259,22 @@ class StageTrainer:
             loss = meter.loss / meter.steps
         speed = meter.windows / seconds
         self.log.write(
-            "step", stage=s.name, step=position.step, of=self.total, epoch=round(position.step / self.per_epoch, 4),
-            loss=loss, terms=terms, learning_rate=rate, gradient_norm=meter.norm / meter.steps,
-            windows_per_second=round(speed, 3), tokens_per_second=round(meter.tokens / seconds, 1),
+            "step",
+            stage=s.name,
+            step=position.step,
+            of=self.total,
+            epoch=round(position.step / self.per_epoch, 4),
+            loss=loss,
+            terms=terms,
+            learning_rate=rate,
+            gradient_norm=meter.norm / meter.steps,
+            windows_per_second=round(speed, 3),
+            tokens_per_second=round(meter.tokens / seconds, 1),
             seconds=round(position.seconds, 3),
-        )  # fmt: skip
+        )
         self.accelerator.log(
-            {f"{s.name}/{k}": v for k, v in {"loss": loss, "learning_rate": rate, **terms}.items()}, step=position.step
+            {f"{s.name}/{k}": v for k, v in {"loss": loss, "learning_rate": rate, **terms}.items()},
+            step=position.step,
         )
         left = (self.total - position.step) * seconds / meter.steps
         self.progress.show(
@@ -250,7 +285,9 @@ class StageTrainer:
         return _Meter()
 
     def _measures(self, step: int) -> bool:
-        """Whether the student is measured after `step`: now and then, and at the end where the best is chosen."""
+        """Whether the student is measured after `step`: now and then, and at the end where the best is
+        chosen.
+        """
         every = self.job.evaluate_every
         is_candidate = step == self.total and self.job.choose_best != "none"
         return every is not None and (step % every == 0 or is_candidate)
@@ -286,7 +323,8 @@ class StageTrainer:
             best = load_file(self._best_path)
         except (OSError, SafetensorError, ValueError) as error:
             raise RunError(
-                f"the best weights in {self._best_path} cannot be read ({error}). Delete {self.job.folder} to have stage "
+                f"the best weights in {self._best_path} cannot be read ({error}). Delete {self.job.folder} "
+                "to have stage "
                 f"{self.job.settings.name!r} done again."
             ) from None
         with torch.no_grad():
@@ -321,7 +359,9 @@ class StageTrainer:
 def n_steps(stage: StageSettings, n_rows: int) -> int:
     """The optimiser steps of a stage over `n_rows` windows, at least one."""
     steps = stage.epochs * math.ceil(n_rows / stage.batch_size)
-    return stage.max_steps or max(1, math.ceil(round(steps, 6)))  # 1.1 epochs of 50 batches are 55.00000000000001 steps
+    return stage.max_steps or max(
+        1, math.ceil(round(steps, 6))
+    )  # 1.1 epochs of 50 batches are 55.00000000000001 steps
 
 
 def _summary(terms: dict[str, float]) -> str:

@@ -1,8 +1,8 @@
 """The losses of distillation, each a sum and a count, so that parts of a batch add up to exactly the whole.
 
-A term's value is sum / count with the count taken over the whole optimiser step; a step computed in one piece or in eight
-gives the same gradient. Padding never enters: hidden states and relations count over real tokens, attention over pairs of
-real tokens, span distributions over the null position and the context tokens.
+A term's value is sum / count with the count taken over the whole optimiser step; a step computed in one piece
+or in eight gives the same gradient. Padding never enters: hidden states and relations count over real tokens,
+attention over pairs of real tokens, span distributions over the null position and the context tokens.
 """
 
 from __future__ import annotations
@@ -43,18 +43,19 @@ def squared_differences(student: Tensor, teacher: Tensor, mask: Tensor | None) -
 def hidden_loss(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
     """Sum over real tokens of the mean over the width of (H_student - H_teacher)², both [B, L, width].
 
-    `mask` [B, L] is 1 on real tokens, None where all are. TinyBERT, arXiv 1909.10351, equations 8 and 9; divide by the
-    number of real tokens.
+    `mask` [B, L] is 1 on real tokens, None where all are. TinyBERT, arXiv 1909.10351, equations 8 and 9;
+    divide by the number of real tokens.
     """
     token_mask = None if mask is None else mask.to(student.dtype)[:, :, None]
     return squared_differences(student, teacher, token_mask) / student.shape[-1]
 
 
 def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
-    """Sum over pairs of real tokens of the mean over heads of (A_student - A_teacher)², both [B, heads, L, L].
+    """Sum over pairs of real tokens of the mean over heads of (A_student - A_teacher)², both [B, heads, L,
+    L].
 
-    With scores before softmax this is TinyBERT's equation 7 (arXiv 1909.10351), with probabilities what Haystack 1
-    computed; divide by the number of pairs of real tokens.
+    With scores before softmax this is TinyBERT's equation 7 (arXiv 1909.10351), with probabilities what
+    Haystack 1 computed; divide by the number of pairs of real tokens.
     """
     if mask is None:
         pair_mask = None
@@ -67,8 +68,9 @@ def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Ten
 def relation_loss(student: Tensor, teacher: Tensor, mask: Tensor | None, heads: int) -> Tensor:
     """Sum over real tokens of the mean over `heads` relation heads of KL(R_teacher ‖ R_student).
 
-    R is the softmax over real tokens of x·xᵀ/√d, x a head's share, d wide, of queries, keys or values [B, L, width]; the
-    widths of student and teacher may differ. MiniLMv2, arXiv 2012.15828, section 3; divide by the number of real tokens.
+    R is the softmax over real tokens of x·xᵀ/√d, x a head's share, d wide, of queries, keys or values [B, L,
+    width]; the widths of student and teacher may differ. MiniLMv2, arXiv 2012.15828, section 3; divide by the
+    number of real tokens.
     """
     both = _related(student, mask, heads), _related(teacher.detach(), mask, heads)
     total: Tensor = _Divergence.apply(*both, mask)  # type: ignore[no-untyped-call]
@@ -76,7 +78,9 @@ def relation_loss(student: Tensor, teacher: Tensor, mask: Tensor | None, heads: 
 
 
 class _Divergence(torch.autograd.Function):
-    """Sum over real rows of KL(softmax(teacher) ‖ softmax(student)), fp32 scores [B, heads, L, L]; saves only the gradient."""
+    """Sum over real rows of KL(softmax(teacher) ‖ softmax(student)), fp32 scores [B, heads, L, L]; saves only
+    the gradient.
+    """
 
     @staticmethod
     def forward(ctx: Any, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
@@ -97,20 +101,27 @@ class _Divergence(torch.autograd.Function):
 
 
 def _related(vectors: Tensor, mask: Tensor | None, heads: int) -> Tensor:
-    """How vectors [B, L, width] relate before softmax, fp32 [B, heads, L, L]; large and negative towards padding."""
+    """How vectors [B, L, width] relate before softmax, fp32 [B, heads, L, L]; large and negative towards
+    padding.
+    """
     split = vectors.float().view(*vectors.shape[:2], heads, -1).transpose(1, 2)
     scores: Tensor = split @ split.transpose(-1, -2) * split.shape[-1] ** -0.5
     return scores if mask is None else scores.masked_fill(mask[:, None, None, :] == 0, -1e9)
 
 
 def prediction_loss(
-    student_start: Tensor, student_end: Tensor, teacher_start: Tensor, teacher_end: Tensor,
-    allowed: Tensor, temperature: float = 1.0,
-) -> Tensor:  # fmt: skip
-    """Sum over windows of τ² KL(teacher ‖ student), start and end averaged; logits [B, L], `allowed` bool [B, L].
+    student_start: Tensor,
+    student_end: Tensor,
+    teacher_start: Tensor,
+    teacher_end: Tensor,
+    allowed: Tensor,
+    temperature: float = 1.0,
+) -> Tensor:
+    """Sum over windows of τ² KL(teacher ‖ student), start and end averaged; logits [B, L], `allowed` bool [B,
+    L].
 
-    Both distributions are softmaxes over the allowed positions at temperature τ (Hinton et al., arXiv 1503.02531); divide
-    by the number of windows.
+    Both distributions are softmaxes over the allowed positions at temperature τ (Hinton et al., arXiv
+    1503.02531); divide by the number of windows.
     """
     total = student_start.new_zeros(())
     for student, teacher in ((student_start, teacher_start), (student_end, teacher_end)):
@@ -120,8 +131,12 @@ def prediction_loss(
     return total * (0.5 * temperature**2)
 
 
-def label_loss(student_start: Tensor, student_end: Tensor, start: Tensor, end: Tensor, allowed: Tensor) -> Tensor:
-    """Sum over windows of the cross-entropy of the labelled start and end, averaged; labels int64 [B], 0 = no answer."""
+def label_loss(
+    student_start: Tensor, student_end: Tensor, start: Tensor, end: Tensor, allowed: Tensor
+) -> Tensor:
+    """Sum over windows of the cross-entropy of the labelled start and end, averaged; labels int64 [B], 0 = no
+    answer.
+    """
     total = student_start.new_zeros(())
     for logits, label in ((student_start, start), (student_end, end)):
         log_q = _log_softmax(logits.float(), allowed)

@@ -1,11 +1,12 @@
 """Tensors of a narrower student, cut out of its teacher's.
 
-Of the hidden dimensions those stay in which the word embeddings vary most, the same ones throughout, so that every norm
-keeps its meaning; heads, the dimensions within a head and feed-forward units stay evenly spaced. It is a start, not a
-compression: training has to repair what was cut. Tried on a 6-layer MiniLM cut to half its width and depth, a linear map
-of such a student's last hidden states came nearer to the teacher's, before and after a few steps of training, than with
-evenly spaced hidden dimensions, and far nearer than with random weights; a projection on the principal directions of the
-word embeddings was hardly better (and norms then hold only roughly), scaling the cut matrices up made it worse.
+Of the hidden dimensions those stay in which the word embeddings vary most, the same ones throughout, so that
+every norm keeps its meaning; heads, the dimensions within a head and feed-forward units stay evenly spaced.
+It is a start, not a compression: training has to repair what was cut. Tried on a 6-layer MiniLM cut to half
+its width and depth, a linear map of such a student's last hidden states came nearer to the teacher's, before
+and after a few steps of training, than with evenly spaced hidden dimensions, and far nearer than with random
+weights; a projection on the principal directions of the word embeddings was hardly better (and norms then
+hold only roughly), scaling the cut matrices up made it worse.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-# Projections to the heads: the rows of their matrices belong to heads. They go by these names in the known families.
+# Projections to the heads: the rows of their matrices belong to heads. They go by these names in the known
+# families.
 TO_HEADS = {"query", "key", "value", "q", "k", "v"}
 FUSED = {"Wqkv": 3, "Wi": 2}  # ModernBERT keeps several projections in one matrix, one below the other
 
@@ -45,11 +47,15 @@ class Narrowing:
 
 
 def _is_of_heads(name: str, axis: int) -> bool:
-    """Whether an axis as long as the model is wide counts dimensions of heads: what goes to them, or comes from them."""
+    """Whether an axis as long as the model is wide counts dimensions of heads: what goes to them, or comes
+    from them.
+    """
     *path, role, _ = name.split(".")
     if "norm" in role.lower() or not any("att" in part for part in path):
         return False
-    to_heads = role in FUSED or role.removesuffix("_lin").removesuffix("_proj").removeprefix("pos_") in TO_HEADS
+    to_heads = (
+        role in FUSED or role.removesuffix("_lin").removesuffix("_proj").removeprefix("pos_") in TO_HEADS
+    )
     return to_heads == (axis == 0)
 
 
@@ -59,7 +65,8 @@ def evenly(old: int, new: int) -> Tensor:
 
 
 def head_places(width: tuple[int, int], heads: tuple[int, int]) -> Tensor:
-    """Places that stay on the axis of all heads together: evenly spaced heads, and evenly spaced places within each.
+    """Places that stay on the axis of all heads together: evenly spaced heads, and evenly spaced places
+    within each.
 
     Where the student's heads are larger than the teacher's, evenly spaced places of the whole axis.
     """
@@ -72,7 +79,8 @@ def head_places(width: tuple[int, int], heads: tuple[int, int]) -> Tensor:
 def hidden_places(teacher: PreTrainedModel, n: int) -> Tensor:
     """The n hidden dimensions in which the word embeddings vary most, ascending.
 
-    Where words are embedded in fewer dimensions (ELECTRA) and then projected, it is the projected ones that count.
+    Where words are embedded in fewer dimensions (ELECTRA) and then projected, it is the projected ones that
+    count.
     """
     words = teacher.get_input_embeddings().weight.detach().float()
     projection = getattr(teacher.base_model, "embeddings_project", None)

@@ -1,8 +1,9 @@
-"""`Network`: a Transformers reader made ready to teach or to learn, at one precision, with its inside observable.
+"""`Network`: a Transformers reader made ready to teach or to learn, at one precision, with its inside
+observable.
 
-Under bf16 all weights between the embeddings and the question-answering head are bf16; these two stay in fp32, where sums
-over thousands of tokens (the embeddings' gradients) and small differences (the logits) need it. A student's network keeps
-the weights it rounded, for the optimiser to go on from (`optimiser.py`).
+Under bf16 all weights between the embeddings and the question-answering head are bf16; these two stay in
+fp32, where sums over thousands of tokens (the embeddings' gradients) and small differences (the logits) need
+it. A student's network keeps the weights it rounded, for the optimiser to go on from (`optimiser.py`).
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from tinyreader.models.precision import round_to_bf16
 class Batch:
     """Padded windows on a device: ids, segments and mask int64 [B, L]; mask is 1 on real tokens.
 
-    `allowed` bool [B, L] marks what a span distribution covers: the null position and the context tokens. `start` and
-    `end` int64 [B] are the labels; `rows` are the windows' numbers in their feature store.
+    `allowed` bool [B, L] marks what a span distribution covers: the null position and the context tokens.
+    `start` and `end` int64 [B] are the labels; `rows` are the windows' numbers in their feature store.
     """
 
     input_ids: Tensor
@@ -56,8 +57,8 @@ Vectors = tuple[Tensor, Tensor, Tensor]
 class Outputs:
     """What a forward pass gave: logits fp32 [B, L], and by layer what was asked for.
 
-    That is hidden states [B, L, width], attention [B, heads, L, L], and queries, keys and values. Layer 0 is the embedding
-    output (what the first layer takes in); layer m is the output of the m-th layer.
+    That is hidden states [B, L, width], attention [B, heads, L, L], and queries, keys and values. Layer 0 is
+    the embedding output (what the first layer takes in); layer m is the output of the m-th layer.
     """
 
     start_logits: Tensor
@@ -68,12 +69,20 @@ class Outputs:
 
 
 class Network:
-    """A question-answering model with its precision, its dropout and its observation hooks set up; works in place."""
+    """A question-answering model with its precision, its dropout and its observation hooks set up; works in
+    place.
+    """
 
     def __init__(
-        self, model: Any, *, precision: Precision, device: torch.device,
-        random: StepRandom | None = None, embeds_dropout: float = 0.0, dropout: float | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        model: Any,
+        *,
+        precision: Precision,
+        device: torch.device,
+        random: StepRandom | None = None,
+        embeds_dropout: float = 0.0,
+        dropout: float | None = None,
+    ) -> None:
         self.model = model.to(device)
         self.random = random
         self.layers = encoder_layers(model)
@@ -103,14 +112,20 @@ class Network:
         return int(self.config.num_attention_heads)
 
     def forward(
-        self, batch: Batch, *, hidden: Iterable[int] = (), attention: Iterable[int] = (), kind: AttentionKind = "none",
+        self,
+        batch: Batch,
+        *,
+        hidden: Iterable[int] = (),
+        attention: Iterable[int] = (),
+        kind: AttentionKind = "none",
         vectors: Iterable[int] = (),
-    ) -> Outputs:  # fmt: skip
+    ) -> Outputs:
         """The logits, and hidden states, attention, and queries, keys and values of the layers asked for."""
         wanted = frozenset(attention) if kind != "none" else frozenset()
         if wanted and not self.shows_attention:
             raise ModelError(
-                f"the attention of a {self.config.model_type} model cannot be observed (its code computes it apart from "
+                f"the attention of a {self.config.model_type} model cannot be observed (its code computes it "
+                "apart from "
                 'Transformers\' attention interface). Set attention = "none" in this stage.'
             )
         kept: dict[int, Tensor] = {}
@@ -121,13 +136,16 @@ class Network:
         ):
             out = self.model(**self._inputs(batch))
         return Outputs(
-            out.start_logits.float(), out.end_logits.float(), kept, recorder.kept if recorder is not None else {},
+            out.start_logits.float(),
+            out.end_logits.float(),
+            kept,
+            recorder.kept if recorder is not None else {},
             {number: (each[0], each[1], each[2]) for number, each in made.items()},
-        )  # fmt: skip
+        )
 
     def told_attention(self, batch: Batch) -> tuple[Tensor, ...]:
-        """Attention probabilities [B, heads, L, L] of each layer as the model's own code gives them out, after any dropout;
-        empty where it gives none.
+        """Attention probabilities [B, heads, L, L] of each layer as the model's own code gives them out,
+        after any dropout; empty where it gives none.
         """
         told = getattr(self.model(**self._inputs(batch), output_attentions=True), "attentions", None) or ()
         return tuple(told) if len(told) == self.n_layers and all(one is not None for one in told) else ()
@@ -142,7 +160,9 @@ class Network:
         return inputs
 
     def _cast(self, precision: Precision) -> None:
-        """Weights to the precision; embeddings and head convert what they give and take. Buffers stay as they are."""
+        """Weights to the precision; embeddings and head convert what they give and take. Buffers stay as they
+        are.
+        """
         if precision == "fp32":
             return
         head = qa_head(self.model)
@@ -162,8 +182,12 @@ class Network:
         for number, each in made.items():
             makers = attention_vectors(self.layers[number - 1])
             if makers is None:
-                raise ModelError(f"queries, keys and values of a {self.config.model_type} model cannot be observed")
-            handles += [maker.register_forward_hook(_keeper(each, place)) for place, maker in enumerate(makers)]
+                raise ModelError(
+                    f"queries, keys and values of a {self.config.model_type} model cannot be observed"
+                )
+            handles += [
+                maker.register_forward_hook(_keeper(each, place)) for place, maker in enumerate(makers)
+            ]
         try:
             yield
         finally:
@@ -173,7 +197,8 @@ class Network:
 
 def _keeper(kept: dict[int, Tensor], number: int) -> Any:
     def keep(_: nn.Module, __: Any, output: Any) -> None:
-        # the first call counts: DeBERTa sends its table of relative positions through the same parts after the tokens
+        # the first call counts: DeBERTa sends its table of relative positions through the same parts after
+        # the tokens
         kept.setdefault(number, output[0] if isinstance(output, tuple) else output)
 
     return keep

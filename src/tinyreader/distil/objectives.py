@@ -1,7 +1,7 @@
 """What a stage minimises: terms of a loss, each logged by itself, computed from a batch of windows.
 
-A term's value is its share of the whole optimiser step (its sum divided by the step's count), so the values of the parts a
-step is computed in add up to the step's loss.
+A term's value is its share of the whole optimiser step (its sum divided by the step's count), so the values
+of the parts a step is computed in add up to the step's loss.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from tinyreader.models import attention_vectors, encoder_layers
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts over a whole optimiser step, all its parts and processes: windows, real tokens, pairs of real tokens."""
+    """Counts over a whole optimiser step, all its parts and processes: windows, real tokens, pairs of real
+    tokens.
+    """
 
     windows: int
     tokens: int
@@ -46,7 +48,9 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Relations:
-    """Which relations are learned: of the teacher's layer (from 1), over so many heads, each kind with this weight."""
+    """Which relations are learned: of the teacher's layer (from 1), over so many heads, each kind with this
+    weight.
+    """
 
     layer: int
     heads: int
@@ -55,10 +59,11 @@ class Relations:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What of the layers is compared: embeddings, hidden states and attention with their weights, 0 for not computed at all.
+    """What of the layers is compared: embeddings, hidden states and attention with their weights, 0 for not
+    computed at all.
 
-    `layer_map[m - 1]` is the teacher's layer that student layer m learns from; both count from 1. `relations` have a weight
-    of their own; with None there are none.
+    `layer_map[m - 1]` is the teacher's layer that student layer m learns from; both count from 1. `relations`
+    have a weight of their own; with None there are none.
     """
 
     layer_map: Sequence[int]
@@ -117,7 +122,9 @@ class Prediction:
     def terms(self, batch: Batch, totals: Totals) -> dict[str, Term]:
         out = self.student.forward(batch)
         start, end = self.teacher.logits(batch)
-        distance = prediction_loss(out.start_logits, out.end_logits, start, end, batch.allowed, self.temperature)
+        distance = prediction_loss(
+            out.start_logits, out.end_logits, start, end, batch.allowed, self.temperature
+        )
         terms = {"prediction": Term(distance / totals.windows, self.weight)}
         if self.weight < 1.0:
             labels = label_loss(out.start_logits, out.end_logits, batch.start, batch.end, batch.allowed)
@@ -126,24 +133,33 @@ class Prediction:
 
 
 class Intermediate:
-    """The teacher's embeddings, hidden states and attention, layer by layer (TinyBERT, arXiv 1909.10351), and relations.
+    """The teacher's embeddings, hidden states and attention, layer by layer (TinyBERT, arXiv 1909.10351), and
+    relations.
 
-    `compared` names the layers, the kinds of terms and their weights. Where widths differ each layer, and the embedding,
-    has a learned projection of the student's states (equation 8), trained and saved with the run. Relations are those of
-    the student's last layer with one of the teacher's (MiniLMv2, arXiv 2012.15828); they need no projections. With a
-    `crossing` the teacher has another tokenizer, reads windows of its own, and what it computed is brought to the
-    student's tokens.
+    `compared` names the layers, the kinds of terms and their weights. Where widths differ each layer, and the
+    embedding, has a learned projection of the student's states (equation 8), trained and saved with the run.
+    Relations are those of the student's last layer with one of the teacher's (MiniLMv2, arXiv 2012.15828);
+    they need no projections. With a `crossing` the teacher has another tokenizer, reads windows of its own,
+    and what it computed is brought to the student's tokens.
     """
 
     def __init__(
-        self, student: Network, teacher: Network, compared: Compared, *, seed: int = 0, crossing: Crossing | None = None
+        self,
+        student: Network,
+        teacher: Network,
+        compared: Compared,
+        *,
+        seed: int = 0,
+        crossing: Crossing | None = None,
     ) -> None:
         self.student, self.teacher, self.crossing = student, teacher, crossing
         self.map = dict(enumerate(compared.layer_map, start=1))
         self.attention, self.relations = compared.attention_kind, compared.relations
         self.weights = {
-            "hidden": compared.hidden_weight, "attention": compared.attention_weight, "embedding": compared.embedding_weight
-        }  # fmt: skip
+            "hidden": compared.hidden_weight,
+            "attention": compared.attention_weight,
+            "embedding": compared.embedding_weight,
+        }
         if self.attention != "none":
             check_attention(student.model, teacher.model, self.attention)
         if self.relations is not None:
@@ -160,7 +176,9 @@ class Intermediate:
         pairs = self.map if self.attention != "none" else {}
         related = {} if self.relations is None else {self.student.n_layers: self.relations.layer}
         taught, mask = self._teach(batch, set(states.values()), set(pairs.values()), set(related.values()))
-        out = self.student.forward(batch, hidden=states, attention=pairs, kind=self.attention, vectors=related)
+        out = self.student.forward(
+            batch, hidden=states, attention=pairs, kind=self.attention, vectors=related
+        )
         terms = {}
         for m, g in states.items():
             kind = "hidden" if m else "embedding"
@@ -173,7 +191,9 @@ class Intermediate:
             terms |= self._relation_terms(out.vectors[m], taught.vectors[g], mask, totals)
         return terms
 
-    def _relation_terms(self, ours: Vectors, theirs: Vectors, mask: Tensor | None, totals: Totals) -> dict[str, Term]:
+    def _relation_terms(
+        self, ours: Vectors, theirs: Vectors, mask: Tensor | None, totals: Totals
+    ) -> dict[str, Term]:
         assert self.relations is not None
         heads, weight = self.relations.heads, self.relations.weight
         return {
@@ -185,9 +205,13 @@ class Intermediate:
     def _teach(
         self, batch: Batch, hidden: set[int], attention: set[int], vectors: set[int]
     ) -> tuple[Outputs, Tensor | None]:
-        """What the teacher computed, on the student's tokens, and the mask [B, L] of those to compare; None for all."""
+        """What the teacher computed, on the student's tokens, and the mask [B, L] of those to compare; None
+        for all.
+        """
         if self.crossing is None:
-            taught = self.teacher.forward(batch, hidden=hidden, attention=attention, kind=self.attention, vectors=vectors)
+            taught = self.teacher.forward(
+                batch, hidden=hidden, attention=attention, kind=self.attention, vectors=vectors
+            )
             return taught, batch.mask if batch.padded else None
         return self.crossing.teach(self.teacher, batch, hidden, attention, self.attention, vectors)
 
@@ -199,12 +223,16 @@ class Intermediate:
         return projected
 
     def _make_projections(self, seed: int) -> nn.ModuleDict:
-        if self.student.width == self.teacher.width or not (self.weights["hidden"] or self.weights["embedding"]):
+        if self.student.width == self.teacher.width or not (
+            self.weights["hidden"] or self.weights["embedding"]
+        ):
             return nn.ModuleDict()
         generator = torch.Generator().manual_seed(seed)
         projections = {}
         for layer in [0, *self.map]:
-            linear = nn.Linear(self.student.width, self.teacher.width, bias=False, device="meta").to_empty(device="cpu")
+            linear = nn.Linear(self.student.width, self.teacher.width, bias=False, device="meta").to_empty(
+                device="cpu"
+            )
             with torch.no_grad():
                 linear.weight.normal_(0.0, self.student.width**-0.5, generator=generator)
             projections[str(layer)] = linear
@@ -220,12 +248,15 @@ def check_relations(student: Any, teacher: Any, relations: Relations) -> None:
         makers = attention_vectors(encoder_layers(model)[-1])
         if makers is None:
             raise SettingsError(
-                f"relation_weight: in the {who}, a {model.config.model_type} model, no part of its own was found for each of "
-                "queries, keys and values, so their relations cannot be compared. Take relation_weight out of this stage."
+                f"relation_weight: in the {who}, a {model.config.model_type} model, no part of its own was "
+                "found for each of "
+                "queries, keys and values, so their relations cannot be compared. Take relation_weight out "
+                "of this stage."
             )
         if uneven := [maker.out_features for maker in makers if maker.out_features % relations.heads]:
             raise SettingsError(
-                f"relation_heads = {relations.heads} cannot share the {who}'s width of {uneven[0]} evenly: choose a number "
+                f"relation_heads = {relations.heads} cannot share the {who}'s width of {uneven[0]} evenly: "
+                "choose a number "
                 "that divides the widths of both"
             )
 
@@ -235,12 +266,14 @@ def check_attention(student: Any, teacher: Any, kind: AttentionKind) -> None:
     for who, model in (("teacher", teacher), ("student", student)):
         if not can_show_attention(model):
             raise SettingsError(
-                f"attention = {kind!r}: the attention of the {who}, a {model.config.model_type} model, cannot be "
+                f"attention = {kind!r}: the attention of the {who}, a {model.config.model_type} model, "
+                "cannot be "
                 'observed. Set attention = "none" in this stage; hidden states can still be learned from.'
             )
     ours, theirs = student.config.num_attention_heads, teacher.config.num_attention_heads
     if ours != theirs:
         raise SettingsError(
-            f"attention = {kind!r} compares head with head, but the teacher has {theirs} heads and the student {ours}. "
+            f"attention = {kind!r} compares head with head, but the teacher has {theirs} heads and the "
+            f"student {ours}. "
             f"Give the student as many heads (shape = '...-{theirs}h') or set attention = \"none\"."
         )

@@ -1,7 +1,7 @@
 """AdamW on fp32 master weights, for models whose own weights may be bf16.
 
-A bf16 weight cannot take a step smaller than 1/256 of itself; the masters can, and the model gets their rounded copy after
-each step. Gradients are added up in fp32, whatever number of parts a batch is computed in.
+A bf16 weight cannot take a step smaller than 1/256 of itself; the masters can, and the model gets their
+rounded copy after each step. Gradients are added up in fp32, whatever number of parts a batch is computed in.
 """
 
 from __future__ import annotations
@@ -31,12 +31,15 @@ class OptimiserSettings:
 class MasterAdamW:
     """AdamW over `named` parameters; call `accumulate` after each backward pass and `step` once a batch.
 
-    `unrounded` holds the fp32 values that parameters had before they were rounded, where they are known; they become the
-    masters.
+    `unrounded` holds the fp32 values that parameters had before they were rounded, where they are known; they
+    become the masters.
     """
 
     def __init__(
-        self, named: dict[str, nn.Parameter], settings: OptimiserSettings, unrounded: dict[str, Tensor] | None = None
+        self,
+        named: dict[str, nn.Parameter],
+        settings: OptimiserSettings,
+        unrounded: dict[str, Tensor] | None = None,
     ) -> None:
         self.settings = settings
         self.parameters = {n: p for n, p in named.items() if p.requires_grad}
@@ -45,11 +48,17 @@ class MasterAdamW:
         self.masters = {n: exact[n] if n in exact else p.detach().float() for n, p in self.parameters.items()}
         decayed = [m for n, m in self.masters.items() if _decays(n, m)]
         others = [m for n, m in self.masters.items() if not _decays(n, m)]
-        groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        groups = [
+            {"params": decayed, "weight_decay": settings.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
         self._adam = torch.optim.AdamW(
-            [g for g in groups if g["params"]], lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon,
+            [g for g in groups if g["params"]],
+            lr=settings.learning_rate,
+            betas=settings.betas,
+            eps=settings.epsilon,
             fused=True,
-        )  # fmt: skip
+        )
 
     def accumulate(self) -> None:
         """Adds the parameters' gradients to the masters' and clears them."""
@@ -75,7 +84,9 @@ class MasterAdamW:
         return float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads])))
 
     def step(self, learning_rate: float, norm: float) -> None:
-        """One update at `learning_rate`, gradients clipped to `max_grad_norm` given that their norm is `norm`."""
+        """One update at `learning_rate`, gradients clipped to `max_grad_norm` given that their norm is
+        `norm`.
+        """
         limit = self.settings.max_grad_norm
         if limit is not None and norm > limit:
             for master in self.masters.values():
@@ -128,7 +139,9 @@ def _decays(name: str, tensor: Tensor) -> bool:
 
 
 def learning_rate_at(step: int, total: int, peak: float, schedule: Schedule, warmup_share: float) -> float:
-    """The rate of update `step` (from 0) of `total`: a linear rise over the warm-up, then the schedule down to 0."""
+    """The rate of update `step` (from 0) of `total`: a linear rise over the warm-up, then the schedule down
+    to 0.
+    """
     warmup = math.ceil(total * warmup_share)
     if step < warmup:
         return peak * (step + 1) / warmup

@@ -1,7 +1,9 @@
-"""The student's windows beside what another tokenizer's teacher reads for them: the same question, the same slice of text.
+"""The student's windows beside what another tokenizer's teacher reads for them: the same question, the same
+slice of text.
 
-A slice that is too long for the teacher is read in overlapping pieces. Places of tokens (`alignment.py`) are kept with
-them, since the feature store has no texts: 4 bytes for each token of both, 8 where a window spans more than 65,535 characters.
+A slice that is too long for the teacher is read in overlapping pieces. Places of tokens (`alignment.py`) are
+kept with them, since the feature store has no texts: 4 bytes for each token of both, 8 where a window spans
+more than 65,535 characters.
 """
 
 from __future__ import annotations
@@ -26,14 +28,22 @@ from tinyreader.windows import MIN_STEP, Window, Windower, WindowSettings, chunk
 
 _CHUNK = 512  # examples cut together
 _WHOLE = WindowSettings(max_seq_len=2**40, doc_stride=0)
-_META, _WINDOWS, _BEGINS, _STUDENT, _TEACHER = "pairs.json", "windows", "begins.bin", "student.bin", "teacher.bin"
+_META, _WINDOWS, _BEGINS, _STUDENT, _TEACHER = (
+    "pairs.json",
+    "windows",
+    "begins.bin",
+    "student.bin",
+    "teacher.bin",
+)
 _FORMAT = 1
 _NARROW = 2**16 - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """A window of the teacher: its tokens, their places, and which token of the slice its first context token is."""
+    """A window of the teacher: its tokens, their places, and which token of the slice its first context token
+    is.
+    """
 
     window: Window
     places: Places
@@ -49,7 +59,9 @@ class Pair:
 
 
 class Pairer:
-    """Makes pairs of a student's and a teacher's windows; `max_tokens` is the teacher's longest input, None for no limit."""
+    """Makes pairs of a student's and a teacher's windows; `max_tokens` is the teacher's longest input, None
+    for no limit.
+    """
 
     def __init__(
         self, student: Tokenizer, teacher: Tokenizer, settings: WindowSettings, max_tokens: int | None
@@ -71,9 +83,13 @@ class Pairer:
                 windows[window.example].append(window)
             questions = [replace(e, context=e.question, answers=()) for e in chunk]
             parts = zip(
-                chunk, windows, self._student_whole.windows(questions), self._teacher_whole.windows(questions),
-                self._teacher_whole.windows(chunk), strict=True,
-            )  # fmt: skip
+                chunk,
+                windows,
+                self._student_whole.windows(questions),
+                self._teacher_whole.windows(questions),
+                self._teacher_whole.windows(chunk),
+                strict=True,
+            )
             for example, own, student_question, teacher_question, whole in parts:
                 for number, window in enumerate(own):
                     held, question = self._held(example, own, number, _context(student_question))
@@ -84,7 +100,9 @@ class Pairer:
     def _held(
         self, example: Example, own: Sequence[Window], number: int, question: npt.NDArray[np.int32]
     ) -> tuple[Slice, npt.NDArray[np.int32]]:
-        """What the window holds, and the code points of its question's tokens; the outermost windows reach to the ends."""
+        """What the window holds, and the code points of its question's tokens; the outermost windows reach to
+        the ends.
+        """
         window = own[number]
         n = window.first - self._around_student.before - self._around_student.between
         length = len(example.question) if n == len(question) else int(question[:n, 1].max(initial=0))
@@ -96,7 +114,9 @@ class Pairer:
     def _pieces(
         self, example: Example, whole: Window, question: npt.NDArray[np.int32], held: Slice
     ) -> Iterator[Piece]:
-        """The teacher's windows on a slice: of the tokens that lie whole in it, so that it cannot answer with more."""
+        """The teacher's windows on a slice: of the tokens that lie whole in it, so that it cannot answer with
+        more.
+        """
         around = self._around_teacher
         n_question = int(np.count_nonzero(question[:, 1] <= held.question))
         offsets = _context(whole)
@@ -106,27 +126,42 @@ class Pairer:
         room = high - low if self.max_tokens is None else self.max_tokens - n_special - n_question
         if room < min(MIN_STEP, high - low):
             raise DataError(
-                f"question {example.id!r} has {n_question} tokens for the teacher, which takes at most {self.max_tokens} in "
+                f"question {example.id!r} has {n_question} tokens for the teacher, which takes at most "
+                f"{self.max_tokens} in "
                 "all and so has no room for the text. Shorten it, or set data.max_question_tokens."
             )
         overlap = min(self.settings.doc_stride, room // 2)
         between = np.arange(whole.first - around.between, whole.first)
         for begin, stop in _runs(low, high, room, room - overlap):
-            taken = np.concatenate([
-                np.arange(around.before + n_question), between, np.arange(whole.first + begin, whole.first + stop),
-                np.arange(whole.stop, len(whole)),
-            ])  # fmt: skip
+            taken = np.concatenate(
+                [
+                    np.arange(around.before + n_question),
+                    between,
+                    np.arange(whole.first + begin, whole.first + stop),
+                    np.arange(whole.stop, len(whole)),
+                ]
+            )
             places = lay_out(question[:n_question], offsets[begin:stop], around, held)
-            window = Window(0, whole.input_ids[taken], whole.segment_ids[taken], whole.offsets[taken],
-                            places.first, places.stop)  # fmt: skip
+            window = Window(
+                0,
+                whole.input_ids[taken],
+                whole.segment_ids[taken],
+                whole.offsets[taken],
+                places.first,
+                places.stop,
+            )
             yield Piece(window, places, begin - low)
 
 
 class PairStore:
-    """Pairs on disk by the student's row: the teacher's windows in a store of their own, and the places of all tokens."""
+    """Pairs on disk by the student's row: the teacher's windows in a store of their own, and the places of
+    all tokens.
+    """
 
     def __init__(self, folder: Path, student: FeatureStore) -> None:
-        """Opens what `write_pairs` left in `folder` for the student's store; `RunError` where it is not whole."""
+        """Opens what `write_pairs` left in `folder` for the student's store; `RunError` where it is not
+        whole.
+        """
         advice = f"Delete {folder} to have it made again."
         try:
             meta = json.loads((folder / _META).read_text())
@@ -140,7 +175,10 @@ class PairStore:
         rows = np.asarray(self.windows.index["example"], dtype=np.int64)
         self._first = np.searchsorted(rows, np.arange(len(student) + 1))
         sizes = (len(self._student), len(self._teacher), len(self._begins))
-        if sizes != (len(student.ids), len(self.windows.ids), len(self.windows)) or meta.get("format") != _FORMAT:
+        if (
+            sizes != (len(student.ids), len(self.windows.ids), len(self.windows))
+            or meta.get("format") != _FORMAT
+        ):
             raise RunError(f"the teacher's windows in {folder} are damaged or of another version. {advice}")
         self.lengths = _added_up(self.windows.lengths, self._first)
 
@@ -165,7 +203,9 @@ class PairStore:
         return _places(self.windows.index[piece], self._teacher)
 
 
-def write_pairs(pairs: Callable[[], Iterable[Pair]], folder: Path, *, vocab_size: int, fingerprint: str) -> None:
+def write_pairs(
+    pairs: Callable[[], Iterable[Pair]], folder: Path, *, vocab_size: int, fingerprint: str
+) -> None:
     """Writes a pair store of what `pairs` gives to `folder`, which appears only when it is whole; streams.
 
     `pairs` is called again where a window turns out to span more characters than two bytes count.
@@ -176,8 +216,15 @@ def write_pairs(pairs: Callable[[], Iterable[Pair]], folder: Path, *, vocab_size
         try:
             partial.mkdir(parents=True)
             with _Writer(partial, np.dtype(dtype)) as writer:
-                write_features(writer.passed_on(pairs()), partial / _WINDOWS, vocab_size=vocab_size, fingerprint=fingerprint)
-            (partial / _META).write_text(json.dumps({"format": _FORMAT, "dtype": dtype, "fingerprint": fingerprint}))
+                write_features(
+                    writer.passed_on(pairs()),
+                    partial / _WINDOWS,
+                    vocab_size=vocab_size,
+                    fingerprint=fingerprint,
+                )
+            (partial / _META).write_text(
+                json.dumps({"format": _FORMAT, "dtype": dtype, "fingerprint": fingerprint})
+            )
             sync(*(partial / name for name in (_STUDENT, _TEACHER, _BEGINS, _META)), partial)
             shutil.rmtree(folder, ignore_errors=True)
             partial.replace(folder)
@@ -187,7 +234,8 @@ def write_pairs(pairs: Callable[[], Iterable[Pair]], folder: Path, *, vocab_size
             continue
         except OSError as error:
             raise RunError(
-                f"the teacher's windows could not be written to {folder} ({error}). Make room and run the same command again."
+                f"the teacher's windows could not be written to {folder} ({error}). Make room and run the "
+                "same command again."
             ) from None
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -226,7 +274,9 @@ class _Writer:
 
 
 def _runs(low: int, high: int, room: int, step: int) -> Iterator[tuple[int, int]]:
-    """Runs of tokens that cover [low, high), each at most `room` long, each `step` after the one before; at least one."""
+    """Runs of tokens that cover [low, high), each at most `room` long, each `step` after the one before; at
+    least one.
+    """
     begin = low
     while begin + room < high:
         yield begin, begin + room

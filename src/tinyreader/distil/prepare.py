@@ -1,4 +1,6 @@
-"""What a run needs before its first step: windows on disk, a teacher, a student, each checked before work is spent."""
+"""What a run needs before its first step: windows on disk, a teacher, a student, each checked before work is
+spent.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,12 @@ class Scanned:
     def facts(self) -> dict[str, Any]:
         """What a run's record says of it."""
         r = self.report
-        counts = {"questions": r.n_kept, "repaired": r.n_repaired, "skipped": r.n_skipped, "unread": r.n_unread}
+        counts = {
+            "questions": r.n_kept,
+            "repaired": r.n_repaired,
+            "skipped": r.n_skipped,
+            "unread": r.n_unread,
+        }
         return {"fingerprint": self.fingerprint, **counts}
 
 
@@ -66,15 +73,24 @@ def window_settings(data: DataSettings) -> WindowSettings:
 
 
 def scan(
-    source: Source, data: DataSettings, rejects: Path, progress: Progress, stop: StopSwitch, *, to_rewrite: bool = False
+    source: Source,
+    data: DataSettings,
+    rejects: Path,
+    progress: Progress,
+    stop: StopSwitch,
+    *,
+    to_rewrite: bool = False,
 ) -> Scanned:
-    """Reads the whole of `source`; what was left out or mended is said, and written to `rejects` with its reasons.
+    """Reads the whole of `source`; what was left out or mended is said, and written to `rejects` with its
+    reasons.
 
     Data that is `to_rewrite` is taken as the rewriting takes it, so that what it would refuse is refused now.
     """
     require_rereadable(source.name)
     report, running, n_paragraphs = ReadReport(), Fingerprint(), 0
-    examples = stoppable(iter_examples(source.name, split=source.split, on_bad=data.on_bad, rejected=report), stop)
+    examples = stoppable(
+        iter_examples(source.name, split=source.split, on_bad=data.on_bad, rejected=report), stop
+    )
     if to_rewrite:
         for paragraph in paragraphs_of(examples):
             n_paragraphs += 1
@@ -90,11 +106,22 @@ def scan(
 
 
 def features(
-    scanned: Scanned, data: DataSettings, tokenizer: Tokenizer, folder: Path, progress: Progress, stop: StopSwitch
+    scanned: Scanned,
+    data: DataSettings,
+    tokenizer: Tokenizer,
+    folder: Path,
+    progress: Progress,
+    stop: StopSwitch,
 ) -> FeatureStore:
-    """The data set's windows under `folder`, made on the first call with these texts, tokenizer and settings."""
+    """The data set's windows under `folder`, made on the first call with these texts, tokenizer and
+    settings.
+    """
     settings = window_settings(data)
-    key = {"data": scanned.fingerprint, "tokenizer": _text_hash(tokenizer.to_str()), "windows": asdict(settings)}
+    key = {
+        "data": scanned.fingerprint,
+        "tokenizer": _text_hash(tokenizer.to_str()),
+        "windows": asdict(settings),
+    }
     fingerprint = _text_hash(json.dumps(key, sort_keys=True))
     target = folder / fingerprint
     if (counts := read_counts(target)) is None:
@@ -115,21 +142,34 @@ def features(
 
 
 def teacher_windows(
-    scanned: Scanned, store: FeatureStore, data: DataSettings, student: Tokenizer, teacher: Tokenizer,
-    max_tokens: int | None, folder: Path, progress: Progress, stop: StopSwitch,
-) -> PairStore:  # fmt: skip
-    """The windows under `folder` that a teacher with another tokenizer reads for those of the store; made on the first call.
+    scanned: Scanned,
+    store: FeatureStore,
+    data: DataSettings,
+    student: Tokenizer,
+    teacher: Tokenizer,
+    max_tokens: int | None,
+    folder: Path,
+    progress: Progress,
+    stop: StopSwitch,
+) -> PairStore:
+    """The windows under `folder` that a teacher with another tokenizer reads for those of the store; made on
+    the first call.
 
     `max_tokens` is the longest input that the teacher takes; None where it has no limit.
     """
     key = {
-        "windows": store.fingerprint, "teacher": _text_hash(teacher.to_str()), "max_tokens": max_tokens,
-        "overlap": data.doc_stride, "alignment": alignment.VERSION,
-    }  # fmt: skip
+        "windows": store.fingerprint,
+        "teacher": _text_hash(teacher.to_str()),
+        "max_tokens": max_tokens,
+        "overlap": data.doc_stride,
+        "alignment": alignment.VERSION,
+    }
     fingerprint = _text_hash(json.dumps(key, sort_keys=True))
     target = folder / fingerprint
     if not target.exists():
-        progress.say(f"{scanned.source.name}: cutting {len(store):,} windows for a teacher with another tokenizer")
+        progress.say(
+            f"{scanned.source.name}: cutting {len(store):,} windows for a teacher with another tokenizer"
+        )
         pairer = Pairer(student, teacher, window_settings(data), max_tokens)
 
         def pairs() -> Iterator[Pair]:
@@ -144,7 +184,9 @@ def teacher_windows(
 def development_examples(
     data: DataSettings, evaluation: EvaluationSettings, seed: int, rejects: Path, progress: Progress
 ) -> list[Example]:
-    """The examples to measure on: all, or a seeded choice of `max_questions`, in their order; none without data.dev."""
+    """The examples to measure on: all, or a seeded choice of `max_questions`, in their order; none without
+    data.dev.
+    """
     if data.dev is None:
         return []
     report = ReadReport()
@@ -165,7 +207,8 @@ def _tell_rejected(name: str, report: ReadReport, rejects: Path, progress: Progr
 
 def _tell_losses(counts: WindowCounts, progress: Progress) -> None:
     progress.say(
-        f"{counts.windows:,} windows of {counts.examples:,} questions, {counts.answerable_windows:,} with their answer inside"
+        f"{counts.windows:,} windows of {counts.examples:,} questions, {counts.answerable_windows:,} with "
+        "their answer inside"
     )
     reasons = {
         "truncated_questions": "questions were cut to fit",

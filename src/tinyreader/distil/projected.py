@@ -15,12 +15,14 @@ from tinyreader.distil.pairs import PairStore
 
 
 class Crossing:
-    """Runs a teacher on its own windows for a batch of the student's; each of these must be read in one piece.
+    """Runs a teacher on its own windows for a batch of the student's; each of these must be read in one
+    piece.
 
-    A student token's state is the mean of the states of the teacher's tokens, by the characters that they share, and so are
-    its query, key and value; special tokens meet special tokens. Scores of attention are averaged so on both sides.
-    Probabilities of attention are averaged over who attends, and shared out by characters among those attended to, so that
-    they still sum to 1. A token on whose characters the teacher has none is not compared.
+    A student token's state is the mean of the states of the teacher's tokens, by the characters that they
+    share, and so are its query, key and value; special tokens meet special tokens. Scores of attention are
+    averaged so on both sides. Probabilities of attention are averaged over who attends, and shared out by
+    characters among those attended to, so that they still sum to 1. A token on whose characters the teacher
+    has none is not compared.
     """
 
     def __init__(self, pairs: PairStore, pad_id: int) -> None:
@@ -28,10 +30,16 @@ class Crossing:
 
     @torch.no_grad()
     def teach(
-        self, teacher: Network, batch: Batch, hidden: set[int], attention: set[int], kind: AttentionKind,
+        self,
+        teacher: Network,
+        batch: Batch,
+        hidden: set[int],
+        attention: set[int],
+        kind: AttentionKind,
         vectors: Iterable[int] = (),
-    ) -> tuple[Outputs, Tensor]:  # fmt: skip
-        """What was asked of the teacher, on the student's tokens, fp32, and the mask [B, L] of those to compare.
+    ) -> tuple[Outputs, Tensor]:
+        """What was asked of the teacher, on the student's tokens, fp32, and the mask [B, L] of those to
+        compare.
 
         The logits are left as they are, on the teacher's own tokens.
         """
@@ -50,7 +58,9 @@ class Crossing:
             for layer, found in taught.attention.items()
         }
         if kind == "probabilities":  # what went to characters that the student drops
-            seen = {layer: found / found.sum(-1, keepdim=True).clamp_min(1e-9) for layer, found in seen.items()}
+            seen = {
+                layer: found / found.sum(-1, keepdim=True).clamp_min(1e-9) for layer, found in seen.items()
+            }
         made = {
             layer: (weights @ query.float(), weights @ key.float(), weights @ value.float())
             for layer, (query, key, value) in taught.vectors.items()

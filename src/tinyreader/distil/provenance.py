@@ -49,7 +49,9 @@ _SHOWN = 5  # settings that are named where they differ
 
 
 def require_same_run(identity: Identity, settings: dict[str, Any], out: Path) -> None:
-    """Raises `RunError` where the directory holds another run than this; `settings` are those that determine a run."""
+    """Raises `RunError` where the directory holds another run than this; `settings` are those that determine
+    a run.
+    """
     path, mine = out / _NAME, asdict(identity)
     if not path.exists():
         return
@@ -68,7 +70,8 @@ def require_same_run(identity: Identity, settings: dict[str, Any], out: Path) ->
     if found:
         listed = " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
         raise RunError(
-            f"{out} holds another run, with {listed}. Give another --out, or delete that directory to start over."
+            f"{out} holds another run, with {listed}. Give another --out, or delete that directory to start "
+            "over."
         )
 
 
@@ -76,7 +79,8 @@ def _changes(theirs: dict[str, Any], mine: dict[str, Any]) -> list[str]:
     """What differs between two resolved recipes, setting by setting, as `training.seed: 7 -> 8`."""
     old, new = _flat(theirs), _flat(mine)
     changes = [
-        f"{key}: {json.dumps(old.get(key), ensure_ascii=False)} -> {json.dumps(new.get(key), ensure_ascii=False)}"
+        f"{key}: {json.dumps(old.get(key), ensure_ascii=False)} -> "
+        f"{json.dumps(new.get(key), ensure_ascii=False)}"
         for key in dict.fromkeys([*old, *new])
         if old.get(key) != new.get(key)
     ]
@@ -101,7 +105,9 @@ def note_run(identity: Identity, settings: dict[str, Any], out: Path) -> None:
 
 
 def require_trackers(names: Sequence[str]) -> None:
-    """Raises `SettingsError` for a tracker that is not installed: Accelerate would leave it out without a word."""
+    """Raises `SettingsError` for a tracker that is not installed: Accelerate would leave it out without a
+    word.
+    """
     installed = {str(tracker) for tracker in get_available_trackers()}
     missing = [name for name in names if name not in installed]
     if missing:

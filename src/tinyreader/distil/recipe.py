@@ -1,4 +1,5 @@
-"""Recipes: read from TOML by name or path, changed by `key=value` overrides, checked, written out as resolved.
+"""Recipes: read from TOML by name or path, changed by `key=value` overrides, checked, written out as
+resolved.
 
 Paths inside a recipe are relative to the working directory, as on the command line.
 """
@@ -67,7 +68,9 @@ BOOKKEEPING = {
 class Recipe(Settings):
     """Everything that determines a student: teacher, first weights, data and the stages of training."""
 
-    name: str = Field(pattern=r"^[^/\\]*[^./\\][^/\\]*$", description="names the run's directory, so it holds no / or \\")
+    name: str = Field(
+        pattern=r"^[^/\\]*[^./\\][^/\\]*$", description="names the run's directory, so it holds no / or \\"
+    )
     description: str = ""
     teacher: TeacherSettings | None = None
     more_teachers: Annotated[tuple[MoreTeacherSettings, ...], BeforeValidator(as_tuple)] = ()
@@ -83,23 +86,30 @@ class Recipe(Settings):
             return self
         for stage in self.stages:
             if stage.kind != "labels":
-                raise ValueError(f"stages.{stage.name}.kind = {stage.kind!r} needs a teacher: set teacher.model")
+                raise ValueError(
+                    f"stages.{stage.name}.kind = {stage.kind!r} needs a teacher: set teacher.model"
+                )
         if self.student.init == "teacher":
             raise ValueError("student.init = 'teacher' needs a teacher: set teacher.model")
         if self.student.init == "random" and self.student.model is None:
-            raise ValueError("student.init = 'random' needs a configuration: set teacher.model or student.model")
+            raise ValueError(
+                "student.init = 'random' needs a configuration: set teacher.model or student.model"
+            )
         return self
 
     @model_validator(mode="after")
     def _more_teachers_teach(self) -> Recipe:
         if not self.more_teachers:
             if self.teacher is not None and "weight" in self.teacher.model_fields_set:
-                raise ValueError(f"teacher.weight = {self.teacher.weight} would have no effect without [[more_teachers]]")
+                raise ValueError(
+                    f"teacher.weight = {self.teacher.weight} would have no effect without [[more_teachers]]"
+                )
             return self
         _require_distinct(["teacher", *(teacher.name for teacher in self.more_teachers)], "teacher")
         if self.teacher is None:
             raise ValueError(
-                "[[more_teachers]] teach beside [teacher], from which intermediate stages learn and students are made: set "
+                "[[more_teachers]] teach beside [teacher], from which intermediate stages learn and students "
+                "are made: set "
                 "teacher.model"
             )
         if all(stage.kind != "prediction" for stage in self.stages):
@@ -123,11 +133,15 @@ class Recipe(Settings):
         if self.evaluation.every_steps is not None and self.data.dev is None:
             raise ValueError("evaluation.every_steps needs data to measure on: set data.dev")
         if self.evaluation.choose_best != "none" and self.evaluation.every_steps is None:
-            raise ValueError("evaluation.choose_best needs evaluation.every_steps: one measurement is no choice")
+            raise ValueError(
+                "evaluation.choose_best needs evaluation.every_steps: one measurement is no choice"
+            )
         return self
 
     def resolved(self) -> dict[str, Any]:
-        """All settings that have an effect, defaults included, as plain JSON data that `make_recipe` takes back."""
+        """All settings that have an effect, defaults included, as plain JSON data that `make_recipe` takes
+        back.
+        """
         content = self.model_dump(mode="json", exclude={"stages", "student", "data"})
         if not self.more_teachers:
             del content["more_teachers"]
@@ -139,7 +153,9 @@ class Recipe(Settings):
         return content
 
     def determining(self) -> dict[str, Any]:
-        """The settings that determine the weights: not names, logging, checkpointing, nor an evaluation that only looks."""
+        """The settings that determine the weights: not names, logging, checkpointing, nor an evaluation that
+        only looks.
+        """
         content = self.resolved()
         for key in ("name", "description"):
             del content[key]
@@ -161,7 +177,9 @@ class Recipe(Settings):
         for stage in self.stages:
             if stage.name == name:
                 return stage
-        raise SettingsError(f"no stage is called {name!r}; there are: {', '.join(s.name for s in self.stages)}")
+        raise SettingsError(
+            f"no stage is called {name!r}; there are: {', '.join(s.name for s in self.stages)}"
+        )
 
 
 def _require_distinct(names: Sequence[str], what: str) -> None:
@@ -190,7 +208,9 @@ def make_recipe(content: dict[str, Any], *, source: str = "recipe", overrides: S
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of that name in the package, or in that file, after the overrides; `./NAME` is always a file."""
+    """The recipe of that name in the package, or in that file, after the overrides; `./NAME` is always a
+    file.
+    """
     source, text = _read(str(name_or_path))
     try:
         content = tomllib.loads(text)
@@ -203,7 +223,9 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
 def recipe_names() -> tuple[str, ...]:
     """Names of the recipes in the package, sorted."""
     entries = files("tinyreader.recipes").iterdir()
-    return tuple(sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml")))
+    return tuple(
+        sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
+    )
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -215,7 +237,9 @@ def _read(name_or_path: str) -> tuple[str, str]:
     """What to call the recipe in messages, and its text."""
     path = Path(name_or_path)
     is_name = path.name == name_or_path and path.suffix != ".toml"
-    if is_name and (name_or_path in recipe_names() or not path.is_file()):  # a stray file is no recipe of the package
+    if is_name and (
+        name_or_path in recipe_names() or not path.is_file()
+    ):  # a stray file is no recipe of the package
         return name_or_path, _packaged(name_or_path)
     try:
         return str(path), path.read_text(encoding="utf-8-sig")
@@ -229,7 +253,8 @@ def _packaged(name: str) -> str:
         near = get_close_matches(name, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise SettingsError(
-            f"no recipe is called {name!r}.{hint} There are: {', '.join(names)}; or give the path of a .toml file"
+            f"no recipe is called {name!r}.{hint} There are: {', '.join(names)}; or give the path of a .toml "
+            "file"
         )
     return files("tinyreader.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
 

@@ -18,8 +18,13 @@ _RECORD = "run.json"
 
 
 def teacher_seconds(lines: list[dict[str, Any]]) -> tuple[float, float]:
-    """The seconds of a run's passes of teachers, and those that others spent on outputs that it shares, by its log."""
-    of = {event: [x for x in lines if x["event"] == event] for event in ("teacher", "teacher_found", "teacher_taken")}
+    """The seconds of a run's passes of teachers, and those that others spent on outputs that it shares, by
+    its log.
+    """
+    of = {
+        event: [x for x in lines if x["event"] == event]
+        for event in ("teacher", "teacher_found", "teacher_taken")
+    }
     mine = {x["outputs"] for x in of["teacher"]}
     shared = of["teacher_found"] + [x for x in of["teacher_taken"] if x["source"] not in mine]
     own, others = (round(sum(x["seconds"] for x in some), 3) for some in (of["teacher"], shared))
@@ -27,9 +32,11 @@ def teacher_seconds(lines: list[dict[str, Any]]) -> tuple[float, float]:
 
 
 def save_student(model: Any, tokenizer: Any, target: Path, record: dict[str, Any]) -> None:
-    """Puts the student and its record into `target`; where it is there already, only what was measured is new.
+    """Puts the student and its record into `target`; where it is there already, only what was measured is
+    new.
 
-    What somebody laid beside the student since then, such as a card, stays. `record` gets the earlier one's time and machine.
+    What somebody laid beside the student since then, such as a card, stays. `record` gets the earlier one's
+    time and machine.
     """
     earlier = read_object(target / _RECORD)
     if earlier and _holds(target, model):
@@ -58,5 +65,9 @@ def _holds(directory: Path, model: Any) -> bool:
     except (OSError, SafetensorError):
         return False
     own = model.state_dict()
-    same = saved.keys() == own.keys() and all(torch.equal(tensor, own[name]) for name, tensor in saved.items())
-    return same and all((directory / name).is_file() for name in ("config.json", "tokenizer.json", "tokenizer_config.json"))
+    same = saved.keys() == own.keys() and all(
+        torch.equal(tensor, own[name]) for name, tensor in saved.items()
+    )
+    return same and all(
+        (directory / name).is_file() for name in ("config.json", "tokenizer.json", "tokenizer_config.json")
+    )

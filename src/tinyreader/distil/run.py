@@ -1,7 +1,7 @@
 """A whole run: data, teacher and student made ready, the stages in order, the student saved and measured.
 
-Everything lies under the run's directory, and each part appears there only when it is whole; the same command after a kill
-finds what is done and goes on with the rest.
+Everything lies under the run's directory, and each part appears there only when it is whole; the same command
+after a kill finds what is done and goes on with the rest.
 """
 
 from __future__ import annotations
@@ -39,13 +39,7 @@ from tinyreader.distil.objectives import (
     check_attention,
     check_relations,
 )
-from tinyreader.distil.prepare import (
-    Source,
-    development_examples,
-    features,
-    scan,
-    window_settings,
-)
+from tinyreader.distil.prepare import Source, development_examples, features, scan, window_settings
 from tinyreader.distil.provenance import Identity, environment, note_run, require_same_run, require_trackers
 from tinyreader.distil.recipe import Recipe, StageSettings
 from tinyreader.distil.record import keep_predictions, save_student, teacher_seconds
@@ -83,12 +77,14 @@ class RunResult:
 def run_recipe(recipe: Recipe, out: Path, progress: Progress | None = None) -> RunResult:
     """Carries out `recipe` in the directory `out`, going on where an earlier call stopped.
 
-    Raises `SettingsError`, `DataError` or `ModelError` before work is spent, `RunError` where training cannot go on, and
-    `Interrupted` after Ctrl-C or SIGTERM, with everything saved.
+    Raises `SettingsError`, `DataError` or `ModelError` before work is spent, `RunError` where training cannot
+    go on, and `Interrupted` after Ctrl-C or SIGTERM, with everything saved.
     """
     progress = progress or Progress()
     stop = StopSwitch()
-    advice = "finishing what is under way, then saving (Ctrl-C again: stop at once, back to the last checkpoint)"
+    advice = (
+        "finishing what is under way, then saving (Ctrl-C again: stop at once, back to the last checkpoint)"
+    )
     require_trackers(recipe.training.trackers)
     made = [directory for directory in (out, *out.parents) if not directory.exists()]
     with exclusive(out), stop_signals(stop, lambda reason: progress.say(f"{reason}: {advice}")):
@@ -100,7 +96,9 @@ def run_recipe(recipe: Recipe, out: Path, progress: Progress | None = None) -> R
 
 
 def _withdraw(made: list[Path]) -> None:
-    """Removes the directories made for a run that ended before it left anything in them but its lock; innermost first."""
+    """Removes the directories made for a run that ended before it left anything in them but its lock;
+    innermost first.
+    """
     with suppress(OSError):
         if made and {entry.name for entry in made[0].iterdir()} <= {".lock"}:
             (made[0] / ".lock").unlink(missing_ok=True)
@@ -114,7 +112,8 @@ class _Run:
         if recipe.training.threads is not None:
             torch.set_num_threads(recipe.training.threads)
         trackers: Any = list(recipe.training.trackers)
-        # Without cpu=True Accelerate does not see that torchrun started several processes on a machine without a GPU.
+        # Without cpu=True Accelerate does not see that torchrun started several processes on a machine
+        # without a GPU.
         cpu_only = not torch.accelerator.is_available()
         self.accelerator = Accelerator(cpu=cpu_only, log_with=trackers or None, project_dir=str(out))
         self.device = self.accelerator.device
@@ -137,7 +136,8 @@ class _Run:
                 outcomes.append(outcome)
             return self._finish(weights, outcomes)
         finally:
-            self.accelerator.end_training()  # closes trackers, and the connection between processes: the last thing
+            # closes trackers, and the connection between processes: the last thing
+            self.accelerator.end_training()
 
     def _prepare(self) -> None:
         """Reads and checks everything the stages will need."""
@@ -145,14 +145,24 @@ class _Run:
         sources = list(dict.fromkeys(Source.of_stage(s, r.data) for s in r.stages))
         to_rewrite = {Source.of_stage(s, r.data) for s in r.stages if s.augment is not None}
         scanned = {
-            s: scan(s, r.data, self.out / f"rejected-{n}.jsonl", self.progress, self.stop, to_rewrite=s in to_rewrite)
+            s: scan(
+                s,
+                r.data,
+                self.out / f"rejected-{n}.jsonl",
+                self.progress,
+                self.stop,
+                to_rewrite=s in to_rewrite,
+            )
             for n, s in enumerate(sources, start=1)
         }
         self.sources = {stage.name: Source.of_stage(stage, r.data) for stage in r.stages}
         rewritings = {
-            s.name: augmented.plan(scanned[self.sources[s.name]], s.augment, r.data, r.training, self.progress)
-            for s in r.stages if s.augment is not None
-        }  # fmt: skip
+            s.name: augmented.plan(
+                scanned[self.sources[s.name]], s.augment, r.data, r.training, self.progress
+            )
+            for s in r.stages
+            if s.augment is not None
+        }
         self.dev = development_examples(
             r.data, r.evaluation, r.training.seed, self.out / "rejected-dev.jsonl", self.progress
         )
@@ -178,9 +188,14 @@ class _Run:
             if stage.kind == "intermediate":
                 self._check_comparison(stage)
         self.teaching = Teaching(
-            r, self.teachers, self.teacher, self.student, self.identity.precision, self.out,
+            r,
+            self.teachers,
+            self.teacher,
+            self.student,
+            self.identity.precision,
+            self.out,
             Work(self.accelerator, self.log, self.progress, self.stop),
-        )  # fmt: skip
+        )
         self.windower = Windower(self.student.tokenizer, window_settings(r.data))
         for example in self.dev:
             self.windower.check_question(example)
@@ -193,7 +208,14 @@ class _Run:
                 self.log.write("augment", stage=name, counts=facts)
             del rewritings  # and the models that proposed
             self.stores = {
-                s: features(scanned[s], r.data, self.student.tokenizer, self.out / "features", self.progress, self.stop)
+                s: features(
+                    scanned[s],
+                    r.data,
+                    self.student.tokenizer,
+                    self.out / "features",
+                    self.progress,
+                    self.stop,
+                )
                 for s in dict.fromkeys(self.sources.values())
             }
             for stage in r.stages:
@@ -205,10 +227,14 @@ class _Run:
 
     def _rows(self, stage: StageSettings, store: FeatureStore) -> Rows:
         """The windows that a stage learns from."""
-        return choose_rows(len(store), stage.max_windows or self.recipe.data.max_windows, self.recipe.training.seed)
+        return choose_rows(
+            len(store), stage.max_windows or self.recipe.data.max_windows, self.recipe.training.seed
+        )
 
     def _first_weights(self) -> str | None:
-        """Hash of the files that the student's first weights come from, besides the teacher's and the recipe."""
+        """Hash of the files that the student's first weights come from, besides the teacher's and the
+        recipe.
+        """
         settings, source = self.recipe.student, self.student.source
         if settings.init == "checkpoint":
             return model_fingerprint(source)
@@ -217,7 +243,9 @@ class _Run:
     def _check_lengths(self) -> None:
         wanted, limit = self.recipe.data.max_seq_len, max_tokens(self.student.model)
         if limit is not None and wanted > limit:
-            raise SettingsError(f"data.max_seq_len is {wanted}, but the student takes at most {limit} tokens at once.")
+            raise SettingsError(
+                f"data.max_seq_len is {wanted}, but the student takes at most {limit} tokens at once."
+            )
         check_windows(self.teachers, wanted)
 
     def _check_comparison(self, stage: StageSettings) -> None:
@@ -247,10 +275,10 @@ class _Run:
         layer = stage.relation_layer or config.num_hidden_layers
         return Relations(layer, stage.relation_heads or config.num_attention_heads, stage.relation_weight)
 
-    def _stage(
-        self, number: int, stage: StageSettings, weights: Path | None
-    ) -> tuple[Path, dict[str, Any]]:
-        """The file of weights after stage `number`, which starts from the file `weights`, and what the stage took."""
+    def _stage(self, number: int, stage: StageSettings, weights: Path | None) -> tuple[Path, dict[str, Any]]:
+        """The file of weights after stage `number`, which starts from the file `weights`, and what the stage
+        took.
+        """
         folder = self.out / "stages" / f"{number}-{stage.name}"
         folder.mkdir(parents=True, exist_ok=True)
         final, done = folder / "weights.safetensors", folder / "done.json"
@@ -260,7 +288,9 @@ class _Run:
                 self.progress.say(f"stage {stage.name!r} is done already ({outcome['steps']:,} steps)")
                 return final, outcome
             damaged = final if "digest" in outcome else done
-            raise RunError(f"{damaged} is missing or damaged. Delete {folder} to have stage {stage.name!r} done again.")
+            raise RunError(
+                f"{damaged} is missing or damaged. Delete {folder} to have stage {stage.name!r} done again."
+            )
         trainer = self._trainer(number, stage, weights, folder)
         outcome = {"name": stage.name, "kind": stage.kind, **trainer.run()}
         if (relations := self._relations(stage)) is not None:
@@ -272,7 +302,9 @@ class _Run:
         if self.accelerator.is_main_process:
             with atomic_path(done) as path:
                 path.write_text(json.dumps(kept, indent=2))
-        self.progress.say(f"stage {stage.name!r}: {outcome['steps']:,} steps in {duration(outcome['seconds'])}")
+        self.progress.say(
+            f"stage {stage.name!r}: {outcome['steps']:,} steps in {duration(outcome['seconds'])}"
+        )
         self.log.write("stage", stage=stage.name, step=outcome["steps"], outcome=outcome)
         return final, kept
 
@@ -283,20 +315,38 @@ class _Run:
         if weights is not None:
             _load_student(model, weights)
         student = Network(
-            model, precision=self.identity.precision, device=self.device, random=self.random,
-            embeds_dropout=stage.embeds_dropout, dropout=stage.dropout,
-        )  # fmt: skip
+            model,
+            precision=self.identity.precision,
+            device=self.device,
+            random=self.random,
+            embeds_dropout=stage.embeds_dropout,
+            dropout=stage.dropout,
+        )
         objective = self._objective(number, stage, student, store, rows)
-        chooses = stage.kind != "intermediate"  # there the answer head is not trained, and its scores choose nothing
+        chooses = (
+            stage.kind != "intermediate"
+        )  # there the answer head is not trained, and its scores choose nothing
         return StageTrainer(
             StageJob(
-                number=number, settings=stage, training=r.training, student=student, objective=objective, store=store,
-                rows=rows, pad_id=self.pad_id, random=self.random, folder=folder,
+                number=number,
+                settings=stage,
+                training=r.training,
+                student=student,
+                objective=objective,
+                store=store,
+                rows=rows,
+                pad_id=self.pad_id,
+                random=self.random,
+                folder=folder,
                 evaluate=(lambda: self._evaluate(student).scores) if self.dev else None,
-                evaluate_every=r.evaluation.every_steps, choose_best=r.evaluation.choose_best if chooses else "none",
+                evaluate_every=r.evaluation.every_steps,
+                choose_best=r.evaluation.choose_best if chooses else "none",
             ),
-            self.accelerator, self.log, self.progress, self.stop,
-        )  # fmt: skip
+            self.accelerator,
+            self.log,
+            self.progress,
+            self.stop,
+        )
 
     def _objective(
         self, number: int, stage: StageSettings, student: Network, store: FeatureStore, rows: Any
@@ -307,21 +357,34 @@ class _Run:
             key = (self.recipe.training.seed, number)
             needed = visited_rows(rows, store.lengths, stage.batch_size, n_steps(stage, len(rows)), key)
             labels = self.teaching.labels(store, needed)
-            return Prediction(student, labels, temperature=stage.temperature, weight=stage.distillation_weight)
+            return Prediction(
+                student, labels, temperature=stage.temperature, weight=stage.distillation_weight
+            )
         compared = Compared(
-            self._layer_map(stage), embedding_weight=stage.embedding_weight, hidden_weight=stage.hidden_weight,
-            attention_weight=stage.attention_weight, attention=stage.attention, relations=self._relations(stage),
-        )  # fmt: skip
+            self._layer_map(stage),
+            embedding_weight=stage.embedding_weight,
+            hidden_weight=stage.hidden_weight,
+            attention_weight=stage.attention_weight,
+            attention=stage.attention,
+            relations=self._relations(stage),
+        )
         return Intermediate(
-            student, self.teaching.network(), compared,
-            seed=self.recipe.training.seed + number, crossing=self.teaching.crossing(store),
-        )  # fmt: skip
+            student,
+            self.teaching.network(),
+            compared,
+            seed=self.recipe.training.seed + number,
+            crossing=self.teaching.crossing(store),
+        )
 
     def _evaluate(self, network: Network) -> Evaluation:
         return evaluate(
-            network, self.dev, self.windower, self.pad_id, self.device,
+            network,
+            self.dev,
+            self.windower,
+            self.pad_id,
+            self.device,
             max_answer_tokens=self.recipe.evaluation.max_answer_tokens,
-        )  # fmt: skip
+        )
 
     def _finish(self, weights: Path | None, outcomes: list[dict[str, Any]]) -> RunResult:
         """Saves the student with its record, measured once more as it will be read from disk."""
@@ -339,12 +402,16 @@ class _Run:
                 keep_predictions(measured, self.out)
         own, others = teacher_seconds(self.log.read())
         record = {
-            "recipe": self.recipe.resolved(), "identity": asdict(self.identity), "environment": environment(self.device),
+            "recipe": self.recipe.resolved(),
+            "identity": asdict(self.identity),
+            "environment": environment(self.device),
             "data": self._data_facts(),
             "student": {"parameters": sum(p.numel() for p in model.parameters())},
-            "stages": outcomes, "teacher_pass_seconds": own, "scores": scores,
+            "stages": outcomes,
+            "teacher_pass_seconds": own,
+            "scores": scores,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        }  # fmt: skip
+        }
         if others:
             record["teacher_pass_seconds_of_others"] = others
         if self.accelerator.is_main_process:
@@ -354,20 +421,37 @@ class _Run:
         return RunResult(target, scores, record)
 
     def _data_facts(self) -> dict[str, Any]:
-        """What was learned from and measured on: fingerprints, and what became of the examples on their way to windows."""
+        """What was learned from and measured on: fingerprints, and what became of the examples on their way
+        to windows.
+        """
         r = self.recipe.data
-        windows = {s: asdict(counts) for s, store in self.stores.items() if (counts := read_counts(store.folder))}
-        training = {
-            s.label: scanned.facts() | ({"windows": windows[s]} if s in windows else {}) for s, scanned in self.plain.items()
+        windows = {
+            s: asdict(counts) for s, store in self.stores.items() if (counts := read_counts(store.folder))
         }
-        rewritten = {name: facts | {"windows": windows[self.sources[name]]} for name, facts in self.rewritten.items()}
-        dev = {"name": r.dev, "split": r.dev_split, "questions": len(self.dev), "fingerprint": fingerprint(self.dev)}
+        training = {
+            s.label: scanned.facts() | ({"windows": windows[s]} if s in windows else {})
+            for s, scanned in self.plain.items()
+        }
+        rewritten = {
+            name: facts | {"windows": windows[self.sources[name]]} for name, facts in self.rewritten.items()
+        }
+        dev = {
+            "name": r.dev,
+            "split": r.dev_split,
+            "questions": len(self.dev),
+            "fingerprint": fingerprint(self.dev),
+        }
         return {"training": training, "rewritten": rewritten, "dev": dev if self.dev else None}
 
 
 def _load_student(model: Any, weights: Path) -> None:
     """Puts the student's part of a stage's weights into `model`."""
-    tensors = {n.removeprefix("student."): t for n, t in load_file(weights).items() if n.startswith("student.")}
+    tensors = {
+        n.removeprefix("student."): t for n, t in load_file(weights).items() if n.startswith("student.")
+    }
     if tensors.keys() != dict(model.named_parameters()).keys():
-        raise RunError(f"{weights} does not hold the weights of this student. Delete its folder to have the stage done again.")
+        raise RunError(
+            f"{weights} does not hold the weights of this student. Delete its folder to have the stage done "
+            "again."
+        )
     model.load_state_dict(tensors, strict=False)  # buffers are the model's own

@@ -14,16 +14,23 @@ from tinyreader.files import atomic_path
 
 
 class RunLog:
-    """One JSON object a line, appended; `rewind` takes back what a run that went on from a checkpoint will write again."""
+    """One JSON object a line, appended; `rewind` takes back what a run that went on from a checkpoint will
+    write again.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
 
     def write(self, event: str, **values: Any) -> None:
-        """Appends one line with the event's name, the time and the values; numbers that are not finite become null."""
+        """Appends one line with the event's name, the time and the values; numbers that are not finite become
+        null.
+        """
         if self.path is None:
             return
-        line = json.dumps(_strict({"event": event, "time": round(time.time(), 3), **values}), allow_nan=False) + "\n"
+        line = (
+            json.dumps(_strict({"event": event, "time": round(time.time(), 3), **values}), allow_nan=False)
+            + "\n"
+        )
         try:
             with self.path.open("ab+") as file:
                 if _is_cut_off(file):
@@ -31,7 +38,8 @@ class RunLog:
                 file.write(line.encode())
         except OSError as error:
             raise RunError(
-                f"the log {self.path} could not be written ({error}). Make room and run the same command again; it goes on "
+                f"the log {self.path} could not be written ({error}). Make room and run the same command "
+                "again; it goes on "
                 "from its last checkpoint."
             ) from None
 

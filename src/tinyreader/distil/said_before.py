@@ -1,7 +1,9 @@
-"""What other passes of the same teacher have said of the same windows, so that a window is read once for all data sets.
+"""What other passes of the same teacher have said of the same windows, so that a window is read once for all
+data sets.
 
-A finished pass has a list of its windows beside its logits: for each a key, the hash of all that fixes what is stored for
-it, and its place. A later pass over other rows or another data set takes what it finds under its keys from there.
+A finished pass has a list of its windows beside its logits: for each a key, the hash of all that fixes what
+is stored for it, and its place. A later pass over other rows or another data set takes what it finds under
+its keys from there.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ Read = Callable[[Rows], list[FloatArray]]
 """Start and end logits [n, 2] of each row's n tokens."""
 
 LOGITS, STATE, KEYS = "logits.bin", "labels.json", "keys.npy"
-"""The files of a pass: its logits fp16 [tokens, 2], how far it is and whose words they are, and the list of its windows."""
+"""The files of a pass: its logits fp16 [tokens, 2], how far it is and whose words they are, and the list of
+its windows.
+"""
 
 _KEY_BYTES = 16
 _ENTRY = np.dtype([("key", f"V{_KEY_BYTES}"), ("offset", "<i8"), ("length", "<i4")])
@@ -34,7 +38,9 @@ _ENTRY = np.dtype([("key", f"V{_KEY_BYTES}"), ("offset", "<i8"), ("length", "<i4
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Who speaks (its weights, precision and engine) and of what: the key, 16 bytes, of a row of the student's."""
+    """Who speaks (its weights, precision and engine) and of what: the key, 16 bytes, of a row of the
+    student's.
+    """
 
     identity: str
     key: Callable[[int], bytes]
@@ -42,7 +48,9 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Finished:
-    """A pass that is whole: its name, its logits fp16 [tokens, 2], and the seconds that each of its windows took."""
+    """A pass that is whole: its name, its logits fp16 [tokens, 2], and the seconds that each of its windows
+    took.
+    """
 
     name: str
     logits: npt.NDArray[np.float16]
@@ -135,7 +143,9 @@ def _heads(keys: bytes) -> npt.NDArray[np.uint64]:
 def finished_passes(parent: Path, speaker: Speaker) -> list[str]:
     """The names of the folders in `parent` that hold finished passes of that speaker."""
     folders = [keys.parent for keys in sorted(parent.glob(f"*/{KEYS}"))]
-    return [folder.name for folder in folders if read_object(folder / STATE).get("speaker") == speaker.identity]
+    return [
+        folder.name for folder in folders if read_object(folder / STATE).get("speaker") == speaker.identity
+    ]
 
 
 def write_keys(folder: Path, store: FeatureStore, rows: Rows, speaker: Speaker) -> None:
@@ -172,9 +182,10 @@ def paired_key(pairs: PairStore) -> Callable[[int], bytes]:
             offset, length = int(record["offset"]), int(record["length"])
             segments = int(record["segment"]), int(record["segment_stop"])
             parts += [
-                repr((places.first, places.stop, pairs.begin(piece), *segments)).encode(), places.line.astype("<i4").tobytes(),
+                repr((places.first, places.stop, pairs.begin(piece), *segments)).encode(),
+                places.line.astype("<i4").tobytes(),
                 pairs.windows.ids[offset : offset + length].astype("<i4").tobytes(),
-            ]  # fmt: skip
+            ]
         return _hash(parts)
 
     return key

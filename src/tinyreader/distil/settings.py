@@ -1,7 +1,8 @@
 """The sections of a recipe as typed, frozen settings; `Recipe` in `recipe.py` puts them together.
 
-Unknown keys are refused, numbers written as text are refused, and a key that would change nothing is refused: a setting
-that is silently ignored is the mistake users find last. `"none"` clears an optional value, for TOML has no null.
+Unknown keys are refused, numbers written as text are refused, and a key that would change nothing is refused:
+a setting that is silently ignored is the mistake users find last. `"none"` clears an optional value, for TOML
+has no null.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from tinyreader.augment.proposers import ProposerNames
 from tinyreader.errors import SettingsError
 from tinyreader.windows import LEAST_ROOM
 
-Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "aim", "clearml", "dvclive", "swanlab"]
+Tracker = Literal[
+    "tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "aim", "clearml", "dvclive", "swanlab"
+]
 
-SHAPE = re.compile(r"(?P<layers>[1-9]\d*)l-(?P<width>[1-9]\d*)d(?:-(?P<heads>[1-9]\d*)h)?(?:-(?P<ff>[1-9]\d*)f)?")
+SHAPE = re.compile(
+    r"(?P<layers>[1-9]\d*)l-(?P<width>[1-9]\d*)d(?:-(?P<heads>[1-9]\d*)h)?(?:-(?P<ff>[1-9]\d*)f)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,9 @@ def parse_shape(text: str) -> Shape:
         intermediate=int(found["ff"]) if found["ff"] else None,
     )
     if shape.heads is not None and shape.width % shape.heads:
-        raise SettingsError(f"shape {text!r}: {shape.heads} heads cannot share a width of {shape.width} evenly")
+        raise SettingsError(
+            f"shape {text!r}: {shape.heads} heads cannot share a width of {shape.width} evenly"
+        )
     return shape
 
 
@@ -59,7 +66,9 @@ def as_tuple(value: Any) -> Any:
 def _layer_map(value: Any) -> Any:
     """The value if it can be a layer map; one message for both of its forms."""
     value = as_tuple(value)
-    if value != "uniform" and not (isinstance(value, tuple) and value and all(type(n) is int and n > 0 for n in value)):
+    if value != "uniform" and not (
+        isinstance(value, tuple) and value and all(type(n) is int and n > 0 for n in value)
+    ):
         raise ValueError("should be 'uniform' or a list of teacher layers counted from 1, such as [2, 4, 6]")
     return value
 
@@ -90,11 +99,15 @@ class Settings(BaseModel):
     def _none_clears(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        optional = {name for name, field in cls.model_fields.items() if type(None) in get_args(field.annotation)}
+        optional = {
+            name for name, field in cls.model_fields.items() if type(None) in get_args(field.annotation)
+        }
         return {key: None if key in optional and value == "none" else value for key, value in data.items()}
 
     def idle_fields(self) -> dict[str, str]:
-        """Fields that have no effect beside the others, each with the reason; without one it is no mistake."""
+        """Fields that have no effect beside the others, each with the reason; without one it is no
+        mistake.
+        """
         return {}
 
     @model_validator(mode="after")
@@ -114,7 +127,9 @@ class TeacherSettings(Settings):
 
     model: str = Field(min_length=1, description="directory or Hub id of a trained question-answering model")
     revision: str | None = None
-    weight: float = Field(default=1.0, gt=0, description="how much it counts in the mean, beside [[more_teachers]]")
+    weight: float = Field(
+        default=1.0, gt=0, description="how much it counts in the mean, beside [[more_teachers]]"
+    )
 
 
 class MoreTeacherSettings(TeacherSettings):
@@ -127,8 +142,12 @@ class StudentSettings(Settings):
     """Section `[student]`: where the student's first weights come from."""
 
     init: Literal["teacher", "checkpoint", "random"]
-    shape: Annotated[str | None, BeforeValidator(_shape)] = Field(default=None, description="size, as in '6l-768d'")
-    model: str | None = Field(default=None, min_length=1, description="checkpoint to start from: directory or Hub id")
+    shape: Annotated[str | None, BeforeValidator(_shape)] = Field(
+        default=None, description="size, as in '6l-768d'"
+    )
+    model: str | None = Field(
+        default=None, min_length=1, description="checkpoint to start from: directory or Hub id"
+    )
     revision: str | None = None
     layers: Annotated[Layers | None, BeforeValidator(as_tuple)] = Field(
         default=None, description="teacher layers, from 1, that the student's start from; none: evenly spaced"
@@ -152,9 +171,13 @@ class StudentSettings(Settings):
         if self.init == "teacher" and self.shape is None:
             raise ValueError("init = 'teacher' needs shape, such as '6l-768d'")
         if self.init == "random" and self.shape is None and self.model is None:
-            raise ValueError("init = 'random' needs shape, or model (a checkpoint whose configuration is used)")
+            raise ValueError(
+                "init = 'random' needs shape, or model (a checkpoint whose configuration is used)"
+            )
         if self.layers and self.shape and len(self.layers) != parse_shape(self.shape).layers:
-            raise ValueError(f"layers names {len(self.layers)} teacher layers, but the shape is {self.shape!r}")
+            raise ValueError(
+                f"layers names {len(self.layers)} teacher layers, but the shape is {self.shape!r}"
+            )
         return self
 
 
@@ -170,7 +193,9 @@ class DataSettings(Settings):
     on_bad: Literal["error", "repair", "skip"] = "error"
     on_long_question: Literal["error", "truncate"] = "error"
     max_question_tokens: Positive | None = None
-    max_windows: Positive | None = Field(default=None, description="train on n windows, a seeded choice; none: all")
+    max_windows: Positive | None = Field(
+        default=None, description="train on n windows, a seeded choice; none: all"
+    )
 
     def idle_fields(self) -> dict[str, str]:
         """A split of development data that is not there."""
@@ -180,7 +205,8 @@ class DataSettings(Settings):
     def _stride_fits(self) -> DataSettings:
         if self.max_seq_len < self.doc_stride + LEAST_ROOM:
             raise ValueError(
-                f"doc_stride ({self.doc_stride}) must be smaller than max_seq_len ({self.max_seq_len}) by at least "
+                f"doc_stride ({self.doc_stride}) must be smaller than max_seq_len ({self.max_seq_len}) by at "
+                "least "
                 f"{LEAST_ROOM} tokens, for a question and some new context in each window"
             )
         return self
@@ -190,18 +216,32 @@ _USUAL = AugmentOptions()
 
 
 class AugmentSettings(Settings):
-    """Section `[stages.augment]`: rewritten copies of the stage's data (TinyBERT, arXiv 1909.10351, algorithm 1)."""
+    """Section `[stages.augment]`: rewritten copies of the stage's data (TinyBERT, arXiv 1909.10351, algorithm
+    1).
+    """
 
     times: Positive = Field(default=_USUAL.times, description="copies of each paragraph")
-    probability: float = Field(default=_USUAL.probability, gt=0, le=1, description="chance that a word is replaced")
-    candidates: Positive = Field(default=_USUAL.candidates, description="proposals to choose each replacement from")
-    masked_lm: str | None = Field(default=None, min_length=1, description="model that proposes words of one piece")
-    vectors: str | None = Field(default=None, min_length=1, description="word vectors, for words of several pieces")
-    synonyms: str | None = Field(default=None, min_length=1, description="file of synonyms, asked before the others")
+    probability: float = Field(
+        default=_USUAL.probability, gt=0, le=1, description="chance that a word is replaced"
+    )
+    candidates: Positive = Field(
+        default=_USUAL.candidates, description="proposals to choose each replacement from"
+    )
+    masked_lm: str | None = Field(
+        default=None, min_length=1, description="model that proposes words of one piece"
+    )
+    vectors: str | None = Field(
+        default=None, min_length=1, description="word vectors, for words of several pieces"
+    )
+    synonyms: str | None = Field(
+        default=None, min_length=1, description="file of synonyms, asked before the others"
+    )
     exact: bool = Field(default=False, description="mask one word at a time: slower")
     keep_original: bool = Field(default=False, description="the original beside its copies")
     replace_answers: bool = Field(default=False, description="also words of answers, which move with them")
-    replace_question_words: bool = Field(default=False, description="also words that the paragraph's questions share")
+    replace_question_words: bool = Field(
+        default=False, description="also words that the paragraph's questions share"
+    )
     replace_digits: bool = Field(default=False, description="also words with digits in them")
     keep_stop_words: bool = Field(default=False, description="leave the words of grammar as they are")
 
@@ -227,9 +267,12 @@ class EvaluationSettings(Settings):
     every_steps: Positive | None = None
     at_end: bool = True
     max_answer_tokens: Positive = 30
-    max_questions: Positive | None = Field(default=None, description="on n questions, a seeded choice; none: all")
+    max_questions: Positive | None = Field(
+        default=None, description="on n questions, a seeded choice; none: all"
+    )
     choose_best: Literal["none", "f1", "exact"] = Field(
-        default="none", description="keep the best weights measured, the last ones included; not in intermediate stages"
+        default="none",
+        description="keep the best weights measured, the last ones included; not in intermediate stages",
     )
 
 
@@ -249,18 +292,26 @@ class TrainingSettings(Settings):
         default="torch", description="what computes a teacher's predictions; openvino is faster on a CPU"
     )
     teacher_outputs: str = Field(
-        default="run", min_length=1,
+        default="run",
+        min_length=1,
         description="where they are kept: 'run' (its directory), 'cache' (the user's), or a directory for many runs to share",
     )
 
 
 RELATIONS = {"relation_heads", "relation_layer"}
 TRANSFER = {
-    "layer_map", "attention", "embedding_weight", "hidden_weight", "attention_weight", "relation_weight", *RELATIONS,
-}  # fmt: skip
+    "layer_map",
+    "attention",
+    "embedding_weight",
+    "hidden_weight",
+    "attention_weight",
+    "relation_weight",
+    *RELATIONS,
+}
 SOFTENING = {"temperature", "distillation_weight"}
 IDLE = {
-    "intermediate": SOFTENING | {"embeds_dropout"},  # the question-answering head is not trained in such a stage
+    "intermediate": SOFTENING
+    | {"embeds_dropout"},  # the question-answering head is not trained in such a stage
     "prediction": TRANSFER,
     "labels": TRANSFER | SOFTENING,
 }
@@ -269,12 +320,18 @@ IDLE = {
 class StageSettings(Settings):
     """Section `[[stages]]`: one stage of training, run in the order written."""
 
-    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="names the stage's files and its place in --set")
+    name: str = Field(
+        pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="names the stage's files and its place in --set"
+    )
     kind: Literal["intermediate", "prediction", "labels"]
     epochs: float = Field(default=1.0, gt=0)
-    max_steps: Positive | None = Field(default=None, description="length in optimiser steps, in place of epochs")
+    max_steps: Positive | None = Field(
+        default=None, description="length in optimiser steps, in place of epochs"
+    )
     batch_size: Positive
-    micro_batch_size: Positive | None = Field(default=None, description="windows a pass; passes add up to batch_size")
+    micro_batch_size: Positive | None = Field(
+        default=None, description="windows a pass; passes add up to batch_size"
+    )
     learning_rate: float = Field(gt=0, lt=1)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup_share: Share = 0.1
@@ -283,20 +340,30 @@ class StageSettings(Settings):
     adam_beta2: Share = 0.999
     adam_epsilon: float = Field(default=1e-8, gt=0)
     max_grad_norm: Annotated[float, Field(gt=0)] | None = 1.0
-    dropout: Share | None = Field(default=None, description="hidden and attention; none: as in the model's config")
-    embeds_dropout: Share = Field(default=0.0, description="dropout on the encoder's output, before the answer head")
+    dropout: Share | None = Field(
+        default=None, description="hidden and attention; none: as in the model's config"
+    )
+    embeds_dropout: Share = Field(
+        default=0.0, description="dropout on the encoder's output, before the answer head"
+    )
     layer_map: Annotated[Literal["uniform"] | Layers, BeforeValidator(_layer_map)] = "uniform"
     attention: Literal["scores", "probabilities", "none"] = "scores"
     embedding_weight: Weight = 1.0
     hidden_weight: Weight = 1.0
     attention_weight: Weight = 1.0
-    relation_weight: Weight = Field(default=0.0, description="of each of the relations of queries, keys and values")
+    relation_weight: Weight = Field(
+        default=0.0, description="of each of the relations of queries, keys and values"
+    )
     relation_heads: Positive | None = Field(
         default=None, description="none: as the teacher's attention; memory grows with them"
     )
-    relation_layer: Positive | None = Field(default=None, description="teacher layer, from 1, that has them; none: the last")
+    relation_layer: Positive | None = Field(
+        default=None, description="teacher layer, from 1, that has them; none: the last"
+    )
     temperature: float = Field(default=1.0, gt=0)
-    distillation_weight: float = Field(default=1.0, ge=0, le=1, description="w in w·distillation + (1-w)·labels")
+    distillation_weight: float = Field(
+        default=1.0, ge=0, le=1, description="w in w·distillation + (1-w)·labels"
+    )
     data: str | None = Field(default=None, min_length=1, description="the stage's own data; none: data.train")
     data_split: str | None = None
     augment: AugmentSettings | None = None
@@ -325,11 +392,13 @@ class StageSettings(Settings):
     def _consistent(self) -> StageSettings:
         if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
             raise ValueError(
-                f"batch_size ({self.batch_size}) must be a multiple of micro_batch_size ({self.micro_batch_size})"
+                f"batch_size ({self.batch_size}) must be a multiple of micro_batch_size "
+                f"({self.micro_batch_size})"
             )
         learned = (self.embedding_weight, self.hidden_weight, self.compares_attention(), self.relation_weight)
         if self.kind == "intermediate" and not any(learned):
             raise ValueError(
-                "embedding_weight, hidden_weight, attention_weight and relation_weight are all 0: nothing would be learned"
+                "embedding_weight, hidden_weight, attention_weight and relation_weight are all 0: nothing "
+                "would be learned"
             )
         return self

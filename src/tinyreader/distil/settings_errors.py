@@ -1,4 +1,6 @@
-"""What is wrong with a recipe, in words: the full place, the value, what is allowed, the nearest known name."""
+"""What is wrong with a recipe, in words: the full place, the value, what is allowed, the nearest known
+name.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ def _sections(model: type[BaseModel], prefix: str = "") -> dict[str, type[BaseMo
 
 
 def _inner(annotation: Any) -> type[BaseModel] | None:
-    """The settings class inside an annotation such as `tuple[StageSettings, ...]` or `TeacherSettings | None`."""
+    """The settings class inside an annotation such as `tuple[StageSettings, ...]` or `TeacherSettings |
+    None`.
+    """
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((inner for part in get_args(annotation) if (inner := _inner(part))), None)

@@ -15,9 +15,10 @@ def shaped_configuration(
 ) -> PretrainedConfig:
     """The pattern's configuration with the layers, width, heads and feed-forward width of the shape.
 
-    Heads that the shape leaves open are as many as the pattern has, so that attention can be compared head by head, or
-    else of the same size; the feed-forward width keeps its proportion. `layers` are the pattern's layers, counted from
-    1, that the student's are made after, where layers differ in kind (ModernBERT's global and local attention).
+    Heads that the shape leaves open are as many as the pattern has, so that attention can be compared head by
+    head, or else of the same size; the feed-forward width keeps its proportion. `layers` are the pattern's
+    layers, counted from 1, that the student's are made after, where layers differ in kind (ModernBERT's
+    global and local attention).
     """
     width, size = int(pattern.hidden_size), pattern.hidden_size // pattern.num_attention_heads
     forward = feed_forward_key(pattern)
@@ -26,10 +27,14 @@ def shaped_configuration(
     content |= {
         names.get("num_hidden_layers", "num_hidden_layers"): shape.layers,
         names.get("hidden_size", "hidden_size"): shape.width,
-        names.get("num_attention_heads", "num_attention_heads"): shape.heads or _heads(pattern, shape.width, size),
+        names.get("num_attention_heads", "num_attention_heads"): shape.heads
+        or _heads(pattern, shape.width, size),
         forward: shape.intermediate or round(getattr(pattern, forward) * shape.width / width),
     }
-    for key in ("embedding_size", "pooler_hidden_size"):  # ELECTRA's may differ from the width, and then stays
+    for key in (
+        "embedding_size",
+        "pooler_hidden_size",
+    ):  # ELECTRA's may differ from the width, and then stays
         if content.get(key) == width:
             content[key] = shape.width
     kinds = content.get("layer_types")
@@ -52,6 +57,7 @@ def _heads(pattern: PretrainedConfig, width: int, size: int) -> int:
     if width % size == 0:
         return width // size
     raise SettingsError(
-        f"a width of {width} can be divided neither into {heads} heads nor into heads of {size}, as the teacher has: "
+        f"a width of {width} can be divided neither into {heads} heads nor into heads of {size}, as the "
+        "teacher has: "
         f"add the number of heads to the shape, as in '{width}d-4h'"
     )

@@ -14,7 +14,13 @@ from tinyreader.distil.narrow import Narrowing
 from tinyreader.distil.settings import StudentSettings, parse_shape
 from tinyreader.distil.shapes import feed_forward_key, shaped_configuration
 from tinyreader.errors import ModelError, SettingsError
-from tinyreader.models import LoadedReader, encoder_layers, load_configuration, load_encoder_as_reader, model_directory
+from tinyreader.models import (
+    LoadedReader,
+    encoder_layers,
+    load_configuration,
+    load_encoder_as_reader,
+    model_directory,
+)
 from tinyreader.models.reader import new_model
 from tinyreader.tokenizer import load_tokenizer
 
@@ -24,7 +30,8 @@ log = logging.getLogger(__name__)
 def build_student(settings: StudentSettings, teacher: LoadedReader | None, seed: int) -> LoadedReader:
     """The student that the settings describe, before training; the seed decides what is random in it.
 
-    `SettingsError` when the shape does not fit the teacher. The student's tokenizer may be another than the teacher's.
+    `SettingsError` when the shape does not fit the teacher. The student's tokenizer may be another than the
+    teacher's.
     """
     if settings.init == "checkpoint":
         return load_encoder_as_reader(_model(settings), revision=settings.revision, seed=seed)
@@ -59,18 +66,23 @@ def _random(settings: StudentSettings, teacher: LoadedReader | None, seed: int) 
 
 
 def _from_teacher(settings: StudentSettings, teacher: LoadedReader, seed: int) -> LoadedReader:
-    """A student made of the teacher's embeddings, some of its layers and its head, narrowed where it is narrower."""
+    """A student made of the teacher's embeddings, some of its layers and its head, narrowed where it is
+    narrower.
+    """
     if settings.shape is None:
         raise SettingsError("student.init = 'teacher' needs student.shape, such as '6l-768d'")
     shape = parse_shape(settings.shape)
-    layers = resolve_layer_map(settings.layers or "uniform", shape.layers, int(teacher.config.num_hidden_layers))
+    layers = resolve_layer_map(
+        settings.layers or "uniform", shape.layers, int(teacher.config.num_hidden_layers)
+    )
     config = shaped_configuration(teacher.config, shape, layers)
     forward = feed_forward_key(config)
     sizes = {"width": "hidden_size", "feed-forward width": forward, "number of heads": "num_attention_heads"}
     for name, key in sizes.items():
         if getattr(config, key) > getattr(teacher.config, key):
             raise SettingsError(
-                f"student.shape = {settings.shape!r}: its {name}, {getattr(config, key)}, is more than its teacher's "
+                f"student.shape = {settings.shape!r}: its {name}, {getattr(config, key)}, is more than its "
+                "teacher's "
                 f"{getattr(teacher.config, key)}, from which it should be taken; use student.init = 'random'"
             )
     model = new_model(config, seed)
@@ -79,10 +91,12 @@ def _from_teacher(settings: StudentSettings, teacher: LoadedReader, seed: int) -
 
 
 def take_layers(student: PreTrainedModel, teacher: PreTrainedModel, layers: tuple[int, ...]) -> None:
-    """Give the student the teacher's embeddings, head and `layers` (counted from 1), narrowed where it is narrower.
+    """Give the student the teacher's embeddings, head and `layers` (counted from 1), narrowed where it is
+    narrower.
 
-    A tensor that the teacher has no counterpart for keeps its first value: ModernBERT's first layer has no norm before
-    its attention, so a student layer made from it starts with a norm that changes nothing but the scale.
+    A tensor that the teacher has no counterpart for keeps its first value: ModernBERT's first layer has no
+    norm before its attention, so a student layer made from it starts with a norm that changes nothing but the
+    scale.
     """
     names = source_names(student, teacher, layers)
     given = dict(teacher.named_parameters())
@@ -96,11 +110,15 @@ def take_layers(student: PreTrainedModel, teacher: PreTrainedModel, layers: tupl
             parameter.copy_(narrowing(name, given[source], parameter.shape))
 
 
-def source_names(student: PreTrainedModel, teacher: PreTrainedModel, layers: tuple[int, ...]) -> dict[str, str]:
+def source_names(
+    student: PreTrainedModel, teacher: PreTrainedModel, layers: tuple[int, ...]
+) -> dict[str, str]:
     """For each parameter of the student the teacher's name of the one it starts from."""
     place = path_of(student, encoder_layers(student))
     if place != path_of(teacher, encoder_layers(teacher)):
-        raise ModelError(f"a {student.config.model_type} student cannot be made from a {teacher.config.model_type}")
+        raise ModelError(
+            f"a {student.config.model_type} student cannot be made from a {teacher.config.model_type}"
+        )
     names = {}
     for name, _ in student.named_parameters():
         number, _, rest = name.removeprefix(f"{place}.").partition(".")

@@ -1,7 +1,7 @@
 """The teachers of a run: loaded and checked, their windows cut, their predictions computed once and kept.
 
-`[teacher]` is the one that intermediate stages learn from and students are made of; `[[more_teachers]]` speak beside it in
-prediction stages. Each may have a tokenizer of its own (`alignment.py`).
+`[teacher]` is the one that intermediate stages learn from and students are made of; `[[more_teachers]]` speak
+beside it in prediction stages. Each may have a tokenizer of its own (`alignment.py`).
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ MAIN = "teacher"
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """A teacher as far as a run knows it before it speaks; `crosses` says that its tokenizer is not the student's."""
+    """A teacher as far as a run knows it before it speaks; `crosses` says that its tokenizer is not the
+    student's.
+    """
 
     name: str
     source: Path
@@ -75,9 +77,15 @@ def open_teacher(name: str, settings: TeacherSettings, reader: LoadedReader, stu
     """
     crosses = bool(tokenizer_difference(reader.tokenizer, student))
     return Teacher(
-        name, reader.source, reader.tokenizer, settings.weight, max_tokens(reader.model), pad_token(reader.config), crosses,
+        name,
+        reader.source,
+        reader.tokenizer,
+        settings.weight,
+        max_tokens(reader.model),
+        pad_token(reader.config),
+        crosses,
         _fingerprint(reader.source, reader.tokenizer, crosses),
-    )  # fmt: skip
+    )
 
 
 def _fingerprint(source: Path, tokenizer: Tokenizer, crosses: bool) -> str:
@@ -92,13 +100,16 @@ def check_unchanged(teacher: Teacher) -> None:
     """
     if _fingerprint(teacher.source, teacher.tokenizer, teacher.crosses) != teacher.fingerprint:
         raise RunError(
-            f"the weights of the {describe(teacher)} in {teacher.source} have changed since the run began. Put the earlier "
+            f"the weights of the {describe(teacher)} in {teacher.source} have changed since the run began. "
+            "Put the earlier "
             "ones back and run the same command again, or begin another run with another --out."
         )
 
 
 def load_teachers(recipe: Recipe, main: LoadedReader | None, student: Tokenizer) -> tuple[Teacher, ...]:
-    """All teachers of a recipe, the main one first; each is read once, and of the others no weights are kept."""
+    """All teachers of a recipe, the main one first; each is read once, and of the others no weights are
+    kept.
+    """
     if main is None or recipe.teacher is None:
         return ()
     more = (
@@ -119,17 +130,22 @@ def check_windows(teachers: Sequence[Teacher], max_seq_len: int) -> None:
     for teacher in teachers:
         if teacher.max_tokens is not None and not teacher.crosses and max_seq_len > teacher.max_tokens:
             raise SettingsError(
-                f"data.max_seq_len is {max_seq_len}, but the {describe(teacher)} takes at most {teacher.max_tokens} tokens "
+                f"data.max_seq_len is {max_seq_len}, but the {describe(teacher)} takes at most "
+                f"{teacher.max_tokens} tokens "
                 "at once."
             )
 
 
 def check_alignable(pairs: PairStore, rows: Rows, teacher: Teacher, stage: str) -> None:
-    """Raises `SettingsError` where the teacher cannot read a window in one piece: its states then do not line up."""
+    """Raises `SettingsError` where the teacher cannot read a window in one piece: its states then do not line
+    up.
+    """
     if n := int(np.count_nonzero(pairs.n_pieces(rows) > 1)):
         raise SettingsError(
-            f"stage {stage!r} compares what the teacher computes inside, but {n:,} of its {len(rows):,} windows have more "
-            f"tokens for the {describe(teacher)} than it takes at once ({teacher.max_tokens}). Lower data.max_seq_len, or "
+            f"stage {stage!r} compares what the teacher computes inside, but {n:,} of its {len(rows):,} "
+            "windows have more "
+            f"tokens for the {describe(teacher)} than it takes at once ({teacher.max_tokens}). Lower "
+            "data.max_seq_len, or "
             "take the stage out: prediction stages may read a window in pieces."
         )
 
@@ -142,17 +158,22 @@ def describe(teacher: Teacher) -> str:
 def outputs_folder(recipe: Recipe, out: Path) -> Path:
     """The directory of the teachers' outputs."""
     where = recipe.training.teacher_outputs
-    return {"run": out / "labels", "cache": cache_directory() / "teacher-outputs"}.get(where) or Path(where).expanduser()
+    return {"run": out / "labels", "cache": cache_directory() / "teacher-outputs"}.get(where) or Path(
+        where
+    ).expanduser()
 
 
 def check_outputs(recipe: Recipe, out: Path) -> None:
-    """Makes the directory of the teachers' outputs; `SettingsError` where there cannot be one, before a stage is trained."""
+    """Makes the directory of the teachers' outputs; `SettingsError` where there cannot be one, before a stage
+    is trained.
+    """
     folder = outputs_folder(recipe, out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"training.teacher_outputs = {recipe.training.teacher_outputs!r}: {folder} cannot be made ({error.strerror}). "
+            f"training.teacher_outputs = {recipe.training.teacher_outputs!r}: {folder} cannot be made "
+            f"({error.strerror}). "
             "Give a directory that you may write to."
         ) from None
 
@@ -169,7 +190,10 @@ class Work:
     def tell(self, teacher: Teacher, done: int, of: int) -> None:
         """So many windows are done; raises `Interrupted` where a stop was asked for."""
         self.progress.show(f"{describe(teacher)} {done:,}/{of:,} windows", force=done == of)
-        self.stop.check(f"The teacher's outputs are kept up to window {done:,} of {of:,}. The same command goes on from there.")
+        self.stop.check(
+            f"The teacher's outputs are kept up to window {done:,} of {of:,}. The same command goes on from "
+            "there."
+        )
 
     def note(self, name: str, n_windows: int, seconds: float) -> None:
         """So many windows more are safe on disk."""
@@ -178,7 +202,9 @@ class Work:
     def take(self, name: str, taken: Taken) -> None:
         """So many windows more were in another pass."""
         seconds = round(taken.seconds, 3)
-        self.log.write("teacher_taken", windows=taken.windows, seconds=seconds, outputs=name, source=taken.source)
+        self.log.write(
+            "teacher_taken", windows=taken.windows, seconds=seconds, outputs=name, source=taken.source
+        )
 
     def wait(self, teacher: Teacher) -> None:
         """Another run computes the same just now."""
@@ -196,16 +222,24 @@ class Teaching:
     """What the teachers of a run say: their windows are cut first, then they are asked."""
 
     def __init__(
-        self, recipe: Recipe, teachers: tuple[Teacher, ...], main: LoadedReader | None, student: LoadedReader,
-        precision: Precision, out: Path, work: Work,
-    ) -> None:  # fmt: skip
+        self,
+        recipe: Recipe,
+        teachers: tuple[Teacher, ...],
+        main: LoadedReader | None,
+        student: LoadedReader,
+        precision: Precision,
+        out: Path,
+        work: Work,
+    ) -> None:
         self.recipe, self.teachers, self.main, self.student = recipe, teachers, main, student
         self.precision, self.out, self.work = precision, out, work
         self._pairs: dict[tuple[str, str], PairStore] = {}
         self._network: Network | None = None
 
     def cut_windows(self, stage: StageSettings, scanned: Scanned, store: FeatureStore, rows: Rows) -> None:
-        """Cuts, under the run's directory, what teachers with other tokenizers read in a stage, and checks that they can."""
+        """Cuts, under the run's directory, what teachers with other tokenizers read in a stage, and checks
+        that they can.
+        """
         speaking = {"labels": (), "intermediate": self.teachers[:1], "prediction": self.teachers}[stage.kind]
         if stage.kind == "prediction" and self.recipe.training.teacher_outputs != "run":
             check_outputs(self.recipe, self.out)
@@ -213,14 +247,23 @@ class Teaching:
             key = (teacher.name, store.fingerprint)
             if key not in self._pairs:
                 self._pairs[key] = teacher_windows(
-                    scanned, store, self.recipe.data, self.student.tokenizer, teacher.tokenizer, teacher.max_tokens,
-                    self.out / "pairs", self.work.progress, self.work.stop,
-                )  # fmt: skip
+                    scanned,
+                    store,
+                    self.recipe.data,
+                    self.student.tokenizer,
+                    teacher.tokenizer,
+                    teacher.max_tokens,
+                    self.out / "pairs",
+                    self.work.progress,
+                    self.work.stop,
+                )
             if stage.kind == "intermediate":
                 check_alignable(self._pairs[key], rows, teacher, stage.name)
 
     def network(self) -> Network:
-        """The main teacher as a network, in evaluation mode; made once, and again after its predictions were asked for."""
+        """The main teacher as a network, in evaluation mode; made once, and again after its predictions were
+        asked for.
+        """
         assert self.main is not None
         if self._network is None:
             self._network = self._made(self.main)
@@ -256,12 +299,18 @@ class Teaching:
             read, lengths = paired_windows(forward, pairs, teacher.pad_id), pairs.lengths
         with work.accelerator.main_process_first():
             return keep_labels(
-                read, store, sorted_batches(rows, lengths, MAX_BATCH_TOKENS), outputs_folder(self.recipe, self.out) / name,
-                identity=identity, speaker=speaker, on_batch=lambda done, of: work.tell(teacher, done, of),
+                read,
+                store,
+                sorted_batches(rows, lengths, MAX_BATCH_TOKENS),
+                outputs_folder(self.recipe, self.out) / name,
+                identity=identity,
+                speaker=speaker,
+                on_batch=lambda done, of: work.tell(teacher, done, of),
                 on_kept=lambda n, seconds: work.note(name, n, seconds),
-                on_taken=lambda taken: work.take(name, taken), on_wait=lambda: work.wait(teacher),
+                on_taken=lambda taken: work.take(name, taken),
+                on_wait=lambda: work.wait(teacher),
                 on_found=lambda seconds: work.found(name, len(rows), seconds),
-            )  # fmt: skip
+            )
 
     def _forward(self, teacher: Teacher) -> Forward:
         """The teacher's forward pass by the engine that the recipe names."""

@@ -6,4 +6,13 @@ from tinyreader.documents.document import Document, page_breaks
 from tinyreader.documents.files import SUFFIXES, document_of, read_document
 from tinyreader.documents.folders import FoundFile, LeftOut, find_files
 
-__all__ = ["SUFFIXES", "Document", "FoundFile", "LeftOut", "document_of", "find_files", "page_breaks", "read_document"]
+__all__ = [
+    "SUFFIXES",
+    "Document",
+    "FoundFile",
+    "LeftOut",
+    "document_of",
+    "find_files",
+    "page_breaks",
+    "read_document",
+]

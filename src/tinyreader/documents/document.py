@@ -11,7 +11,8 @@ from dataclasses import dataclass
 class Document:
     """A text to read, with the name that answers refer to it by.
 
-    `pages` are the offsets, in code points and ascending, where its pages begin; empty for a text without pages.
+    `pages` are the offsets, in code points and ascending, where its pages begin; empty for a text without
+    pages.
     """
 
     id: str
@@ -19,11 +20,15 @@ class Document:
     pages: tuple[int, ...] = ()
 
     def page_at(self, offset: int) -> int | None:
-        """The page, counted from 1, that the code point at `offset` stands on; None for a text without pages."""
+        """The page, counted from 1, that the code point at `offset` stands on; None for a text without
+        pages.
+        """
         return max(1, bisect_right(self.pages, offset)) if self.pages else None
 
     def line_at(self, offset: int) -> int:
-        """The line, counted from 1, that `offset` stands in; lines end as in Unix, Windows or old Mac files."""
+        """The line, counted from 1, that `offset` stands in; lines end as in Unix, Windows or old Mac
+        files.
+        """
         text = self.text
         return 1 + text.count("\n", 0, offset) + text.count("\r", 0, offset) - text.count("\r\n", 0, offset)
 

@@ -18,21 +18,25 @@ from tinyreader.files import open_binary
 TEXT_SUFFIXES = frozenset((".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".org"))
 HTML_SUFFIXES = frozenset((".html", ".htm", ".xhtml"))
 SUFFIXES = TEXT_SUFFIXES | HTML_SUFFIXES | {".pdf", ".docx"}
-"""What is read in a folder, also with .gz behind. A file that is named is read as text whatever its suffix."""
+"""What is read in a folder, also with .gz behind. A file that is named is read as text whatever its suffix.
+"""
 
 
 def read_document(path: Path, name: str | None = None) -> Document:
     """The document in a file, with pages where the file has them; `name`, else the path, is its id.
 
-    Plain text and Markdown stay as they are, for an answer to be found again by its line. HTML, PDF and DOCX need the
-    `documents` extra (`MissingExtraError`). Raises `DataError`, naming file and remedy, for whatever cannot be read.
+    Plain text and Markdown stay as they are, for an answer to be found again by its line. HTML, PDF and DOCX
+    need the `documents` extra (`MissingExtraError`). Raises `DataError`, naming file and remedy, for whatever
+    cannot be read.
     """
     name = str(path) if name is None else name
     return document_of(_bytes_of(path, name), name, suffix_of(path))
 
 
 def document_of(raw: bytes, name: str, suffix: str = "") -> Document:
-    """The document in a file's bytes; its kind is that of the suffix, and a PDF is known by its first bytes."""
+    """The document in a file's bytes; its kind is that of the suffix, and a PDF is known by its first
+    bytes.
+    """
     if suffix == ".pdf" or raw.startswith(b"%PDF-"):
         return _in_pages(name, pdf_pages(raw, name)) if raw else Document(name, "")
     if suffix == ".docx":
@@ -64,6 +68,8 @@ def _bytes_of(path: Path, name: str) -> bytes:
         with open_binary(path) as file:
             return file.read()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{name} cannot be read: it is compressed, and damaged ({error}). Copy it anew.") from None
+        raise DataError(
+            f"{name} cannot be read: it is compressed, and damaged ({error}). Copy it anew."
+        ) from None
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error}") from None

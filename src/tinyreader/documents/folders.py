@@ -31,13 +31,15 @@ class LeftOut:
 def find_files(paths: Sequence[Path]) -> tuple[list[FoundFile], list[LeftOut]]:
     """The files of these paths, and what in their folders is left out. Folders are walked in order of names.
 
-    Hidden files and folders are passed over. Links are followed; a file or folder reached twice is taken once, so links that
-    go round in a circle end. Raises `DataError` for a path that is not there.
+    Hidden files and folders are passed over. Links are followed; a file or folder reached twice is taken
+    once, so links that go round in a circle end. Raises `DataError` for a path that is not there.
     """
     found: list[FoundFile] = []
     left_out: list[LeftOut] = []
     seen: set[tuple[int, int]] = set()
-    are_new = [not path.is_dir() and _is_new(path, seen) for path in paths]  # named files first: they must be readable
+    are_new = [
+        not path.is_dir() and _is_new(path, seen) for path in paths
+    ]  # named files first: they must be readable
     for path, is_new in zip(paths, are_new, strict=True):
         if path.is_dir():
             for item in _walk(path, seen):
@@ -57,7 +59,9 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path | LeftOut]:
     _is_new(folder, seen)
     problems: list[OSError] = []
     for above, folders, names in os.walk(folder, followlinks=True, onerror=problems.append):
-        folders[:] = [name for name in sorted(folders) if not name.startswith(".") and _is_new(Path(above, name), seen)]
+        folders[:] = [
+            name for name in sorted(folders) if not name.startswith(".") and _is_new(Path(above, name), seen)
+        ]
         for name in sorted(names):
             path = Path(above, name)
             if name.startswith("."):

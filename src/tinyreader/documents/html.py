@@ -10,13 +10,43 @@ from typing import Any
 from tinyreader.documents.text import decode_as, marked, without_surrogates
 from tinyreader.errors import DataError, MissingExtraError
 
-_HIDDEN = {"script", "style", "template", "noscript", "head", "svg", "math", "iframe", "object", "canvas", "datalist"}
+_HIDDEN = {
+    "script",
+    "style",
+    "template",
+    "noscript",
+    "head",
+    "svg",
+    "math",
+    "iframe",
+    "object",
+    "canvas",
+    "datalist",
+}
 _BLOCKS = set(
-    "address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure footer form "
-    "h1 h2 h3 h4 h5 h6 header hr html legend li main menu nav ol optgroup option p pre section summary table tbody tfoot thead "
+    "address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption "
+    "figure footer form "
+    "h1 h2 h3 h4 h5 h6 header hr html legend li main menu nav ol optgroup option p pre section summary table "
+    "tbody tfoot thead "
     "title tr ul".split()
 )
-_APART = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "dl", "blockquote", "pre", "section", "article"}
+_APART = {
+    "p",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "table",
+    "ul",
+    "ol",
+    "dl",
+    "blockquote",
+    "pre",
+    "section",
+    "article",
+}
 _CHARSET = re.compile(
     rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml[^>]+encoding\s*=\s*["']([\w.:-]+)""", re.IGNORECASE
 )
@@ -24,10 +54,12 @@ _SPACES = re.compile(r"[ \t\n\r\f]+")  # HTML's own; a no-break space is a chara
 
 
 def html_text(raw: bytes, name: str) -> str:
-    """The words that a browser would show, title first; blocks on lines of their own, paragraphs with a blank line between.
+    """The words that a browser would show, title first; blocks on lines of their own, paragraphs with a blank
+    line between.
 
-    The encoding is that of the byte order mark, else the declared one, else UTF-8. Raises `DataError` where the bytes are not
-    in that encoding or nest deeper than the parser goes, and `MissingExtraError` without the `documents` extra.
+    The encoding is that of the byte order mark, else the declared one, else UTF-8. Raises `DataError` where
+    the bytes are not in that encoding or nest deeper than the parser goes, and `MissingExtraError` without
+    the `documents` extra.
     """
     try:
         from lxml import etree
@@ -43,7 +75,9 @@ def html_text(raw: bytes, name: str) -> str:
     except (etree.ParserError, etree.XMLSyntaxError):
         return ""  # nothing but comments and declarations: an empty page
     if fatal := [entry.message for entry in parser.error_log if entry.level_name == "FATAL"]:
-        raise DataError(f"{name} cannot be read to its end as HTML: {fatal[0]}. Simplify it, or save it as text.")
+        raise DataError(
+            f"{name} cannot be read to its end as HTML: {fatal[0]}. Simplify it, or save it as text."
+        )
     title = " ".join((tree.findtext(".//head/title") or "").split())
     body = _tidy("".join(_pieces(tree)))
     return f"{title}\n\n{body}" if title and body else title or body
@@ -61,14 +95,19 @@ def _decoded(raw: bytes, name: str) -> str:
     try:
         codecs.lookup(encoding)
     except LookupError:
-        raise DataError(f"{name} says that it is in {encoding!r}, which is no known encoding. Convert it to UTF-8.") from None
+        raise DataError(
+            f"{name} says that it is in {encoding!r}, which is no known encoding. Convert it to UTF-8."
+        ) from None
     if encoding == "windows-1252":
-        return body.decode(encoding, errors="replace")  # five bytes of 256 mean nothing there; browsers show a box
+        return body.decode(
+            encoding, errors="replace"
+        )  # five bytes of 256 mean nothing there; browsers show a box
     return decode_as(body, encoding, name, n_before=len(raw) - len(body))
 
 
 def _pieces(root: Any) -> Iterator[str]:
-    """Yield the text of the tree in order; "\\v" is a line's end, "\\x1d" a paragraph's, "\\x1c" a kept line break.
+    """Yield the text of the tree in order; "\\v" is a line's end, "\\x1d" a paragraph's, "\\x1c" a kept line
+    break.
 
     A stack of its own, since pages nest deeper than Python's calls may.
     """
@@ -116,7 +155,9 @@ def _tidy(text: str) -> str:
             if "\x1d" in part and lines and lines[-1]:
                 lines.append("")
             continue
-        line = re.sub(r" *\t[ \t]*", "\t", re.sub(r" {2,}", " ", part) if "\x1c" not in part else part).strip(" \t")
+        line = re.sub(r" *\t[ \t]*", "\t", re.sub(r" {2,}", " ", part) if "\x1c" not in part else part).strip(
+            " \t"
+        )
         line = line.replace("\x1c", "\n").strip("\n")
         if line:
             lines.append(line)

@@ -1,4 +1,6 @@
-"""Bytes of a text file become text: UTF-8, or UTF-16 and UTF-32 with a byte order mark; what is no text is said."""
+"""Bytes of a text file become text: UTF-8, or UTF-16 and UTF-32 with a byte order mark; what is no text is
+said.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def decode_text(raw: bytes, name: str) -> str:
-    """The text of a file's bytes, its byte order mark left out; `DataError` for binary files and other encodings."""
+    """The text of a file's bytes, its byte order mark left out; `DataError` for binary files and other
+    encodings.
+    """
     encoding, body = marked(raw)
     return decode_as(body, encoding or "utf-8", name, n_before=len(raw) - len(body))
 
@@ -42,7 +46,8 @@ def decode_as(raw: bytes, encoding: str, name: str, n_before: int = 0) -> str:
             raise DataError(f"{name} is no text: it looks like a binary file. {_remedy(raw)}") from None
         shown = {"utf-8": "UTF-8", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}.get(encoding, encoding)
         raise DataError(
-            f"{name} is not {shown} text (byte {n_before + error.start}). Convert it, as with: iconv -f WINDOWS-1252 -t UTF-8"
+            f"{name} is not {shown} text (byte {n_before + error.start}). Convert it, as with: iconv -f "
+            "WINDOWS-1252 -t UTF-8"
         ) from None
     if "\0" in text:
         raise DataError(f"{name} is no text: it has zero bytes, as binary files do. {_remedy(raw)}")
@@ -56,5 +61,7 @@ def without_surrogates(text: str) -> str:
 
 def _remedy(raw: bytes) -> str:
     if raw[1:2] == b"\0" or raw[:1] == b"\0":  # every second byte of an English text in UTF-16 is zero
-        return "If it is UTF-16 text without a byte order mark, convert it, as with: iconv -f UTF-16LE -t UTF-8"
+        return (
+            "If it is UTF-16 text without a byte order mark, convert it, as with: iconv -f UTF-16LE -t UTF-8"
+        )
     return "Give text, Markdown, HTML, PDF or DOCX."

@@ -1,4 +1,6 @@
-"""Engines and precisions side by side, on this machine, for one model: speed, latency, start, and whether they agree."""
+"""Engines and precisions side by side, on this machine, for one model: speed, latency, start, and whether
+they agree.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,11 @@ reader.read(question, text)
 
 @dataclass(frozen=True, slots=True)
 class BenchRow:
-    """One engine at one precision; times in milliseconds but for `first_answer_s`, from the start of a process.
+    """One engine at one precision; times in milliseconds but for `first_answer_s`, from the start of a
+    process.
 
-    `equal_answers` and `largest_logit_difference` compare it with the first row, OpenVINO's fp32 where that is there. Where
-    `failure` says why it could not be measured, all else is None.
+    `equal_answers` and `largest_logit_difference` compare it with the first row, OpenVINO's fp32 where that
+    is there. Where `failure` says why it could not be measured, all else is None.
     """
 
     engine: str
@@ -48,13 +51,18 @@ class BenchRow:
 
 
 def bench(
-    directory: Path, examples: Sequence[Example] | None = None, *,
-    threads: int | None = None, repeats: int = 3, tell: Callable[[str], None] = lambda _: None,
-) -> Iterator[BenchRow]:  # fmt: skip
-    """Yield a row for every installed engine and precision; examples are questions on a mix of lengths, or our own.
+    directory: Path,
+    examples: Sequence[Example] | None = None,
+    *,
+    threads: int | None = None,
+    repeats: int = 3,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[BenchRow]:
+    """Yield a row for every installed engine and precision; examples are questions on a mix of lengths, or
+    our own.
 
-    Throughput is the best of `repeats` passes, latency the median of single questions on the shorter contexts. Raises
-    `ModelError` for a directory that holds no model at all.
+    Throughput is the best of `repeats` passes, latency the median of single questions on the shorter
+    contexts. Raises `ModelError` for a directory that holds no model at all.
     """
     is_known(directory)
     examples = sample_examples(96) if examples is None else examples
@@ -76,9 +84,14 @@ def _int8(engine: str) -> tuple[str, ...]:
 
 
 def _measured(
-    directory: Path, engine: str, precision: str, examples: Sequence[Example], threads: int | None, repeats: int,
+    directory: Path,
+    engine: str,
+    precision: str,
+    examples: Sequence[Example],
+    threads: int | None,
+    repeats: int,
     reference: Outcome | None,
-) -> tuple[BenchRow, Outcome]:  # fmt: skip
+) -> tuple[BenchRow, Outcome]:
     """The row of an engine, and what it says to the examples."""
     reader = Reader.from_pretrained(
         directory, engine=cast(Engine, engine), precision=cast(PrecisionName, precision), threads=threads
@@ -93,11 +106,14 @@ def _measured(
         reader.read(question, context)
     latencies = [_seconds(lambda: reader.read(*pair)) for pair in singles]  # noqa: B023 - called at once
     row = BenchRow(
-        engine, precision,
-        questions_per_s=len(pairs) / fastest, one_question_p50_ms=1000 * statistics.median(latencies),
+        engine,
+        precision,
+        questions_per_s=len(pairs) / fastest,
+        one_question_p50_ms=1000 * statistics.median(latencies),
         first_answer_s=_first_answer(directory, engine, precision, threads, singles[0]),
-        equal_answers=parity.equal_answers, largest_logit_difference=parity.largest_logit_difference,
-    )  # fmt: skip
+        equal_answers=parity.equal_answers,
+        largest_logit_difference=parity.largest_logit_difference,
+    )
     return row, outcome
 
 
@@ -107,9 +123,20 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _first_answer(directory: Path, engine: str, precision: str, threads: int | None, pair: tuple[str, str]) -> float:
+def _first_answer(
+    directory: Path, engine: str, precision: str, threads: int | None, pair: tuple[str, str]
+) -> float:
     """Seconds from the start of a process to its first answer."""
-    command = [sys.executable, "-c", FIRST_ANSWER, str(directory), engine, precision, str(threads or 0), *pair]
+    command = [
+        sys.executable,
+        "-c",
+        FIRST_ANSWER,
+        str(directory),
+        engine,
+        precision,
+        str(threads or 0),
+        *pair,
+    ]
     try:
         return _seconds(lambda: subprocess.run(command, check=True, capture_output=True, text=True))
     except subprocess.CalledProcessError as error:

@@ -1,4 +1,6 @@
-"""The search for an int8 plan: ranges measured, products ranked by what int8 does to the logits, the worst ones kept."""
+"""The search for an int8 plan: ranges measured, products ranked by what int8 does to the logits, the worst
+ones kept.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,18 @@ Tell = Callable[[str], None]
 
 
 class Int8Search:
-    """Finds the plan for the model in a directory; weights are held in memory, since dozens of networks are built of them."""
+    """Finds the plan for the model in a directory; weights are held in memory, since dozens of networks are
+    built of them.
+    """
 
     def __init__(self, directory: Path, threads: int | None = None, tell: Tell = lambda _: None) -> None:
         self.directory, self.threads, self.tell = directory, threads, tell
         self.architecture: Architecture = read_architecture(directory)
         checkpoint = Checkpoint(directory, self.architecture.family.prefix)
         checkpoint.check(self.architecture.tensors(), self.architecture.n_layers)
-        self.weights: Mapping[str, FloatArray] = {name: checkpoint[name] for name in self.architecture.tensors()}
+        self.weights: Mapping[str, FloatArray] = {
+            name: checkpoint[name] for name in self.architecture.tensors()
+        }
 
     def runtime(self, precision: Precision, plan: Int8Plan | None = None) -> OpenVinoRuntime:
         """The model with the plan; what is not int8 is computed in `precision`."""
@@ -42,11 +48,13 @@ class Int8Search:
         model = build_model(self.architecture, self.weights, precision, plan)
         return OpenVinoRuntime(model, facts_of(self.architecture), settings)
 
-    def find(self, calibration: Trial, held: Trial, tolerance: Tolerance, original: Outcome | None = None) -> Int8Plan:
+    def find(
+        self, calibration: Trial, held: Trial, tolerance: Tolerance, original: Outcome | None = None
+    ) -> Int8Plan:
         """The plan with the fewest products kept whose loss on the held questions is within the tolerance.
 
-        `original` is what the fp32 model says to them, where that is known already. Raises `ModelError` where no plan with
-        at least half of the products in int8 is good enough.
+        `original` is what the fp32 model says to them, where that is known already. Raises `ModelError` where
+        no plan with at least half of the products in int8 is good enough.
         """
         seen = calibration.some(CALIBRATION_WINDOWS)
         self.tell(f"measuring ranges on {len(seen.windows)} windows")
@@ -67,12 +75,16 @@ class Int8Search:
                 return replace(trial, findings={"parity": parity.as_dict(), "logit_errors": errors})
         said = _said(parity) if parity is not None else "nothing was tried"
         raise ModelError(
-            f"{self.directory}: int8 is not within the tolerance even with {most} of {len(ranges)} products kept in higher "
-            f"precision ({said}). Calibrate with more data like what it will read, allow more, or take another precision"
+            f"{self.directory}: int8 is not within the tolerance even with {most} of {len(ranges)} products "
+            "kept in higher "
+            f"precision ({said}). Calibrate with more data like what it will read, allow more, or take "
+            "another precision"
         )
 
     def sensitivities(self, plan: Int8Plan, trial: Trial) -> dict[str, float]:
-        """By product, the root mean square error of the logits when only that one is computed in int8, the rest in fp32."""
+        """By product, the root mean square error of the logits when only that one is computed in int8, the
+        rest in fp32.
+        """
         exact = trial.run(self.runtime("fp32"))
         errors = {}
         for number, name in enumerate(plan.ranges):

@@ -1,4 +1,6 @@
-"""A reader's weights as int8 rows with their scales: a quarter of the size, to be multiplied out when it is opened."""
+"""A reader's weights as int8 rows with their scales: a quarter of the size, to be multiplied out when it is
+opened.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,9 @@ FORMAT = "tinyreader int8 rows"
 def write_packed(directory: Path, target: Path) -> Path:
     """Write the weights of the reader in `directory` to `target` as `PACKED_FILE`; gives the file.
 
-    A matrix W [rows, columns] becomes round(W / s) in -127..127 with s = max |row| / 127 for each row, so that no number is
-    off by more than s / 2. Vectors stay fp32: they are few, and biases and LayerNorms are not forgiving. The names are those
-    of Transformers.
+    A matrix W [rows, columns] becomes round(W / s) in -127..127 with s = max |row| / 127 for each row, so
+    that no number is off by more than s / 2. Vectors stay fp32: they are few, and biases and LayerNorms are
+    not forgiving. The names are those of Transformers.
     """
     architecture = read_architecture(directory)
     checkpoint = Checkpoint(directory, architecture.family.prefix)

@@ -58,7 +58,9 @@ class Trial:
                 break
             n = window.example
         return Trial(
-            self.examples[: n + 1], tuple(window for window in self.windows if window.example <= n), self.settings
+            self.examples[: n + 1],
+            tuple(window for window in self.windows if window.example <= n),
+            self.settings,
         )
 
     def batches(self, pad_id: int, max_tokens: int = 1024) -> Iterator[Inputs]:
@@ -68,7 +70,9 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """Answers to a trial's questions ("" for none), and start and end logits, float32 [n] each, of its windows."""
+    """Answers to a trial's questions ("" for none), and start and end logits, float32 [n] each, of its
+    windows.
+    """
 
     answers: tuple[str, ...]
     logits: tuple[tuple[FloatArray, FloatArray], ...]
@@ -84,7 +88,8 @@ def make_trial(examples: Sequence[Example], tokenizer: Tokenizer, settings: Read
 
 
 def sample_examples(n: int = 48) -> tuple[Example, ...]:
-    """Questions on the sample encyclopaedia, with contexts of one to six paragraphs, whose answers are not told.
+    """Questions on the sample encyclopaedia, with contexts of one to six paragraphs, whose answers are not
+    told.
 
     A reader that was not trained on it need not know them; two engines should still say the same.
     """

@@ -1,4 +1,6 @@
-"""`export`: a reader's directory to files for plain OpenVINO or ONNX Runtime, or packed; put in place only when right."""
+"""`export`: a reader's directory to files for plain OpenVINO or ONNX Runtime, or packed; put in place only
+when right.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,8 @@ Precision = Literal["fp32", "bf16", "int8"]
 class ExportSettings:
     """What is written, and how it is checked; `tolerance` None is what is usual for the precision.
 
-    The engine "packed" is none: the weights themselves are written as int8 rows, for every engine of this project to read.
+    The engine "packed" is none: the weights themselves are written as int8 rows, for every engine of this
+    project to read.
     """
 
     engine: Literal["openvino", "onnx", "packed"] = "openvino"
@@ -60,11 +63,17 @@ class ExportSettings:
 
     def __post_init__(self) -> None:
         if self.engine not in ("openvino", "onnx", "packed"):
-            raise SettingsError(f'engine is {self.engine!r}; models are exported for "openvino" or "onnx", or "packed".')
+            raise SettingsError(
+                f'engine is {self.engine!r}; models are exported for "openvino" or "onnx", or "packed".'
+            )
         if self.precision not in TOLERANCES:
-            raise SettingsError(f"precision is {self.precision!r}; it must be one of {', '.join(TOLERANCES)}.")
+            raise SettingsError(
+                f"precision is {self.precision!r}; it must be one of {', '.join(TOLERANCES)}."
+            )
         if self.engine == "onnx" and self.precision == "bf16":
-            raise SettingsError('ONNX Runtime does not compute in bf16 on a CPU; set precision to "fp32" or "int8".')
+            raise SettingsError(
+                'ONNX Runtime does not compute in bf16 on a CPU; set precision to "fp32" or "int8".'
+            )
         if self.engine == "packed" and self.precision != "fp32":
             raise SettingsError("packed weights are read at any precision later; leave precision out.")
 
@@ -81,10 +90,12 @@ def usual_tolerance(engine: str, precision: str) -> Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What became of an export. `failures` says what lies beyond the tolerance; with any, nothing was put in place.
+    """What became of an export. `failures` says what lies beyond the tolerance; with any, nothing was put in
+    place.
 
-    `sizes` are bytes of the original's weights ("original") and of the network's files by name; `kept` names the products
-    that an int8 network computes in higher precision; `reference` is the engine whose fp32 is the original.
+    `sizes` are bytes of the original's weights ("original") and of the network's files by name; `kept` names
+    the products that an int8 network computes in higher precision; `reference` is the engine whose fp32 is
+    the original.
     """
 
     out: Path
@@ -96,19 +107,32 @@ class Exported:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data."""
-        return {**asdict(self), "out": str(self.out), "parity": self.parity.as_dict(), "ok": not self.failures}
+        return {
+            **asdict(self),
+            "out": str(self.out),
+            "parity": self.parity.as_dict(),
+            "ok": not self.failures,
+        }
 
 
 def export(
-    directory: Path, out: Path, settings: ExportSettings, examples: Sequence[Example] | None = None, *,
-    calibrates: bool = False, keep_plan_beside_model: bool = True, tell: Callable[[str], None] = lambda _: None,
-) -> Exported:  # fmt: skip
-    """Write the reader in `directory` for an engine into the directory `out`, and compare it with the fp32 original.
+    directory: Path,
+    out: Path,
+    settings: ExportSettings,
+    examples: Sequence[Example] | None = None,
+    *,
+    calibrates: bool = False,
+    keep_plan_beside_model: bool = True,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Exported:
+    """Write the reader in `directory` for an engine into the directory `out`, and compare it with the fp32
+    original.
 
-    `examples` are what it is tried on; without them, questions on texts that come with the package. int8 needs ranges: where
-    it `calibrates`, half of the examples are measured and half judge, and the new plan is also put into the `reader.json` of
-    `directory`, unless that is not to be; else they lie there from before.
-    Raises `ModelError` where the model cannot be exported so, and `SettingsError` for what does not go together.
+    `examples` are what it is tried on; without them, questions on texts that come with the package. int8
+    needs ranges: where it `calibrates`, half of the examples are measured and half judge, and the new plan is
+    also put into the `reader.json` of `directory`, unless that is not to be; else they lie there from before.
+    Raises `ModelError` where the model cannot be exported so, and `SettingsError` for what does not go
+    together.
     """
     require_place(out, directory)
     if read_section(directory, EXPORT) is not None and not has_weights(directory):
@@ -116,9 +140,13 @@ def export(
     if calibrates and (examples is None or settings.precision != "int8"):
         raise SettingsError("calibrating is for int8, and takes examples")
     if settings.engine == "packed" and not is_known(directory):
-        raise SettingsError(f"the architecture of {directory} cannot be packed; export it for openvino or onnx.")
+        raise SettingsError(
+            f"the architecture of {directory} cannot be packed; export it for openvino or onnx."
+        )
     if settings.precision != "fp32" and not is_known(directory):
-        raise SettingsError(f'the architecture of {directory} is exported as fp32 alone; set precision to "fp32".')
+        raise SettingsError(
+            f'the architecture of {directory} is exported as fp32 alone; set precision to "fp32".'
+        )
     tokenizer, stored = load_tokenizer(directory), _fitting(read_settings(directory), directory)
     calibration, held = _divided(examples, calibrates)
     trial = make_trial(held, tokenizer, stored)
@@ -134,14 +162,18 @@ def export(
         facts = _write_network(directory, place.partial, settings, plan)
         _write_beside(directory, place.partial, facts, plan)
         if settings.engine == "packed" and (learned := read_section(directory, "calibration")) is not None:
-            write_section(place.partial, "calibration", learned)  # it is the same reader; engines' files are another's
+            write_section(
+                place.partial, "calibration", learned
+            )  # it is the same reader; engines' files are another's
         tell("comparing with the original")
         note = {"source": model_fingerprint(directory)}
         write_facts(place.partial, facts, settings.engine, settings.precision, **note)
         engine = "auto" if settings.engine == "packed" else settings.engine
         runtime = open_engine(place.partial, engine, settings.precision, settings.threads)
         parity = compare(trial, original, trial.run(runtime))
-        write_facts(place.partial, facts, settings.engine, settings.precision, **note, parity=parity.as_dict())
+        write_facts(
+            place.partial, facts, settings.engine, settings.precision, **note, parity=parity.as_dict()
+        )
         failures = tuple(parity.failures(settings.allowed))
         sizes = {"original": _weights_size(directory), **_sizes(place.partial)}
         place.is_accepted = not failures
@@ -158,7 +190,9 @@ def _fitting(stored: ReaderSettings, directory: Path) -> ReaderSettings:
     return stored.changed({"max_seq_len": most, "doc_stride": min(stored.doc_stride, most // 3)})
 
 
-def _divided(examples: Sequence[Example] | None, is_calibrating: bool) -> tuple[Sequence[Example], Sequence[Example]]:
+def _divided(
+    examples: Sequence[Example] | None, is_calibrating: bool
+) -> tuple[Sequence[Example], Sequence[Example]]:
     """The questions to measure on and those to judge by: the odd and the even ones."""
     if examples is None:
         return (), sample_examples()
@@ -166,20 +200,25 @@ def _divided(examples: Sequence[Example] | None, is_calibrating: bool) -> tuple[
         return (), examples
     if len(examples) < 2 * FEWEST_HELD:
         raise SettingsError(
-            f"{len(examples)} questions are too few to calibrate with: half of them judge the result. Give at least "
+            f"{len(examples)} questions are too few to calibrate with: half of them judge the result. Give "
+            "at least "
             f"{2 * FEWEST_HELD}, better some hundreds"
         )
     return examples[1::2], examples[::2]
 
 
-def _original(directory: Path, trial: Trial, threads: int | None, tell: Callable[[str], None]) -> tuple[str, Outcome]:
+def _original(
+    directory: Path, trial: Trial, threads: int | None, tell: Callable[[str], None]
+) -> tuple[str, Outcome]:
     """The engine that stands for the original, torch where it is installed, and what it says in fp32."""
     engine: Literal["torch", "openvino"] = "torch" if "torch" in installed_engines() else "openvino"
     tell(f"reading {len(trial.windows)} windows with {engine} at fp32")
     return engine, trial.run(open_engine(directory, engine, "fp32", threads))
 
 
-def _write_network(directory: Path, target: Path, settings: ExportSettings, plan: Int8Plan | None) -> ModelFacts:
+def _write_network(
+    directory: Path, target: Path, settings: ExportSettings, plan: Int8Plan | None
+) -> ModelFacts:
     """Write the engine's files; gives what has to be known of the network."""
     if settings.engine == "packed":
         write_packed(directory, target)
@@ -201,7 +240,8 @@ def _write_network(directory: Path, target: Path, settings: ExportSettings, plan
         return read_facts(source, set())
     precision: Literal["fp32", "bf16"] = "fp32" if settings.precision == "fp32" else "bf16"
     architecture, model = load_model(directory, precision, plan)
-    # As fp16 the weights lose nothing that bf16 would keep; int8 has its own, and its embeddings are left as they are.
+    # As fp16 the weights lose nothing that bf16 would keep; int8 has its own, and its embeddings are left as
+    # they are.
     ov.save_model(model, target / IR_FILE, compress_to_fp16=settings.precision == "bf16")
     return facts_of(architecture)
 
@@ -210,7 +250,10 @@ def _write_beside(directory: Path, target: Path, facts: ModelFacts, plan: Int8Pl
     """Write configuration, tokenizer and what `reader.json` says of the original."""
     shutil.copyfile(directory / "config.json", target / "config.json")
     files = tokenizer_files(
-        load_tokenizer(directory), takes_segments=facts.takes_segments, max_tokens=facts.max_tokens, pad_id=facts.pad_id
+        load_tokenizer(directory),
+        takes_segments=facts.takes_segments,
+        max_tokens=facts.max_tokens,
+        pad_id=facts.pad_id,
     )
     for name, text in files.items():
         (target / name).write_text(text, encoding="utf-8", newline="\n")
@@ -231,7 +274,8 @@ def _sizes(directory: Path) -> dict[str, int]:
 
 
 def require_place(out: Path, directory: Path | None = None) -> None:
-    """Raise `SettingsError` where an export cannot be put into `out`, which may hold an earlier one and nothing else.
+    """Raise `SettingsError` where an export cannot be put into `out`, which may hold an earlier one and
+    nothing else.
 
     `directory`, where it is known, is the model's: it is never replaced.
     """
@@ -242,11 +286,14 @@ def require_place(out: Path, directory: Path | None = None) -> None:
         raise SettingsError(f"{out} holds the model that is exported; give another directory")
     if target.is_dir() and any(target.iterdir()):
         if read_section(target, EXPORT) is None:
-            raise SettingsError(f"{out} holds other things than an export and is not replaced; give another directory")
+            raise SettingsError(
+                f"{out} holds other things than an export and is not replaced; give another directory"
+            )
         known = {*SETTINGS_FILES, *ENGINE_FILES, PACKED_FILE}
         if others := sorted(path.name for path in target.iterdir() if path.name not in known):
             raise SettingsError(
-                f"{out} holds an earlier export and beside it {', '.join(others[:5])}, which would be lost: move that, or give "
+                f"{out} holds an earlier export and beside it {', '.join(others[:5])}, which would be lost: "
+                "move that, or give "
                 "another directory"
             )
     there = next(place for place in target.parents if place.exists())
@@ -264,12 +311,17 @@ class _Place:
 
 @contextmanager
 def _replacing(out: Path) -> Iterator[_Place]:
-    """A new directory that becomes `out` if it is accepted, and else goes; only an earlier export is replaced."""
+    """A new directory that becomes `out` if it is accepted, and else goes; only an earlier export is
+    replaced.
+    """
     require_place(out)
     target = out.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     mark = secrets.token_hex(4)
-    place, old = _Place(target.with_name(f".tmp-{mark}-{target.name}")), target.with_name(f".old-{mark}-{target.name}")
+    place, old = (
+        _Place(target.with_name(f".tmp-{mark}-{target.name}")),
+        target.with_name(f".old-{mark}-{target.name}"),
+    )
     place.partial.mkdir()
     try:
         yield place

@@ -1,1 +1,3 @@
-"""Tinyreader in place of what other libraries had: each module here offers the names that their users know."""
+"""Tinyreader in place of what other libraries had: each module here offers the names that their users
+know.
+"""

@@ -1,4 +1,6 @@
-"""Models from and to disk: found, loaded without trusting them, looked into, saved as Transformers directories."""
+"""Models from and to disk: found, loaded without trusting them, looked into, saved as Transformers
+directories.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Masked language models loaded from a directory or the Hub: encoder, vocabulary head and tokenizer, checked.
 
-As with readers nothing that came with a model is run, and no weight is ever made up: a head that is not in the file is an
-error. Only what Transformers ties, such as the head's matrix to the word embeddings, may be missing from a file.
+As with readers nothing that came with a model is run, and no weight is ever made up: a head that is not in
+the file is an error. Only what Transformers ties, such as the head's matrix to the word embeddings, may be
+missing from a file.
 """
 
 from __future__ import annotations
@@ -20,21 +21,32 @@ from transformers import PreTrainedModel
 from tinyreader.errors import ModelError
 from tinyreader.model_files import model_directory
 from tinyreader.models.parts import max_tokens
-from tinyreader.models.reader import NoDraws, check_vocabulary, check_weights, few, load_configuration, new_model
+from tinyreader.models.reader import (
+    NoDraws,
+    check_vocabulary,
+    check_weights,
+    few,
+    load_configuration,
+    new_model,
+)
 from tinyreader.models.weights import fit_names, read_weights
 from tinyreader.tokenizer import load_tokenizer, read_json, special_tokens
 
 log = logging.getLogger(__name__)
 
 LONGEST = 512
-"""Tokens of the longest input: what most encoders were trained on; those that take more gain little for a word's sake."""
+"""Tokens of the longest input: what most encoders were trained on; those that take more gain little for a
+word's sake.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedMaskedLM:
-    """A masked language model in fp32 on the CPU, in evaluation mode, and its tokenizer; `source` is its directory.
+    """A masked language model in fp32 on the CPU, in evaluation mode, and its tokenizer; `source` is its
+    directory.
 
-    `mask_id` and `pad_id` are the ids of these tokens, `max_tokens` is the longest input, special tokens included.
+    `mask_id` and `pad_id` are the ids of these tokens, `max_tokens` is the longest input, special tokens
+    included.
     """
 
     model: PreTrainedModel
@@ -56,7 +68,9 @@ def load_masked_lm(name_or_dir: str | Path, *, revision: str | None = None) -> L
     check_vocabulary(model, tokenizer, directory)
     limit = max_tokens(model) or getattr(config, "max_position_embeddings", None) or LONGEST
     pad = config.pad_token_id if config.pad_token_id is not None else 0
-    return LoadedMaskedLM(model, tokenizer, directory, _mask_id(tokenizer, directory), int(pad), min(limit, LONGEST))
+    return LoadedMaskedLM(
+        model, tokenizer, directory, _mask_id(tokenizer, directory), int(pad), min(limit, LONGEST)
+    )
 
 
 def _fill(model: PreTrainedModel, weights: dict[str, Tensor], directory: Path) -> None:
@@ -68,7 +82,9 @@ def _fill(model: PreTrainedModel, weights: dict[str, Tensor], directory: Path) -
     separate = _complete(weights, own, head)
     check_weights(own, weights, head, model.config.num_hidden_layers, directory)
     if missing := sorted(head - weights.keys()):
-        raise ModelError(f"{directory} has no masked-LM head: it cannot propose words (the weights lack {few(missing)})")
+        raise ModelError(
+            f"{directory} has no masked-LM head: it cannot propose words (the weights lack {few(missing)})"
+        )
     for name in separate:
         log.warning("%s: %s is not what config.json ties it to; both are used as they are", directory, name)
         part, _, last = name.rpartition(".")
@@ -77,7 +93,9 @@ def _fill(model: PreTrainedModel, weights: dict[str, Tensor], directory: Path) -
 
 
 def _complete(weights: dict[str, Tensor], own: dict[str, Tensor], head: set[str]) -> list[str]:
-    """Put in what a file leaves out because it is the same as another tensor; returns names that are not the same."""
+    """Put in what a file leaves out because it is the same as another tensor; returns names that are not the
+    same.
+    """
     separate = []
     for names in _tied(own):
         present = sorted((n for n in names if n in weights), key=lambda n: (n in head, len(n)))
@@ -91,7 +109,9 @@ def _complete(weights: dict[str, Tensor], own: dict[str, Tensor], head: set[str]
 
 
 def _tied(own: dict[str, Tensor]) -> Iterator[list[str]]:
-    """Yield the names of tensors that are one: in memory, or by custom as the two names of the last layer's bias are."""
+    """Yield the names of tensors that are one: in memory, or by custom as the two names of the last layer's
+    bias are.
+    """
     groups: dict[int, set[str]] = defaultdict(set)
     for name, tensor in own.items():
         bias = name.removesuffix("decoder.bias") + "bias"
@@ -100,7 +120,9 @@ def _tied(own: dict[str, Tensor]) -> Iterator[list[str]]:
 
 
 def _mask_id(tokenizer: Tokenizer, directory: Path) -> int:
-    """The id of the token that hides a word: what the directory's settings say, else one of the usual ones."""
+    """The id of the token that hides a word: what the directory's settings say, else one of the usual
+    ones.
+    """
     found = dict(special_tokens(tokenizer))
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         said = read_json(directory / name).get("mask_token") if (directory / name).is_file() else None
@@ -109,5 +131,7 @@ def _mask_id(tokenizer: Tokenizer, directory: Path) -> int:
     mask = found.get("mask_token")
     number = tokenizer.token_to_id(mask) if mask is not None else None
     if number is None:
-        raise ModelError(f"{directory}: the tokenizer has no mask token: a word cannot be hidden, so none can be proposed")
+        raise ModelError(
+            f"{directory}: the tokenizer has no mask token: a word cannot be hidden, so none can be proposed"
+        )
     return number

@@ -12,22 +12,32 @@ def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
     """The encoder's layers, from the one next to the embeddings up."""
     wanted = model.config.num_hidden_layers
     for name, module in model.base_model.named_modules():
-        if isinstance(module, nn.ModuleList) and name.split(".")[-1] in ("layer", "layers") and len(module) == wanted:
+        if (
+            isinstance(module, nn.ModuleList)
+            and name.split(".")[-1] in ("layer", "layers")
+            and len(module) == wanted
+        ):
             return module
     raise ModelError(
-        f"a {model.config.model_type} model does not keep its {wanted} layers in one list; they cannot be compared or "
+        f"a {model.config.model_type} model does not keep its {wanted} layers in one list; they cannot be "
+        "compared or "
         "copied one by one. Known to work: BERT, RoBERTa, ELECTRA, DistilBERT, MPNet, DeBERTa-v2, ModernBERT"
     )
 
 
 _VECTORS = tuple(
-    frozenset((name, name[0], f"{name}_proj", f"{name[0]}_proj", f"{name[0]}_lin")) for name in ("query", "key", "value")
+    frozenset((name, name[0], f"{name}_proj", f"{name[0]}_proj", f"{name[0]}_lin"))
+    for name in ("query", "key", "value")
 )
 
 
 def attention_vectors(layer: nn.Module) -> tuple[nn.Linear, nn.Linear, nn.Linear] | None:
-    """What makes the queries, the keys and the values of an encoder layer; None where one part for each was not found."""
-    linear = [(name.split(".")[-1], part) for name, part in layer.named_modules() if isinstance(part, nn.Linear)]
+    """What makes the queries, the keys and the values of an encoder layer; None where one part for each was
+    not found.
+    """
+    linear = [
+        (name.split(".")[-1], part) for name, part in layer.named_modules() if isinstance(part, nn.Linear)
+    ]
     queries, keys, values = ([part for name, part in linear if name in names] for names in _VECTORS)
     if not len(queries) == len(keys) == len(values) == 1:
         return None

@@ -1,4 +1,6 @@
-"""The precision that models compute at: the best one a device has, and what stays in fp32 when the rest is bf16."""
+"""The precision that models compute at: the best one a device has, and what stays in fp32 when the rest is
+bf16.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,11 @@ def best_precision(device: torch.device) -> Precision:
 
 
 def round_to_bf16(model: Any, kept: Iterable[nn.Module], unrounded: dict[str, Tensor] | None = None) -> None:
-    """Turns a model's weights to bf16 in place, but for the embeddings and the modules `kept`, which stay in fp32.
+    """Turns a model's weights to bf16 in place, but for the embeddings and the modules `kept`, which stay in
+    fp32.
 
-    The embeddings then give bf16; what reaches the modules `kept` is the caller's to convert. Buffers stay as they are.
-    `unrounded` takes in, by name, the weights as they were.
+    The embeddings then give bf16; what reaches the modules `kept` is the caller's to convert. Buffers stay as
+    they are. `unrounded` takes in, by name, the weights as they were.
     """
     embeddings = getattr(model.base_model, "embeddings", None)
     exact = {id(p) for part in (*kept, embeddings) if part is not None for p in part.parameters()}

@@ -29,10 +29,11 @@ def save_reader(
     weights: Mapping[str, Tensor] | None = None,
     extra: Mapping[str, str] | None = None,
 ) -> Path:
-    """The directory, holding the reader: fp32 safetensors, configuration, tokenizer, and `extra` files (name to text).
+    """The directory, holding the reader: fp32 safetensors, configuration, tokenizer, and `extra` files (name
+    to text).
 
-    `weights` replaces the model's own tensors of the same names: masters in fp32 of weights that train in bf16. A model
-    directory that is there already is replaced as a whole.
+    `weights` replaces the model's own tensors of the same names: masters in fp32 of weights that train in
+    bf16. A model directory that is there already is replaced as a whole.
     """
     own = model.state_dict()
     if unknown := sorted((weights or {}).keys() - own.keys()):
@@ -72,8 +73,9 @@ def _configuration(config: PretrainedConfig, architecture: str) -> str:
 def atomic_directory(path: str | Path) -> Iterator[Path]:
     """Yield an empty directory beside `path` that takes its place when the block ends well.
 
-    Only an empty directory or one that holds a model (plain files, config.json among them) is replaced. A kill between
-    the two renames leaves the old directory beside the new one, under a name that starts with `.old-`.
+    Only an empty directory or one that holds a model (plain files, config.json among them) is replaced. A
+    kill between the two renames leaves the old directory beside the new one, under a name that starts with
+    `.old-`.
     """
     target = Path(path).resolve()
     _check_replaceable(target)
@@ -105,4 +107,6 @@ def _check_replaceable(target: Path) -> None:
         raise ModelError(f"{target} is a file; a reader is written to a directory")
     entries = list(target.iterdir())
     if entries and not ((target / "config.json").is_file() and all(entry.is_file() for entry in entries)):
-        raise ModelError(f"{target} holds other things than a model and is not replaced; give another directory")
+        raise ModelError(
+            f"{target} holds other things than a model and is not replaced; give another directory"
+        )

@@ -1,7 +1,8 @@
 """Tensors of a checkpoint, read without running anything that came with it.
 
-Safetensors files are plain data. A `pytorch_model.bin` is a pickle: it is read once by `torch.load(weights_only=True)`,
-which builds tensors and nothing else, and kept as safetensors in the user's cache directory under its content's hash.
+Safetensors files are plain data. A `pytorch_model.bin` is a pickle: it is read once by
+`torch.load(weights_only=True)`, which builds tensors and nothing else, and kept as safetensors in the user's
+cache directory under its content's hash.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tinyreader.files import atomic_path, cache_directory, share
 from tinyreader.model_files import PICKLE_FILE, hash_of, weight_files
 
 log = logging.getLogger(__name__)
+
 
 def read_weights(directory: Path) -> dict[str, Tensor]:
     """A checkpoint's tensors by the names they have in it."""
@@ -47,9 +49,13 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError as error:
         raise ModelError(f"{path} is missing: fetch the model again") from error
     except PermissionError as error:
-        raise ModelError(f"{path} may not be read by this user; allow it, as with: chmod a+r {path}") from error
+        raise ModelError(
+            f"{path} may not be read by this user; allow it, as with: chmod a+r {path}"
+        ) from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path} is damaged or no safetensors file: {error}. Fetch the model again") from error
+        raise ModelError(
+            f"{path} is damaged or no safetensors file: {error}. Fetch the model again"
+        ) from error
 
 
 def converted_pickle(path: Path) -> Path:
@@ -57,7 +63,9 @@ def converted_pickle(path: Path) -> Path:
     _read_pickle(path)
     cached = _cached(path)
     if not cached.is_file():
-        raise ModelError(f"{path} was converted but cannot be kept in {cached.parent}; make that directory writable")
+        raise ModelError(
+            f"{path} was converted but cannot be kept in {cached.parent}; make that directory writable"
+        )
     return cached
 
 
@@ -88,10 +96,15 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling errors, zip errors and torch's own
         raise ModelError(
-            f"{path} is refused: it is damaged, or holds more than tensors, and loading that could run any code "
+            f"{path} is refused: it is damaged, or holds more than tensors, and loading that could run any "
+            "code "
             f"({type(error).__name__})"
         ) from error
-    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()) or not content:
+    if (
+        not isinstance(content, Mapping)
+        or not all(isinstance(v, Tensor) for v in content.values())
+        or not content
+    ):
         raise ModelError(f"{path} should hold a dictionary of tensors by name and nothing else")
     # Storage that tensors share is written out once for each; safetensors knows no sharing.
     return {str(name): tensor.detach().clone().contiguous() for name, tensor in content.items()}
@@ -100,8 +113,8 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
 def fit_names(weights: Mapping[str, Tensor], expected: Iterable[str], prefix: str) -> dict[str, Tensor]:
     """The tensors under the names a model expects where they differ only by custom.
 
-    Old checkpoints call the parts of a LayerNorm gamma and beta; an encoder saved by itself leaves out the `prefix`
-    that it has inside a reader; one saved from several GPUs starts with `module.`.
+    Old checkpoints call the parts of a LayerNorm gamma and beta; an encoder saved by itself leaves out the
+    `prefix` that it has inside a reader; one saved from several GPUs starts with `module.`.
     """
     known = set(expected)
     fitted = {}

@@ -1,7 +1,8 @@
 """Answering a file of questions, in parts: a kill costs the part under way, and the file comes out the same.
 
-The parts lie in a directory beside the file, `NAME.parts`, until the file is whole. Which questions make up a part depends
-on the questions alone, so each is computed in the same company however often the work was stopped.
+The parts lie in a directory beside the file, `NAME.parts`, until the file is whole. Which questions make up a
+part depends on the questions alone, so each is computed in the same company however often the work was
+stopped.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ _AGAIN = "What was done is kept; the same command goes on from there."
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one reading of the questions found: how many, and a hash of them and of the files that they name."""
+    """What one reading of the questions found: how many, and a hash of them and of the files that they
+    name.
+    """
 
     n_questions: int
     fingerprint: str
@@ -54,7 +57,9 @@ class Counts:
 
 
 def scan(source: QuestionFile, reader: Reader, stop: StopSwitch) -> Scan:
-    """Reads all questions: what is wrong is said now, with its line, and not after hours. Raises `DataError`."""
+    """Reads all questions: what is wrong is said now, with its line, and not after hours. Raises
+    `DataError`.
+    """
     digest, library, n = hashlib.blake2b(digest_size=16), Library(source.folder), 0
     files: dict[str, str] = {}
     for question in stoppable(source.questions(library), stop):
@@ -71,12 +76,19 @@ def scan(source: QuestionFile, reader: Reader, stop: StopSwitch) -> Scan:
 
 
 def answer_file(
-    source: QuestionFile, out: Path, reader: Reader, model: str, scanned: Scan, progress: Progress, stop: StopSwitch
+    source: QuestionFile,
+    out: Path,
+    reader: Reader,
+    model: str,
+    scanned: Scan,
+    progress: Progress,
+    stop: StopSwitch,
 ) -> Counts:
-    """Write a reading for each question to `out`, JSON Lines (.gz by its name), going on where an earlier call stopped.
+    """Write a reading for each question to `out`, JSON Lines (.gz by its name), going on where an earlier
+    call stopped.
 
-    `model` is the fingerprint of the reader's model. Raises `Interrupted` when a stop is asked for, with what was done kept,
-    and `RunError` when `out` was begun with other questions, model, engine or settings.
+    `model` is the fingerprint of the reader's model. Raises `Interrupted` when a stop is asked for, with what
+    was done kept, and `RunError` when `out` was begun with other questions, model, engine or settings.
     """
     folder = out.with_name(f"{out.name}.parts")
     with exclusive(folder):
@@ -102,7 +114,9 @@ def answer_file(
 
 
 def next_part(questions: Iterator[Question], passages: int) -> list[Question]:
-    """The questions of the next part: up to `PART_QUESTIONS`, and to about so much text as the reader sorts together."""
+    """The questions of the next part: up to `PART_QUESTIONS`, and to about so much text as the reader sorts
+    together.
+    """
     part: list[Question] = []
     size = 0
     for question in questions:
@@ -152,7 +166,9 @@ def _answered(part: Path) -> list[bool]:
         with part.open(encoding="utf-8") as file:
             return [bool(json.loads(line)["has_answer"]) for line in file]
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{part} is damaged ({error}). Delete it, and the same command makes it again.") from None
+        raise RunError(
+            f"{part} is damaged ({error}). Delete it, and the same command makes it again."
+        ) from None
 
 
 def _join(folder: Path, n_parts: int, out: Path, stop: StopSwitch) -> None:
@@ -168,11 +184,13 @@ def _identity(reader: Reader, model: str, scanned: Scan) -> dict[str, object]:
     runtime = reader.runtime
     engine, precision = getattr(runtime, "engine", type(runtime).__name__), getattr(runtime, "precision", "")
     return {
-        "format": _FORMAT, "questions": scanned.fingerprint, "model": model,
+        "format": _FORMAT,
+        "questions": scanned.fingerprint,
+        "model": model,
         "tokenizer": hashlib.blake2b(reader.tokenizer.to_str().encode(), digest_size=16).hexdigest(),
         "engine": f"{engine} {precision}".strip(),
         "settings": json.loads(json.dumps(asdict(reader.settings))),
-    }  # fmt: skip
+    }
 
 
 def _claim(folder: Path, identity: dict[str, object]) -> None:
@@ -189,7 +207,8 @@ def _claim(folder: Path, identity: dict[str, object]) -> None:
         raise RunError(f"{path} is damaged. Delete {folder} to start over.") from None
     if unlike:
         raise RunError(
-            f"{folder} was begun with other {' and '.join(unlike)}. Give another -o, or delete that folder to start over."
+            f"{folder} was begun with other {' and '.join(unlike)}. Give another -o, or delete that folder "
+            "to start over."
         )
 
 

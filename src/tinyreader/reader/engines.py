@@ -1,4 +1,6 @@
-"""Which engine runs a reader: OpenVINO wherever it can, ONNX Runtime for ONNX files, torch for what only Transformers knows."""
+"""Which engine runs a reader: OpenVINO wherever it can, ONNX Runtime for ONNX files, torch for what only
+Transformers knows.
+"""
 
 from __future__ import annotations
 
@@ -46,13 +48,18 @@ class Choice:
     reason: str
 
 
-def open_engine(directory: Path, engine: Engine, precision: PrecisionName, threads: int | None = None) -> EngineRuntime:
+def open_engine(
+    directory: Path, engine: Engine, precision: PrecisionName, threads: int | None = None
+) -> EngineRuntime:
     """The runtime of the model in that directory; for "auto", that of `choose_engine`.
 
-    The runtime's `engine` and `precision` say what was taken, and so does the log. "auto" is never int8, unless the
-    directory holds nothing but an int8 export.
+    The runtime's `engine` and `precision` say what was taken, and so does the log. "auto" is never int8,
+    unless the directory holds nothing but an int8 export.
     """
-    for name, value, allowed in (("engine", engine, get_args(Engine)), ("precision", precision, get_args(PrecisionName))):
+    for name, value, allowed in (
+        ("engine", engine, get_args(Engine)),
+        ("precision", precision, get_args(PrecisionName)),
+    ):
         if value not in allowed:
             known = ", ".join(f'"{one}"' for one in allowed)
             raise SettingsError(f"{name} is {value!r}; it must be one of {known}.")
@@ -64,10 +71,12 @@ def open_engine(directory: Path, engine: Engine, precision: PrecisionName, threa
 
 
 def choose_engine(directory: Path, precision: PrecisionName = "auto") -> Choice:
-    """The engine that suits the model and what is installed; `ModelError` or `MissingExtraError` where none does.
+    """The engine that suits the model and what is installed; `ModelError` or `MissingExtraError` where none
+    does.
 
-    OpenVINO for every architecture that is built here, and for its own files; ONNX Runtime for a directory with nothing but
-    a model.onnx; torch for other architectures (for int8 OpenVINO, whose error says why there is none).
+    OpenVINO for every architecture that is built here, and for its own files; ONNX Runtime for a directory
+    with nothing but a model.onnx; torch for other architectures (for int8 OpenVINO, whose error says why
+    there is none).
     """
     if is_known(directory) and has_weights(directory):
         return Choice("openvino", "the architecture is built from its weights")
@@ -76,9 +85,13 @@ def choose_engine(directory: Path, precision: PrecisionName = "auto") -> Choice:
     if (directory / ONNX_FILE).is_file():
         return Choice("onnx", f"it holds {ONNX_FILE}")
     if is_known(directory) or precision == "int8":
-        return Choice("openvino", "the architecture is built from its weights")  # where it has any: that error names them
+        return Choice(
+            "openvino", "the architecture is built from its weights"
+        )  # where it has any: that error names them
     if "torch" not in installed_engines():
-        raise MissingExtraError(f"reading {directory}, an architecture that only Transformers knows,", "train")
+        raise MissingExtraError(
+            f"reading {directory}, an architecture that only Transformers knows,", "train"
+        )
     return Choice("torch", "only Transformers knows the architecture")
 
 
@@ -88,21 +101,28 @@ def held_engines(directory: Path) -> tuple[str, ...]:
 
 
 def _require_files(directory: Path, engine: str) -> None:
-    """Raise `ModelError` where another engine's network is all that there is, saying which and at what precision."""
+    """Raise `ModelError` where another engine's network is all that there is, saying which and at what
+    precision.
+    """
     held = held_engines(directory)
     if not held or engine in held or has_weights(directory):
         return
     precision = exported_precision(directory)
     network = " and ".join(held) + ("" if precision is None else f" at {precision}")
     raise ModelError(
-        f"{directory} holds a network for {network}, and no weights that {engine} reads: choose the engine {held[0]} "
+        f"{directory} holds a network for {network}, and no weights that {engine} reads: choose the engine "
+        f"{held[0]} "
         f"(--engine {held[0]}) or auto, or take the model that it was exported from"
     )
 
 
 def installed_engines() -> tuple[str, ...]:
     """The engines whose packages are installed."""
-    found = [name for name, parts in PARTS.items() if all(importlib.util.find_spec(part) is not None for part in parts)]
+    found = [
+        name
+        for name, parts in PARTS.items()
+        if all(importlib.util.find_spec(part) is not None for part in parts)
+    ]
     return ("openvino", *found)
 
 
@@ -131,7 +151,9 @@ def _open_torch(directory: Path, precision: PrecisionName, threads: int | None) 
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"reading {directory} with torch", "train") from error
     if precision == "int8":
-        raise SettingsError('torch has no int8 here; set engine to "openvino" or "onnx", or precision to "bf16" or "fp32".')
+        raise SettingsError(
+            'torch has no int8 here; set engine to "openvino" or "onnx", or precision to "bf16" or "fp32".'
+        )
     return open_torch(directory, precision, threads)
 
 

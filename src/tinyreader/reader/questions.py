@@ -1,4 +1,6 @@
-"""Files of questions: JSON Lines with their documents, texts or paths, or SQuAD JSON; what is wrong is said with its line."""
+"""Files of questions: JSON Lines with their documents, texts or paths, or SQuAD JSON; what is wrong is said
+with its line.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ _KEPT_CHARACTERS = 10_000_000
 
 
 class Library:
-    """Files that questions name, read when they are needed; those read last are kept. Paths count from `folder`."""
+    """Files that questions name, read when they are needed; those read last are kept. Paths count from
+    `folder`.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -63,7 +67,8 @@ class QuestionFile:
         return cls(path, path.parent)
 
     def questions(self, library: Library | None = None) -> Iterator[Question]:
-        """Yield the questions; .json is SQuAD's form, all else JSON Lines. Files that they name are not yet read.
+        """Yield the questions; .json is SQuAD's form, all else JSON Lines. Files that they name are not yet
+        read.
 
         Raises `DataError` at the end, with line and reason for the first few, where lines are no questions.
         """
@@ -92,8 +97,13 @@ def _questions_of(path: Path, library: Library) -> Iterator[Question]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     if wrong:
-        shown = [*wrong[:_N_SHOWN], *([f"... and {len(wrong) - _N_SHOWN} more"] if len(wrong) > _N_SHOWN else [])]
-        raise DataError("\n  ".join([f"{path}: {len(wrong)} wrong line{'s' * (len(wrong) != 1)}; {FORMS}", *shown]))
+        shown = [
+            *wrong[:_N_SHOWN],
+            *([f"... and {len(wrong) - _N_SHOWN} more"] if len(wrong) > _N_SHOWN else []),
+        ]
+        raise DataError(
+            "\n  ".join([f"{path}: {len(wrong)} wrong line{'s' * (len(wrong) != 1)}; {FORMS}", *shown])
+        )
 
 
 def question_of(row: object, library: Library) -> Question:
@@ -102,7 +112,11 @@ def question_of(row: object, library: Library) -> Question:
         raise DataError(f"it is {describe(row)}; expected an object")
     text, name = row.get("question"), row.get("id")
     if not isinstance(text, str) or not text.strip():
-        raise DataError(f'"question" is {describe(text)}; expected a text' if "question" in row else 'it has no "question"')
+        raise DataError(
+            f'"question" is {describe(text)}; expected a text'
+            if "question" in row
+            else 'it has no "question"'
+        )
     require_text(text, '"question"')
     if isinstance(name, bool) or not isinstance(name, str | int | None):
         raise DataError(f'"id" is {describe(name)}; expected a text or an integer')
@@ -151,7 +165,9 @@ def paths_of(question: Question) -> list[str]:
 def key_of(question: Question) -> str:
     """The question with its documents as one text, equal where they are: files by their names."""
     documents = question.documents
-    return json.dumps([question.id, question.text, documents.key() if isinstance(documents, _Lazily) else documents])
+    return json.dumps(
+        [question.id, question.text, documents.key() if isinstance(documents, _Lazily) else documents]
+    )
 
 
 def _check(item: object, name: str, library: Library) -> None:

@@ -1,4 +1,6 @@
-"""`Reader`: questions and documents in, readings out; the windows of all of them batched together by length."""
+"""`Reader`: questions and documents in, readings out; the windows of all of them batched together by
+length.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,13 @@ _WORD = re.compile(r"\w")
 
 
 class Reader:
-    """Answers questions from documents with verbatim spans. Made by `from_pretrained`, or of a tokenizer and a runtime."""
+    """Answers questions from documents with verbatim spans. Made by `from_pretrained`, or of a tokenizer and
+    a runtime.
+    """
 
-    def __init__(self, tokenizer: Tokenizer, runtime: Runtime, settings: ReaderSettings | None = None) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, runtime: Runtime, settings: ReaderSettings | None = None
+    ) -> None:
         self.tokenizer, self.runtime = tokenizer, runtime
         self.settings = settings or ReaderSettings()
         self._windowers: dict[tuple[int, int, Literal["error", "truncate"]], Windower] = {}
@@ -47,21 +53,29 @@ class Reader:
         rows, largest = getattr(runtime, "vocab_size", None), max(tokenizer.get_vocab().values())
         if rows is not None and largest >= rows:
             raise ModelError(
-                f"the tokenizer gives ids up to {largest}, but the model embeds {rows} tokens: they do not belong together"
+                f"the tokenizer gives ids up to {largest}, but the model embeds {rows} tokens: they do not "
+                "belong together"
             )
 
     @classmethod
     def from_pretrained(
-        cls, model: str | Path = STARTER, *, engine: Engine = "auto", precision: PrecisionName = "auto",
-        threads: int | None = None, revision: str | None = None, **settings: Any,
-    ) -> Reader:  # fmt: skip
-        """The reader of a directory or Hub id, or the one in the package; `settings` go over those stored beside the model.
+        cls,
+        model: str | Path = STARTER,
+        *,
+        engine: Engine = "auto",
+        precision: PrecisionName = "auto",
+        threads: int | None = None,
+        revision: str | None = None,
+        **settings: Any,
+    ) -> Reader:
+        """The reader of a directory or Hub id, or the one in the package; `settings` go over those stored
+        beside the model.
 
-        `engine` is "openvino" (no torch needed), "onnx" (the `onnx` extra), "torch" (the `train` extra), or "auto": OpenVINO
-        where it knows the architecture, else torch. `precision` is "fp32", "bf16", "int8" (once `tinyreader export` has
-        measured its ranges), or "auto": bf16 where the processor computes in it, else fp32. `reader.engine` and
-        `reader.precision` say what was picked.
-        Raises `ModelError` for what is no question-answering model and `SettingsError` for settings that do not fit it.
+        `engine` is "openvino" (no torch needed), "onnx" (the `onnx` extra), "torch" (the `train` extra), or
+        "auto": OpenVINO where it knows the architecture, else torch. `precision` is "fp32", "bf16", "int8"
+        (once `tinyreader export` has measured its ranges), or "auto": bf16 where the processor computes in
+        it, else fp32. `reader.engine` and `reader.precision` say what was picked. Raises `ModelError` for
+        what is no question-answering model and `SettingsError` for settings that do not fit it.
         """
         directory = model_directory(model, revision)
         runtime = open_engine(directory, engine, precision, threads)
@@ -80,41 +94,52 @@ class Reader:
 
     @property
     def precision(self) -> str:
-        """The number format of the arithmetic: "fp32", "bf16" or "int8"; "" for a runtime that does not say."""
+        """The number format of the arithmetic: "fp32", "bf16" or "int8"; "" for a runtime that does not
+        say.
+        """
         return str(getattr(self.runtime, "precision", ""))
 
     def read(self, question: str, documents: Documents, **changes: Any) -> Reading:
         """What the documents answer; `changes` are settings for this call, by name (`ReaderSettings`).
 
-        Documents are a text, a `pathlib.Path` of a text, Markdown, HTML, PDF or DOCX file, a `Document`, a pair (id, text), or
-        any number of these. Each is read to its end, or, with `passages=20`, the 20 passages that share most words with the
-        question (the `search` extra).
+        Documents are a text, a `pathlib.Path` of a text, Markdown, HTML, PDF or DOCX file, a `Document`, a
+        pair (id, text), or any number of these. Each is read to its end, or, with `passages=20`, the 20
+        passages that share most words with the question (the `search` extra).
         """
         (reading,) = self.read_many([(question, documents)], **changes)
         return reading
 
-    def read_many(self, questions: Iterable[Question | tuple[str, Documents]], **changes: Any) -> Iterator[Reading]:
-        """A reading for each question (a `Question`, or a pair of question and documents), in order; a stream in, a stream out.
+    def read_many(
+        self, questions: Iterable[Question | tuple[str, Documents]], **changes: Any
+    ) -> Iterator[Reading]:
+        """A reading for each question (a `Question`, or a pair of question and documents), in order; a stream
+        in, a stream out.
 
-        Windows of like length are computed together across questions and documents; memory does not grow with the stream nor
-        with a document's windows. Several threads may read at the same time. Raises `DataError` for an empty question or one
-        that leaves no room for the text.
+        Windows of like length are computed together across questions and documents; memory does not grow with
+        the stream nor with a document's windows. Several threads may read at the same time. Raises
+        `DataError` for an empty question or one that leaves no room for the text.
         """
         given: object = questions
         if isinstance(given, str) or not isinstance(given, Iterable):
             raise DataError(
-                f"what is to be read is {described(given)}; give any number of Questions or pairs (question, documents), as a "
+                f"what is to be read is {described(given)}; give any number of Questions or pairs (question, "
+                "documents), as a "
                 "list or a stream"
             )
         settings = self.settings.changed(changes)
         return self._readings(questions, self._windower(settings), settings)
 
     def check_question(self, question: str, label: str = "0") -> None:
-        """Raises `DataError`, naming the question by its label, where it is longer than these settings allow."""
+        """Raises `DataError`, naming the question by its label, where it is longer than these settings
+        allow.
+        """
         self._windower(self.settings).check_question(Example(label, question, ""))
 
     def _readings(
-        self, questions: Iterable[Question | tuple[str, Documents]], windower: Windower, settings: ReaderSettings
+        self,
+        questions: Iterable[Question | tuple[str, Documents]],
+        windower: Windower,
+        settings: ReaderSettings,
     ) -> Iterator[Reading]:
         for chunk in chunks_of(questions, settings):
             self._read_chunk(chunk, windower, settings)
@@ -133,25 +158,35 @@ class Reader:
         n_cut = windower.counts.truncated_questions
         for group in chunks(windower.windows(examples), GROUP_WINDOWS):
             parts: dict[int, list[Decoding]] = {}
-            for window, (start, end) in zip(group, run_windows(group, self.runtime, most=settings.max_seq_len), strict=True):
+            for window, (start, end) in zip(
+                group, run_windows(group, self.runtime, most=settings.max_seq_len), strict=True
+            ):
                 logits = WindowLogits(start, end, window.first, window.stop, window.offsets)
                 parts.setdefault(window.example, []).append(decode([logits], **limits))
             for number, decodings in parts.items():
                 found[number] = merged([found[number], *decodings] if number in found else decodings, most)
         if windower.counts.truncated_questions > n_cut:  # only by choice, but never in silence
-            log.warning("questions of more than %d tokens were cut to that length", windower.max_question_tokens)
+            log.warning(
+                "questions of more than %d tokens were cut to that length", windower.max_question_tokens
+            )
         for number, (work, passage) in enumerate(chunk.tasks):
             work.add(_answers(found[number], passage, settings), settings.top_k)
 
     def _windower(self, settings: ReaderSettings) -> Windower:
-        """The windower of these settings, made once: copying a tokenizer takes longer than reading a paragraph."""
+        """The windower of these settings, made once: copying a tokenizer takes longer than reading a
+        paragraph.
+        """
         key = (settings.max_seq_len, settings.doc_stride, settings.on_long_question)
         found = self._windowers.get(key)
         if found is None:
             self._require_length(settings.max_seq_len)
-            found = Windower(self.tokenizer, WindowSettings(settings.max_seq_len, settings.doc_stride, None, key[2]))
+            found = Windower(
+                self.tokenizer, WindowSettings(settings.max_seq_len, settings.doc_stride, None, key[2])
+            )
             found = self._windowers.setdefault(key, found)
-            for old in list(self._windowers)[:-_KEPT_WINDOWERS]:  # a server's clients choose the lengths: memory has a bound
+            for old in list(self._windowers)[
+                :-_KEPT_WINDOWERS
+            ]:  # a server's clients choose the lengths: memory has a bound
                 self._windowers.pop(old, None)
         return found
 

@@ -1,4 +1,6 @@
-"""What a reader takes and what it says: questions and documents; answers with their words, places and scores."""
+"""What a reader takes and what it says: questions and documents; answers with their words, places and
+scores.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ Readable = str | Path | Document | tuple[str, str]
 """A text, the path of a file (text, Markdown, HTML, PDF or DOCX), a document, or a pair (id, text)."""
 
 Documents = str | Path | Document | Iterable[Readable]
-"""One text, path or document, or any number of them, pairs among them; a bare tuple of two texts could mean either."""
+"""One text, path or document, or any number of them, pairs among them; a bare tuple of two texts could mean
+either.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +38,9 @@ class Question:
 class FoundAnswer:
     """Words of a document that answer a question: `document.text[start:end]`, in code points.
 
-    `score`, 0 to 1, is how sure the reader is of these words against there being no answer in the document; of a calibrated
-    reader, the F1 to expect of them. `null_odds` says the same in logits, as the official SQuAD script takes it:
-    the document's null score minus the span's.
+    `score`, 0 to 1, is how sure the reader is of these words against there being no answer in the document;
+    of a calibrated reader, the F1 to expect of them. `null_odds` says the same in logits, as the official
+    SQuAD script takes it: the document's null score minus the span's.
     """
 
     text: str
@@ -70,19 +74,31 @@ class FoundAnswer:
         return text[max(0, self.start - chars) : self.start], text[self.end : self.end + chars]
 
     def as_dict(self) -> dict[str, Any]:
-        """The answer as plain data; the document by its id, the text around it up to 120 code points on each side."""
+        """The answer as plain data; the document by its id, the text around it up to 120 code points on each
+        side.
+        """
         before, after = self.around()
         return {
-            "text": self.text, "score": self.score, "document": self.document.id, "start": self.start, "end": self.end,
-            "page": self.page, "line": self.line, "null_odds": self.null_odds, "before": before, "after": after,
-        }  # fmt: skip
+            "text": self.text,
+            "score": self.score,
+            "document": self.document.id,
+            "start": self.start,
+            "end": self.end,
+            "page": self.page,
+            "line": self.line,
+            "null_odds": self.null_odds,
+            "before": before,
+            "after": after,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was found for one question: answers of all documents, best first, and the chance, 0 to 1, that there is none.
+    """What was found for one question: answers of all documents, best first, and the chance, 0 to 1, that
+    there is none.
 
-    `has_answer` says whether the best one passes the reader's no-answer threshold; `id` is the question's own.
+    `has_answer` says whether the best one passes the reader's no-answer threshold; `id` is the question's
+    own.
     """
 
     question: str
@@ -98,7 +114,9 @@ class Reading:
 
     @property
     def confidence(self) -> float:
-        """How sure the reader is of what it says, 0 to 1: the best answer's score, or `no_answer_score` where it gives none."""
+        """How sure the reader is of what it says, 0 to 1: the best answer's score, or `no_answer_score` where
+        it gives none.
+        """
         return self.answers[0].score if self.has_answer else self.no_answer_score
 
     def as_dict(self) -> dict[str, Any]:
@@ -113,9 +131,11 @@ class Reading:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], documents: Iterable[Document]) -> Reading:
-        """The reading that `as_dict` gave, its answers in these documents again, which must be those that were read.
+        """The reading that `as_dict` gave, its answers in these documents again, which must be those that
+        were read.
 
-        Raises `DataError` where `content` is no reading, or an answer does not stand in the document of its id.
+        Raises `DataError` where `content` is no reading, or an answer does not stand in the document of its
+        id.
         """
         by_id = {document.id: document for document in documents}
         try:
@@ -127,7 +147,9 @@ class Reading:
                 id=content.get("id"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"this is no reading as `Reading.as_dict` gives it: {type(error).__name__} {error}") from None
+            raise DataError(
+                f"this is no reading as `Reading.as_dict` gives it: {type(error).__name__} {error}"
+            ) from None
 
 
 def _answer_of(content: Mapping[str, Any], by_id: Mapping[str, Document]) -> FoundAnswer:
@@ -135,7 +157,9 @@ def _answer_of(content: Mapping[str, Any], by_id: Mapping[str, Document]) -> Fou
     if name not in by_id:
         raise DataError(f"an answer is from document {name!r}, which is not among those given")
     if by_id[name].text[start:end] != content["text"]:
-        raise DataError(f"document {name!r} has other words at {start} to {end} than the answer: it is not what was read")
+        raise DataError(
+            f"document {name!r} has other words at {start} to {end} than the answer: it is not what was read"
+        )
     score, odds = float(content["score"]), float(content["null_odds"])
     return FoundAnswer(str(content["text"]), score, start, end, by_id[name], odds)
 
@@ -143,14 +167,18 @@ def _answer_of(content: Mapping[str, Any], by_id: Mapping[str, Document]) -> Fou
 def documents_of(given: Documents) -> Iterator[Document]:
     """Yield the documents that were given: texts are numbered from 0, files go by their path.
 
-    A file is read when its turn comes. Raises `DataError` for what is no text and for files that cannot be read.
+    A file is read when its turn comes. Raises `DataError` for what is no text and for files that cannot be
+    read.
     """
     if _is_pair(given):
         raise DataError(
-            "a tuple of two texts may be a pair (id, text) or two documents: write [(id, text)] for the one, or a list "
+            "a tuple of two texts may be a pair (id, text) or two documents: write [(id, text)] for the one, "
+            "or a list "
             "[text, text] for the other"
         )
-    is_one = isinstance(given, str | bytes | Path | Document | Mapping | IOBase) or not isinstance(given, Iterable)
+    is_one = isinstance(given, str | bytes | Path | Document | Mapping | IOBase) or not isinstance(
+        given, Iterable
+    )
     items: Iterable[Any] = [given] if is_one else given  # type: ignore[assignment]
     for number, item in enumerate(items):
         if isinstance(item, str):
@@ -163,7 +191,8 @@ def documents_of(given: Documents) -> Iterator[Document]:
             document = Document(*item)
         else:
             raise DataError(
-                f"document {number} is {described(item)}; give a text, a path, a Document or a pair (id, text) of two texts"
+                f"document {number} is {described(item)}; give a text, a path, a Document or a pair (id, "
+                "text) of two texts"
             )
         if not isinstance(document.id, str):  # names of files may hold what is no UTF-8
             raise DataError(f"the id of document {number} is {described(document.id)}; it must be a text")
@@ -188,7 +217,8 @@ def require_text(text: object, name: str) -> None:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise DataError(
-                f"{name} holds half of a surrogate pair at {error.start}, which is no character. Decode its source anew, or "
+                f"{name} holds half of a surrogate pair at {error.start}, which is no character. Decode its "
+                "source anew, or "
                 "replace it by U+FFFD."
             ) from None
 

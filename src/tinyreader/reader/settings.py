@@ -20,12 +20,14 @@ NAME = "reader.json"
 
 @dataclass(frozen=True, slots=True)
 class ReaderSettings:
-    """Lengths are in tokens. A document longer than a window is read in windows that share `doc_stride` tokens.
+    """Lengths are in tokens. A document longer than a window is read in windows that share `doc_stride`
+    tokens.
 
-    `no_answer_threshold` is the largest null odds, in logits, at which a span counts as an answer; `score` and
-    `no_answer_score` say what the temperatures and offsets do. `tinyreader calibrate` learns them and stores them beside the
-    model. Answers overlap by at most `max_overlap` of the shorter one; `word_boundaries` widens them to whole words. With
-    `passages` above 0, only so many passages are read, those that share most words with the question.
+    `no_answer_threshold` is the largest null odds, in logits, at which a span counts as an answer; `score`
+    and `no_answer_score` say what the temperatures and offsets do. `tinyreader calibrate` learns them and
+    stores them beside the model. Answers overlap by at most `max_overlap` of the shorter one;
+    `word_boundaries` widens them to whole words. With `passages` above 0, only so many passages are read,
+    those that share most words with the question.
     """
 
     max_seq_len: int = 384
@@ -46,9 +48,13 @@ class ReaderSettings:
     def __post_init__(self) -> None:
         for each in fields(self):
             _require_type(each.name, getattr(self, each.name), each.default)
-        WindowSettings(self.max_seq_len, self.doc_stride, None, self.on_long_question)  # refuses what leaves no room
+        WindowSettings(
+            self.max_seq_len, self.doc_stride, None, self.on_long_question
+        )  # refuses what leaves no room
         if self.passages < 0:
-            raise SettingsError(f"passages is {self.passages}; it must be at least 0, which reads documents whole.")
+            raise SettingsError(
+                f"passages is {self.passages}; it must be at least 0, which reads documents whole."
+            )
         if self.top_k < 1:
             raise SettingsError(f"top_k is {self.top_k}; it must be at least 1.")
         if self.max_answer_tokens < 1:
@@ -57,7 +63,9 @@ class ReaderSettings:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be from 0 to 1.")
         if math.isnan(self.no_answer_threshold):
-            raise SettingsError("no_answer_threshold is not a number; give one, or infinity for always an answer.")
+            raise SettingsError(
+                "no_answer_threshold is not a number; give one, or infinity for always an answer."
+            )
         for name in ("temperature", "no_answer_temperature"):
             value = getattr(self, name)
             if value is not None and not 0.0 < value < math.inf:
@@ -68,14 +76,17 @@ class ReaderSettings:
                 raise SettingsError(f"{name} is {value}; it must be a finite number.")
 
     def score(self, null_odds: float) -> float:
-        """How right an answer of these odds is to be, 0 to 1: the logistic of (score_offset - odds) / temperature."""
+        """How right an answer of these odds is to be, 0 to 1: the logistic of (score_offset - odds) /
+        temperature.
+        """
         return _logistic((self.score_offset - null_odds) / self.temperature)
 
     def no_answer_score(self, null_odds: float) -> float:
-        """The chance, 0 to 1, that there is no answer where the best one has these odds: a logistic that rises with them.
+        """The chance, 0 to 1, that there is no answer where the best one has these odds: a logistic that
+        rises with them.
 
-        Its offset and temperature are its own, for a best answer may be wrong though there is one; where they are None, the
-        score's are taken, and the two add up to 1.
+        Its offset and temperature are its own, for a best answer may be wrong though there is one; where they
+        are None, the score's are taken, and the two add up to 1.
         """
         offset = self.score_offset if self.no_answer_offset is None else self.no_answer_offset
         return _logistic((null_odds - offset) / (self.no_answer_temperature or self.temperature))
@@ -90,7 +101,9 @@ class ReaderSettings:
 
 
 def _require_type(name: str, value: object, default: object) -> None:
-    """Raises `SettingsError` unless a setting is of its default's type: integers are numbers, True and False are not."""
+    """Raises `SettingsError` unless a setting is of its default's type: integers are numbers, True and False
+    are not.
+    """
     if default is None and value is None:
         return
     wanted: tuple[Any, str] = Real, "a number"
@@ -113,7 +126,9 @@ def read_settings(directory: Path) -> ReaderSettings:
     """The settings in the model's `reader.json`, or the usual ones where it has none."""
     content = read_sections(directory).get("settings", {})
     if not isinstance(content, dict):
-        raise ModelError(f"{directory / NAME}: settings is {content!r}; it must be an object of settings by name")
+        raise ModelError(
+            f"{directory / NAME}: settings is {content!r}; it must be an object of settings by name"
+        )
     try:
         return ReaderSettings().changed(content)
     except (SettingsError, TypeError) as error:
@@ -121,7 +136,9 @@ def read_settings(directory: Path) -> ReaderSettings:
 
 
 def write_settings(settings: ReaderSettings, directory: Path, notes: Mapping[str, Any] | None = None) -> None:
-    """Writes `reader.json`, keeping what else stands in it; `notes` go in under their names, beside the settings."""
+    """Writes `reader.json`, keeping what else stands in it; `notes` go in under their names, beside the
+    settings.
+    """
     path = directory / NAME
     content = read_sections(directory) | dict(notes or {})
     usual = asdict(ReaderSettings())

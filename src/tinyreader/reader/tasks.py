@@ -15,12 +15,16 @@ from tinyreader.reader.settings import ReaderSettings
 CHUNK_CHARACTERS = 400_000
 """About so much text is cut into windows and sorted together: memory does not grow with what is read."""
 
-_QUESTION_COST = 100  # code points that a question counts for beside its text: streams without a text have an end too
+_QUESTION_COST = (
+    100  # code points that a question counts for beside its text: streams without a text have an end too
+)
 
 
 @dataclass(slots=True)
 class Work:
-    """A question whose documents are being read: the best answers so far, best first. `label` names it in errors."""
+    """A question whose documents are being read: the best answers so far, best first. `label` names it in
+    errors.
+    """
 
     question: Question
     label: str
@@ -28,7 +32,9 @@ class Work:
 
     def add(self, found: Iterable[FoundAnswer], top_k: int) -> None:
         """Takes in what another text answers."""
-        self.best = heapq.nsmallest(top_k, [*self.best, *found], key=lambda a: a.null_odds)  # stable: earlier ones first
+        self.best = heapq.nsmallest(
+            top_k, [*self.best, *found], key=lambda a: a.null_odds
+        )  # stable: earlier ones first
 
     def reading(self, settings: ReaderSettings) -> Reading:
         """What was found."""
@@ -37,14 +43,18 @@ class Work:
             self.question.text,
             tuple(answer for answer in self.best if answer.score >= settings.score_threshold),
             1.0 if best is None else settings.no_answer_score(best.null_odds),
-            best is not None and best.null_odds <= settings.no_answer_threshold and best.score >= settings.score_threshold,
+            best is not None
+            and best.null_odds <= settings.no_answer_threshold
+            and best.score >= settings.score_threshold,
             self.question.id,
         )
 
 
 @dataclass(slots=True)
 class Chunk:
-    """Texts that are read together, each with its question, and the questions in the order they were asked."""
+    """Texts that are read together, each with its question, and the questions in the order they were
+    asked.
+    """
 
     tasks: list[tuple[Work, Passage]] = field(default_factory=list)
     works: list[Work] = field(default_factory=list)
@@ -55,7 +65,9 @@ class Chunk:
         return self.works[:-1] if self.is_last_open else self.works
 
 
-def chunks_of(questions: Iterable[Question | tuple[str, Documents]], settings: ReaderSettings) -> Iterator[Chunk]:
+def chunks_of(
+    questions: Iterable[Question | tuple[str, Documents]], settings: ReaderSettings
+) -> Iterator[Chunk]:
     """Yield chunks of about `CHUNK_CHARACTERS`; a question with many documents goes on in the next one.
 
     Blank documents have no answer and are left out.
@@ -84,7 +96,10 @@ def _work(number: int, item: Question | tuple[str, Documents]) -> Work:
     if isinstance(item, tuple) and len(item) == 2:
         item = Question(*item)
     if not isinstance(item, Question):
-        raise DataError(f"question {number} is of type {type(item).__name__}; give a Question or a pair (question, documents)")
+        raise DataError(
+            f"question {number} is of type {type(item).__name__}; give a Question or a pair (question, "
+            "documents)"
+        )
     if isinstance(item.id, bool) or not isinstance(item.id, str | int | None):
         raise DataError(f"the id of question {number} is {item.id!r}; it must be a text, an integer or None")
     label = str(number) if item.id is None else str(item.id)
@@ -95,14 +110,18 @@ def _work(number: int, item: Question | tuple[str, Documents]) -> Work:
 
 
 class _Picker:
-    """The texts to read for a question. The index of the documents met last is kept: many questions may be asked of them."""
+    """The texts to read for a question. The index of the documents met last is kept: many questions may be
+    asked of them.
+    """
 
     def __init__(self) -> None:
         self._documents: tuple[Document, ...] = ()
         self._index: PassageIndex | None = None
 
     def passages(self, question: Question, n: int) -> Iterator[Passage]:
-        """Yield every document whole, or, with `n` above 0, the `n` passages that share most with the question."""
+        """Yield every document whole, or, with `n` above 0, the `n` passages that share most with the
+        question.
+        """
         if n == 0:
             for document in documents_of(question.documents):
                 if document.text and not document.text.isspace():

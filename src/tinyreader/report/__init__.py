@@ -1,4 +1,6 @@
-"""Evaluate, calibrate, compare, publish: what a reader scores, how sure that is, where it fails and what it costs."""
+"""Evaluate, calibrate, compare, publish: what a reader scores, how sure that is, where it fails and what it
+costs.
+"""
 
 from __future__ import annotations
 

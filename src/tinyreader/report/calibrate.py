@@ -1,12 +1,12 @@
 """A reader's no-answer threshold and the meaning of its scores, learned on questions it has not seen.
 
-What is calibrated: `score` becomes the F1 to expect of the answer, 0 to 1, `no_answer_score` the chance that there is none, and
-the reader says whichever is larger. `Reading.confidence`, the one of the two that it goes by, is then how right it is on
-average. One temperature cannot say both: a best answer is often wrong though there is an answer, so each has an offset and a
-temperature of its own.
+What is calibrated: `score` becomes the F1 to expect of the answer, 0 to 1, `no_answer_score` the chance that
+there is none, and the reader says whichever is larger. `Reading.confidence`, the one of the two that it goes
+by, is then how right it is on average. One temperature cannot say both: a best answer is often wrong though
+there is an answer, so each has an offset and a temperature of its own.
 
-F1 and not exact match, because it carries over from training sets, which have one gold answer a question, to questions judged
-by several: an exact match with one person's answer is rarer than with one of three.
+F1 and not exact match, because it carries over from training sets, which have one gold answer a question, to
+questions judged by several: an exact match with one person's answer is rarer than with one of three.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ _FOLDS = 5
 class Quality:
     """How a reader with some settings does on weighted questions.
 
-    `ece` is the calibration error of its confidence against F1, 0 to 1, `ece_exact` against exact match; `exact` and `f1` are
-    percentages.
+    `ece` is the calibration error of its confidence against F1, 0 to 1, `ece_exact` against exact match;
+    `exact` and `f1` are percentages.
     """
 
     ece: float
@@ -63,10 +63,10 @@ class Quality:
 class Calibrated:
     """What was learned from `questions` questions, and what it changes.
 
-    `before` is the uncalibrated reader, `after` the calibrated one, each on articles that it was not fitted on (`folds` parts
-    in turn; where there are fewer articles than that, on other questions of the same articles). `best_f1` is that of the best
-    threshold on these very questions. All are weighted to `share_unanswerable`. `left_out` counts questions on texts without
-    a word, which have no odds.
+    `before` is the uncalibrated reader, `after` the calibrated one, each on articles that it was not fitted
+    on (`folds` parts in turn; where there are fewer articles than that, on other questions of the same
+    articles). `best_f1` is that of the best threshold on these very questions. All are weighted to
+    `share_unanswerable`. `left_out` counts questions on texts without a word, which have no odds.
     """
 
     calibration: Calibration
@@ -85,13 +85,18 @@ class Calibrated:
         content = asdict(self)
         learned = content.pop("calibration")
         return {
-            "threshold": learned["threshold"], "threshold_95": [learned["low"], learned["high"]],
-            **self.calibration.changes(), **content,
-        }  # fmt: skip
+            "threshold": learned["threshold"],
+            "threshold_95": [learned["low"], learned["high"]],
+            **self.calibration.changes(),
+            **content,
+        }
 
 
-def judge(reader: Reader, examples: Sequence[Example], on_progress: Callable[[int], None] | None = None) -> tuple[Judged, int]:
-    """The reader's best answers to the examples, judged, and how many were left out because their text has no word.
+def judge(
+    reader: Reader, examples: Sequence[Example], on_progress: Callable[[int], None] | None = None
+) -> tuple[Judged, int]:
+    """The reader's best answers to the examples, judged, and how many were left out because their text has no
+    word.
 
     `on_progress` is called with the number of questions read so far.
     """
@@ -109,7 +114,9 @@ def judge(reader: Reader, examples: Sequence[Example], on_progress: Callable[[in
             on_progress(number)
     columns = list(zip(*rows, strict=True)) if rows else [()] * 5
     odds, exacts, f1s = (np.array(column, dtype=np.float64) for column in columns[:3])
-    judged = Judged(odds, exacts, f1s, np.array(columns[3], dtype=np.bool_), np.array(columns[4], dtype=np.int64))
+    judged = Judged(
+        odds, exacts, f1s, np.array(columns[3], dtype=np.bool_), np.array(columns[4], dtype=np.int64)
+    )
     return judged, len(examples) - len(rows)
 
 
@@ -120,27 +127,39 @@ def learn(judged: Judged, share_unanswerable: float = 0.5, *, left_out: int = 0,
     for kind, n in (("answerable", n_answerable), ("unanswerable", len(judged) - n_answerable)):
         if n < MIN_OF_A_KIND:
             raise DataError(
-                f"only {n} {kind} questions to calibrate on; at least {MIN_OF_A_KIND} of each kind are needed, and 500 are "
+                f"only {n} {kind} questions to calibrate on; at least {MIN_OF_A_KIND} of each kind are "
+                "needed, and 500 are "
                 "better. `tinyreader data split` keeps whole articles of a training set aside."
             )
     fold_of, by_article = _folds(judged, seed)
     after = [
-        (fold_of == fold, ReaderSettings().changed(fit(judged[fold_of != fold], share_unanswerable, seed).changes()))
+        (
+            fold_of == fold,
+            ReaderSettings().changed(fit(judged[fold_of != fold], share_unanswerable, seed).changes()),
+        )
         for fold in range(_FOLDS)
     ]
     weights = balance(judged.answerable, share_unanswerable)
     best = best_threshold(judged.odds, weights * np.where(judged.answerable, judged.f1, -1.0))
     everywhere = np.ones(len(judged), dtype=np.bool_)
     return Calibrated(
-        fit(judged, share_unanswerable, seed), len(judged), n_answerable, left_out, share_unanswerable, by_article, _FOLDS,
+        fit(judged, share_unanswerable, seed),
+        len(judged),
+        n_answerable,
+        left_out,
+        share_unanswerable,
+        by_article,
+        _FOLDS,
         before=_quality(judged, weights, [(everywhere, ReaderSettings())]),
         after=_quality(judged, weights, after),
         best_f1=_quality(judged, weights, [(everywhere, ReaderSettings(no_answer_threshold=best))]).f1,
-    )  # fmt: skip
+    )
 
 
 def _folds(judged: Judged, seed: int) -> tuple[npt.NDArray[np.int64], bool]:
-    """The part that each question [n] belongs to, whole articles together where there are enough, and whether there are."""
+    """The part that each question [n] belongs to, whole articles together where there are enough, and whether
+    there are.
+    """
     rng = np.random.default_rng(seed)
     articles, article_of = np.unique(judged.article, return_inverse=True)
     by_article = len(articles) >= _FOLDS
@@ -155,22 +174,28 @@ def _folds(judged: Judged, seed: int) -> tuple[npt.NDArray[np.int64], bool]:
 
 
 def _quality(judged: Judged, weights: Floats, parts: Sequence[tuple[Bools, ReaderSettings]]) -> Quality:
-    """The quality over all parts together, each a choice of the questions [n] with the settings to read them by."""
-    columns = np.concatenate([
-        np.stack([*decisions(judged[rows], settings), weights[rows]]) for rows, settings in parts
-    ], axis=1)  # fmt: skip
+    """The quality over all parts together, each a choice of the questions [n] with the settings to read them
+    by.
+    """
+    columns = np.concatenate(
+        [np.stack([*decisions(judged[rows], settings), weights[rows]]) for rows, settings in parts], axis=1
+    )
     confidence, right, f1, mass = columns
     mean = mass / mass.sum()
     return Quality(
-        expected_calibration_error(confidence, f1, mass), expected_calibration_error(confidence, right, mass),
-        100.0 * float(mean @ right), 100.0 * float(mean @ f1),
-    )  # fmt: skip
+        expected_calibration_error(confidence, f1, mass),
+        expected_calibration_error(confidence, right, mass),
+        100.0 * float(mean @ right),
+        100.0 * float(mean @ f1),
+    )
 
 
 def check_questions(reader: Reader, examples: Sequence[Example]) -> None:
     """Raises `DataError` for a question that leaves no room for its text, before work is spent."""
     s = reader.settings
-    windower = Windower(reader.tokenizer, WindowSettings(s.max_seq_len, s.doc_stride, None, s.on_long_question))
+    windower = Windower(
+        reader.tokenizer, WindowSettings(s.max_seq_len, s.doc_stride, None, s.on_long_question)
+    )
     for example in examples:
         windower.check_question(example)
 

@@ -1,4 +1,5 @@
-"""What a reader's null odds mean: the threshold for "no answer", and the two curves that turn odds into chances.
+"""What a reader's null odds mean: the threshold for "no answer", and the two curves that turn odds into
+chances.
 
 Everything here is arithmetic on arrays, one entry a question; `calibrate.py` has the reader and the files.
 """
@@ -27,8 +28,9 @@ _MOST_SLOPE = 1e3  # of a standardised logit: beyond it the odds separate right 
 class Judged:
     """A reader's best answers to n questions, judged: each array is [n].
 
-    `odds` are null odds in logits; `exact` (0 or 1) and `f1` (0 to 1) are the best answer's own, before any decision that there
-    is none; `answerable` is what the data says. `article` numbers the article a question belongs to.
+    `odds` are null odds in logits; `exact` (0 or 1) and `f1` (0 to 1) are the best answer's own, before any
+    decision that there is none; `answerable` is what the data says. `article` numbers the article a question
+    belongs to.
     """
 
     odds: Floats
@@ -41,12 +43,16 @@ class Judged:
         return len(self.odds)
 
     def __getitem__(self, rows: Bools | npt.NDArray[np.int64]) -> Judged:
-        return Judged(self.odds[rows], self.exact[rows], self.f1[rows], self.answerable[rows], self.article[rows])
+        return Judged(
+            self.odds[rows], self.exact[rows], self.f1[rows], self.answerable[rows], self.article[rows]
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A chance as a logistic of the null odds: 1 / (1 + exp(-(odds - offset) / temperature)); it rises with the odds."""
+    """A chance as a logistic of the null odds: 1 / (1 + exp(-(odds - offset) / temperature)); it rises with
+    the odds.
+    """
 
     offset: float
     temperature: float
@@ -61,8 +67,8 @@ class Curve:
 class Calibration:
     """What null odds mean for one reader.
 
-    Above `threshold` it says that there is no answer; [`low`, `high`] is its 95 % bootstrap interval. `lost` is the share of F1
-    that the best answer is to lose, `no_answer` the chance that the text has none.
+    Above `threshold` it says that there is no answer; [`low`, `high`] is its 95 % bootstrap interval. `lost`
+    is the share of F1 that the best answer is to lose, `no_answer` the chance that the text has none.
     """
 
     threshold: float
@@ -85,23 +91,29 @@ class Calibration:
 def balance(answerable: Bools, share_unanswerable: float) -> Floats:
     """A weight for each question [n], 1 in the mean, with which the unanswerable ones make up that share."""
     if not 0.0 < share_unanswerable < 1.0:
-        raise SettingsError(f"the share of unanswerable questions is {share_unanswerable}; it must lie between 0 and 1.")
+        raise SettingsError(
+            f"the share of unanswerable questions is {share_unanswerable}; it must lie between 0 and 1."
+        )
     n, n_answerable = len(answerable), int(answerable.sum())
     if not 0 < n_answerable < n:
         lacking = "unanswerable" if n_answerable else "answerable"
         raise DataError(
-            f"none of the {n} questions is {lacking}. A no-answer threshold weighs both kinds against each other: add "
+            f"none of the {n} questions is {lacking}. A no-answer threshold weighs both kinds against each "
+            "other: add "
             "questions of the other kind, as SQuAD 2.0 has them."
         )
-    return np.where(answerable, n * (1 - share_unanswerable) / n_answerable, n * share_unanswerable / (n - n_answerable))
+    return np.where(
+        answerable, n * (1 - share_unanswerable) / n_answerable, n * share_unanswerable / (n - n_answerable)
+    )
 
 
 def fit(judged: Judged, share_unanswerable: float = 0.5, seed: int = 0) -> Calibration:
     """The threshold and curves that fit these questions, weighted to that share of unanswerable ones.
 
-    The threshold is where the F1 to expect of the best answer falls below the chance that there is none: the one falls and the
-    other rises as a logistic of the odds, so they cross once. (The odds of best F1 on the sample would follow its noise, for
-    the top of that curve is flat.) Raises `DataError` where one kind of question is lacking, or where the odds tell nothing.
+    The threshold is where the F1 to expect of the best answer falls below the chance that there is none: the
+    one falls and the other rises as a logistic of the odds, so they cross once. (The odds of best F1 on the
+    sample would follow its noise, for the top of that curve is flat.) Raises `DataError` where one kind of
+    question is lacking, or where the odds tell nothing.
     """
     lost, none = _curves(judged, share_unanswerable)
     resampled = [crossing(*_curves(judged[rows], share_unanswerable)) for rows in _resamples(judged, seed)]
@@ -121,11 +133,15 @@ def _curves(judged: Judged, share_unanswerable: float) -> tuple[Curve, Curve]:
 
 def crossing(lost: Curve, none: Curve) -> float:
     """The odds at which 1 - lost(odds) = none(odds): -(o - a) / s = (o - b) / t has this one solution."""
-    return (lost.offset * none.temperature + none.offset * lost.temperature) / (lost.temperature + none.temperature)
+    return (lost.offset * none.temperature + none.offset * lost.temperature) / (
+        lost.temperature + none.temperature
+    )
 
 
 def _resamples(judged: Judged, seed: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the rows of resamples with replacement (Efron, 1979), each with as many questions of either kind."""
+    """Yield the rows of resamples with replacement (Efron, 1979), each with as many questions of either
+    kind.
+    """
     rng = np.random.default_rng(seed)
     kinds = [np.flatnonzero(judged.answerable), np.flatnonzero(~judged.answerable)]
     for _ in range(_RESAMPLES):
@@ -133,10 +149,11 @@ def _resamples(judged: Judged, seed: int) -> Iterator[npt.NDArray[np.int64]]:
 
 
 def fit_curve(odds: Floats, happened: Floats, weights: Floats, what: str = "of the event") -> Curve:
-    """The logistic curve of greatest likelihood for events [n], 0 to 1 (a share of one counts so much), at `odds` [n].
+    """The logistic curve of greatest likelihood for events [n], 0 to 1 (a share of one counts so much), at
+    `odds` [n].
 
-    This is Platt's scaling (1999); his targets, a little inside 0 and 1, keep the curve finite where the odds separate the
-    events perfectly. Raises `DataError` where the chance does not rise with the odds.
+    This is Platt's scaling (1999); his targets, a little inside 0 and 1, keep the curve finite where the odds
+    separate the events perfectly. Raises `DataError` where the chance does not rise with the odds.
     """
     n_happened, n_not = float(weights @ happened), float(weights @ (1.0 - happened))
     low, high = 1 / (n_not + 2), (n_happened + 1) / (n_happened + 2)
@@ -146,8 +163,10 @@ def fit_curve(odds: Floats, happened: Floats, weights: Floats, what: str = "of t
     theta = _newton(features, targets, weights)
     if not 0.0 < theta[1] < _MOST_SLOPE:
         raise DataError(
-            f"the chance {what} does not rise with the null odds (slope {theta[1]:.3g}): this reader's odds say nothing about "
-            "it on these questions, so no threshold can be learned. Is the reader trained with unanswerable questions?"
+            f"the chance {what} does not rise with the null odds (slope {theta[1]:.3g}): this reader's odds "
+            "say nothing about "
+            "it on these questions, so no threshold can be learned. Is the reader trained with unanswerable "
+            "questions?"
         )
     return Curve(centre - width * float(theta[0] / theta[1]), width / float(theta[1]))
 
@@ -164,7 +183,9 @@ def _newton(features: Floats, targets: Floats, weights: Floats) -> Floats:
     for _ in range(_STEPS):
         chances = 0.5 * (1.0 + np.tanh(0.5 * (features @ theta)))
         gradient = features.T @ (weights * (chances - targets))
-        curvature = (features.T * (weights * chances * (1.0 - chances))) @ features + 1e-9 * np.eye(len(theta))
+        curvature = (features.T * (weights * chances * (1.0 - chances))) @ features + 1e-9 * np.eye(
+            len(theta)
+        )
         step, size = np.linalg.solve(curvature, gradient), 1.0
         while size > 1e-6 and loss(theta - size * step) > value:
             size /= 2
@@ -176,9 +197,11 @@ def _newton(features: Floats, targets: Floats, weights: Floats) -> Floats:
 
 
 def best_threshold(odds: Floats, gain: Floats) -> float:
-    """The odds up to which to answer for the greatest sum of `gain` [n], what answering each question wins over saying none.
+    """The odds up to which to answer for the greatest sum of `gain` [n], what answering each question wins
+    over saying none.
 
-    It lies half-way to the next question's odds; where several thresholds are best, it is in the middle of the widest.
+    It lies half-way to the next question's odds; where several thresholds are best, it is in the middle of
+    the widest.
     """
     order = np.argsort(odds, kind="stable")
     sorted_odds = odds[order]
@@ -191,25 +214,36 @@ def best_threshold(odds: Floats, gain: Floats) -> float:
 
 
 def decisions(judged: Judged, settings: ReaderSettings) -> tuple[Floats, Floats, Floats]:
-    """Of a reader with these settings: how sure it is of what it says to each question, whether that is right, and its F1.
+    """Of a reader with these settings: how sure it is of what it says to each question, whether that is
+    right, and its F1.
 
-    It says the best answer or that there is none, whichever its threshold wants; right is the official exact match. Confidence
-    is `Reading.confidence`. Each array is [n], with values from 0 to 1.
+    It says the best answer or that there is none, whichever its threshold wants; right is the official exact
+    match. Confidence is `Reading.confidence`. Each array is [n], with values from 0 to 1.
     """
     says_answer = judged.odds <= settings.no_answer_threshold
-    confidence = np.array([
-        settings.score(odds) if answers else settings.no_answer_score(odds)
-        for odds, answers in zip(judged.odds.tolist(), says_answer.tolist(), strict=True)
-    ])  # fmt: skip
+    confidence = np.array(
+        [
+            settings.score(odds) if answers else settings.no_answer_score(odds)
+            for odds, answers in zip(judged.odds.tolist(), says_answer.tolist(), strict=True)
+        ]
+    )
     none_right = (~judged.answerable).astype(np.float64)
-    return confidence, np.where(says_answer, judged.exact, none_right), np.where(says_answer, judged.f1, none_right)
+    return (
+        confidence,
+        np.where(says_answer, judged.exact, none_right),
+        np.where(says_answer, judged.f1, none_right),
+    )
 
 
-def expected_calibration_error(confidence: Floats, right: Floats, weights: Floats | None = None, bins: int = BINS) -> float:
-    """The mean gap, 0 to 1, between confidence [n] and how right it was [n], each 0 to 1, over bins of equal mass.
+def expected_calibration_error(
+    confidence: Floats, right: Floats, weights: Floats | None = None, bins: int = BINS
+) -> float:
+    """The mean gap, 0 to 1, between confidence [n] and how right it was [n], each 0 to 1, over bins of equal
+    mass.
 
-    Questions sorted by confidence are cut into `bins` parts of equal weight, as nearly as whole questions allow; each part's
-    gap counts by its weight (Naeini et al., 2015, with equal mass as Nguyen and O'Connor, 2015).
+    Questions sorted by confidence are cut into `bins` parts of equal weight, as nearly as whole questions
+    allow; each part's gap counts by its weight (Naeini et al., 2015, with equal mass as Nguyen and O'Connor,
+    2015).
     """
     order = np.argsort(confidence, kind="stable")
     weights = np.ones(len(order)) if weights is None else weights
@@ -220,7 +254,9 @@ def expected_calibration_error(confidence: Floats, right: Floats, weights: Float
 
 
 def bins_of_equal_mass(mass: Floats, bins: int) -> npt.NDArray[np.int64]:
-    """The bin [n], from 0, of each of n things in order, where every bin is to hold the same share of their `mass` [n]."""
+    """The bin [n], from 0, of each of n things in order, where every bin is to hold the same share of their
+    `mass` [n].
+    """
     middle = np.cumsum(mass) - mass / 2
     numbers: npt.NDArray[np.int64] = np.minimum((middle / mass.sum() * bins).astype(np.int64), bins - 1)
     return numbers

@@ -1,4 +1,6 @@
-"""What a model card states, gathered from the report and from what the run left: nothing is asked for that these know."""
+"""What a model card states, gathered from the report and from what the run left: nothing is asked for that
+these know.
+"""
 
 from __future__ import annotations
 
@@ -21,26 +23,37 @@ KNOWN_DATA = {"rajpurkar/squad_v2": ("SQuAD 2.0", "squad_v2"), "rajpurkar/squad"
 """Data sets of the Hub whose name and only configuration need not be asked for."""
 
 KNOWN_SIZES = {
-    ("rajpurkar/squad_v2", "validation"): 11_873, ("rajpurkar/squad_v2", "train"): 130_319,
-    ("rajpurkar/squad", "validation"): 10_570, ("rajpurkar/squad", "train"): 87_599,
-}  # fmt: skip
+    ("rajpurkar/squad_v2", "validation"): 11_873,
+    ("rajpurkar/squad_v2", "train"): 130_319,
+    ("rajpurkar/squad", "validation"): 10_570,
+    ("rajpurkar/squad", "train"): 87_599,
+}
 """How many questions they have: a score on some of them is not one on the split."""
 
 _DECIDING = (
-    "no_answer_threshold", "score_threshold", "temperature", "score_offset", "no_answer_temperature", "no_answer_offset",
+    "no_answer_threshold",
+    "score_threshold",
+    "temperature",
+    "score_offset",
+    "no_answer_temperature",
+    "no_answer_offset",
     "max_answer_tokens",
-)  # fmt: skip
-"""Settings of a reader that decide what it says, and how sure it is; its windows may have been fitted to the model."""
+)
+"""Settings of a reader that decide what it says, and how sure it is; its windows may have been fitted to the
+model.
+"""
 
 TAGS = ("question-answering", "extractive-qa", "knowledge-distillation", "tinyreader", "exbert")
 
 
 @dataclass(frozen=True, slots=True)
 class CardOptions:
-    """What neither report nor run knows. Whatever is None is "not stated", but for the data set's type and split.
+    """What neither report nor run knows. Whatever is None is "not stated", but for the data set's type and
+    split.
 
-    `repository` is the name the reader has, or will have, on the Hub; `dataset_*` say which public data set the report's data
-    are; `base_model` and `train_datasets` are asked for only where the run used local files.
+    `repository` is the name the reader has, or will have, on the Hub; `dataset_*` say which public data set
+    the report's data are; `base_model` and `train_datasets` are asked for only where the run used local
+    files.
     """
 
     repository: str | None = None
@@ -69,10 +82,11 @@ class EvalData:
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """All that a card states. `run` is what the run left, without the places where its files lay; empty for other readers.
+    """All that a card states. `run` is what the run left, without the places where its files lay; empty for
+    other readers.
 
-    `missing` names, in words with the option that gives it, what the card says is not stated. `is_packed`: the weights are
-    in the form that Transformers does not know.
+    `missing` names, in words with the option that gives it, what the card says is not stated. `is_packed`:
+    the weights are in the form that Transformers does not know.
     """
 
     name: str
@@ -106,7 +120,8 @@ class CardFacts:
 def gather(model: Path, report: Report, options: CardOptions) -> CardFacts:
     """The facts of the reader in `model`, measured in `report`.
 
-    Raises `SettingsError` where the data set's type or split must be given, `DataError` where the report is of another model.
+    Raises `SettingsError` where the data set's type or split must be given, `DataError` where the report is
+    of another model.
     """
     if not (model / "config.json").is_file():
         raise ModelError(f"{model} has no config.json: it is no reader's directory")
@@ -121,17 +136,31 @@ def gather(model: Path, report: Report, options: CardOptions) -> CardFacts:
     missing = [
         f"{what} ({option})"
         for what, option, value in (
-            ("its name on the Hub", "--repository", options.repository), ("the licence", "--license", options.license),
-            ("the language", "--language", options.languages), ("the base model", "--base-model", base),
-            ("the training data's name on the Hub", "--train-dataset", trained), ("where the code is", "--code", options.code),
-        ) if not value
-    ]  # fmt: skip
+            ("its name on the Hub", "--repository", options.repository),
+            ("the licence", "--license", options.license),
+            ("the language", "--language", options.languages),
+            ("the base model", "--base-model", base),
+            ("the training data's name on the Hub", "--train-dataset", trained),
+            ("where the code is", "--code", options.code),
+        )
+        if not value
+    ]
     return CardFacts(
-        name=repository.rsplit("/", 1)[-1], repository=repository, report=report, run=run,
-        config=read_json(model / "config.json"), calibration=_calibration(model), data=data, languages=options.languages,
-        license=options.license, base_model=base, train_datasets=tuple(trained), options=options, missing=tuple(missing),
+        name=repository.rsplit("/", 1)[-1],
+        repository=repository,
+        report=report,
+        run=run,
+        config=read_json(model / "config.json"),
+        calibration=_calibration(model),
+        data=data,
+        languages=options.languages,
+        license=options.license,
+        base_model=base,
+        train_datasets=tuple(trained),
+        options=options,
+        missing=tuple(missing),
         is_packed=has_weights(model) and weight_files(model)[0].name == PACKED_FILE,
-    )  # fmt: skip
+    )
 
 
 def metadata(facts: CardFacts) -> str:
@@ -143,20 +172,34 @@ def metadata(facts: CardFacts) -> str:
     scores, data = facts.report.scores, facts.data
     results = [
         EvalResult(
-            task_type="question-answering", task_name="Question Answering", dataset_type=data.type, dataset_name=data.name,
-            dataset_config=data.config, dataset_split=data.split, metric_type=kind, metric_name=name,
-            metric_value=round(scores[key], 4), verified=False,
+            task_type="question-answering",
+            task_name="Question Answering",
+            dataset_type=data.type,
+            dataset_name=data.name,
+            dataset_config=data.config,
+            dataset_split=data.split,
+            metric_type=kind,
+            metric_name=name,
+            metric_value=round(scores[key], 4),
+            verified=False,
         )
         for kind, name, key in (("exact_match", "Exact Match", "exact"), ("f1", "F1", "f1"))
-    ]  # fmt: skip
+    ]
     languages: Any = facts.languages[0] if len(facts.languages) == 1 else list(facts.languages) or None
     card = ModelCardData(
-        language=languages, license=facts.license, license_name=facts.options.license_name,
-        license_link=facts.options.license_link, library_name="tinyreader" if facts.is_packed else "transformers",
-        pipeline_tag="question-answering", tags=list(_tags(facts)), metrics=["exact_match", "f1"],
+        language=languages,
+        license=facts.license,
+        license_name=facts.options.license_name,
+        license_link=facts.options.license_link,
+        library_name="tinyreader" if facts.is_packed else "transformers",
+        pipeline_tag="question-answering",
+        tags=list(_tags(facts)),
+        metrics=["exact_match", "f1"],
         datasets=list(facts.train_datasets) or None,
-        base_model=facts.base_model, model_name=facts.name, eval_results=results,
-    )  # fmt: skip
+        base_model=facts.base_model,
+        model_name=facts.name,
+        eval_results=results,
+    )
     return str(card.to_yaml())
 
 
@@ -166,7 +209,9 @@ def _tags(facts: CardFacts) -> Sequence[str]:
 
 
 def _require_same_model(model: Path, run: Mapping[str, Any], report: Report) -> None:
-    """A card with the numbers of another reader, or of this one with other settings, is easily made: it is an error."""
+    """A card with the numbers of another reader, or of this one with other settings, is easily made: it is an
+    error.
+    """
     again = f"Evaluate this one: tinyreader evaluate {model} DATA -o report/"
     measured = without_places(report.model.get("run") or {})
     # "scores" are written anew when a finished run is started again; the rest says which reader it is
@@ -174,7 +219,10 @@ def _require_same_model(model: Path, run: Mapping[str, Any], report: Report) -> 
         raise DataError(f"the report is of another reader than {model}: their run.json differ. {again}")
     own, theirs = parameters(model), report.model.get("parameters")
     if not run and own != theirs:
-        raise DataError(f"the report is of another reader than {model}: it has {theirs} parameters, this one {own}. {again}")
+        raise DataError(
+            f"the report is of another reader than {model}: it has {theirs} parameters, this one {own}. "
+            f"{again}"
+        )
     fingerprint = report.model.get("weights")  # reports of before have none
     if not run and fingerprint is not None and fingerprint != weights_fingerprint(model):
         raise DataError(f"the report is of another reader than {model}: their weights differ. {again}")
@@ -182,7 +230,8 @@ def _require_same_model(model: Path, run: Mapping[str, Any], report: Report) -> 
     for name in _DECIDING:
         if name in then and then[name] != now[name]:
             raise DataError(
-                f"the report was made with {name} {then[name]}, but the reader's is {now[name]} by now: it says other things "
+                f"the report was made with {name} {then[name]}, but the reader's is {now[name]} by now: it "
+                "says other things "
                 f"than were measured. {again}"
             )
 
@@ -191,12 +240,16 @@ def _check_license(options: CardOptions) -> None:
     if options.license == "other" and not (options.license_name and options.license_link):
         raise SettingsError("--license other needs --license-name and --license-link: the Hub asks for both")
     if options.license is not None and not HUB_ID.fullmatch(options.license):
-        raise SettingsError(f"--license {options.license!r} is no identifier of a licence, such as apache-2.0 or cc-by-sa-4.0")
+        raise SettingsError(
+            f"--license {options.license!r} is no identifier of a licence, such as apache-2.0 or cc-by-sa-4.0"
+        )
     for language in options.languages:
         if not (language.isalpha() and language.isascii() and language.islower() and len(language) in (2, 3)):
             if language == "multilingual":
                 continue
-            raise SettingsError(f"--language {language!r} is no ISO 639 code, such as en or de (or: multilingual)")
+            raise SettingsError(
+                f"--language {language!r} is no ISO 639 code, such as en or de (or: multilingual)"
+            )
 
 
 def _eval_data(report: Report, recipe: Mapping[str, Any], options: CardOptions) -> EvalData:
@@ -206,17 +259,23 @@ def _eval_data(report: Report, recipe: Mapping[str, Any], options: CardOptions) 
     lacking = [flag for flag, value in (("--dataset-type", found), ("--dataset-split", split)) if not value]
     if found is None or not split:
         raise SettingsError(
-            f"model-index names the data set of a score, and the report's is {name or 'not named'}: say which public data set, "
-            f"and which part of it, that is, with {' and '.join(lacking)} (such as rajpurkar/squad_v2 and validation)."
+            f"model-index names the data set of a score, and the report's is {name or 'not named'}: say "
+            "which public data set, "
+            f"and which part of it, that is, with {' and '.join(lacking)} (such as rajpurkar/squad_v2 and "
+            "validation)."
         )
     title, config = KNOWN_DATA.get(found, (found, None))
     return EvalData(found, options.dataset_name or title, options.dataset_config or config, str(split))
 
 
 def _base_model(recipe: Mapping[str, Any]) -> str | None:
-    """The Hub id that the student's first weights come from; None where there is none, or where they lay in a directory."""
+    """The Hub id that the student's first weights come from; None where there is none, or where they lay in a
+    directory.
+    """
     student, teacher = recipe.get("student") or {}, recipe.get("teacher") or {}
-    chosen = {"checkpoint": student.get("model"), "teacher": teacher.get("model")}.get(str(student.get("init")))
+    chosen = {"checkpoint": student.get("model"), "teacher": teacher.get("model")}.get(
+        str(student.get("init"))
+    )
     return next(iter(_hub_ids([chosen])), None)
 
 

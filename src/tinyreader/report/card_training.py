@@ -9,24 +9,42 @@ from tinyreader.report.card_facts import CardFacts
 from tinyreader.report.markdown import NOT_STATED, WRITTEN_BY, code_or, count, counted, table, versions
 
 _STAGE_ROWS = {
-    "kind": "what is learned from", "epochs": "epochs", "max_steps": "steps (in place of epochs)", "batch_size": "batch size",
-    "learning_rate": "learning rate", "schedule": "learning rate schedule", "warmup_share": "share of warm-up",
-    "weight_decay": "weight decay", "max_grad_norm": "largest gradient norm", "dropout": "dropout",
-    "embeds_dropout": "embeds dropout", "temperature": "temperature", "distillation_weight": "weight of distillation",
-    "layer_map": "layer map", "attention": "attention compared as", "embedding_weight": "weight of the embedding term",
-    "hidden_weight": "weight of the hidden-state term", "attention_weight": "weight of the attention term",
-    "relation_weight": "weight of each relation term", "relation_heads": "relation heads",
+    "kind": "what is learned from",
+    "epochs": "epochs",
+    "max_steps": "steps (in place of epochs)",
+    "batch_size": "batch size",
+    "learning_rate": "learning rate",
+    "schedule": "learning rate schedule",
+    "warmup_share": "share of warm-up",
+    "weight_decay": "weight decay",
+    "max_grad_norm": "largest gradient norm",
+    "dropout": "dropout",
+    "embeds_dropout": "embeds dropout",
+    "temperature": "temperature",
+    "distillation_weight": "weight of distillation",
+    "layer_map": "layer map",
+    "attention": "attention compared as",
+    "embedding_weight": "weight of the embedding term",
+    "hidden_weight": "weight of the hidden-state term",
+    "attention_weight": "weight of the attention term",
+    "relation_weight": "weight of each relation term",
+    "relation_heads": "relation heads",
     "relation_layer": "teacher layer with the relations",
     "max_windows": "windows trained on",
-}  # fmt: skip
+}
 _KINDS = {
-    "intermediate": "what the teacher computes inside", "prediction": "the teacher's answers",
+    "intermediate": "what the teacher computes inside",
+    "prediction": "the teacher's answers",
     "labels": "labels alone",
-}  # fmt: skip
+}
 _DECIDED_BY_TEACHER = ("relation_heads", "relation_layer")
 """What a run notes of its stages, for settings that may leave it to the teacher."""
 
-_PROPOSERS = {"masked_lm": "the masked language model", "vectors": "the word vectors", "synonyms": "the synonyms in"}
+_PROPOSERS = {
+    "masked_lm": "the masked language model",
+    "vectors": "the word vectors",
+    "synonyms": "the synonyms in",
+}
 
 
 def training(facts: CardFacts) -> str:
@@ -36,8 +54,10 @@ def training(facts: CardFacts) -> str:
     if not stages:
         return "## Training\n\nNot made by a run of Tinyreader (there is no run.json): how is not stated.\n"
     data = recipe.get("data") or {}
-    rows = [["largest window, tokens", *[code_or(data.get("max_seq_len"))] * len(stages)],
-            ["overlap of windows, tokens", *[code_or(data.get("doc_stride"))] * len(stages)]]  # fmt: skip
+    rows = [
+        ["largest window, tokens", *[code_or(data.get("max_seq_len"))] * len(stages)],
+        ["overlap of windows, tokens", *[code_or(data.get("doc_stride"))] * len(stages)],
+    ]
     done = {outcome.get("name"): outcome for outcome in facts.run.get("stages") or ()}
     for key, label in _STAGE_ROWS.items():
         of = [done.get(stage.get("name"), {}) if key in _DECIDED_BY_TEACHER else stage for stage in stages]
@@ -61,15 +81,21 @@ def _distillation(recipe: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]
             f"{teacher.get('weight')}): `{more.get('model')}`"
             for more in recipe.get("more_teachers") or ()
         ]
-    start = {"checkpoint": f"`{student.get('model')}`", "teacher": "layers of the teacher", "random": "random weights"}
+    start = {
+        "checkpoint": f"`{student.get('model')}`",
+        "teacher": "layers of the teacher",
+        "random": "random weights",
+    }
     lines.append(f"- student's first weights: {start.get(str(student.get('init')), NOT_STATED)}")
     for stage in stages:
         augment = stage.get("augment")
         if augment:
             who = [f"{what} `{augment[key]}`" for key, what in _PROPOSERS.items() if augment.get(key)]
             lines.append(
-                f"- stage `{stage.get('name')}` saw its data rewritten {augment.get('times')} times: words replaced with "
-                f"chance {augment.get('probability')} by one of {augment.get('candidates')} candidates of {', '.join(who)}"
+                f"- stage `{stage.get('name')}` saw its data rewritten {augment.get('times')} times: words "
+                "replaced with "
+                f"chance {augment.get('probability')} by one of {augment.get('candidates')} candidates of "
+                f"{', '.join(who)}"
             )
         if stage.get("data"):
             lines.append(f"- stage `{stage.get('name')}` has its own data: `{stage['data']}`")
@@ -90,8 +116,15 @@ def provenance(facts: CardFacts) -> str:
     if run:
         rows += [
             ["recipe", f"`{recipe_of(facts).get('name')}`, fingerprint `{identity.get('recipe')}`"],
-            *(["training data", f"`{name}`, fingerprint `{value}`"] for name, value in (identity.get("data") or {}).items()),
-            *([["teacher's weights", f"fingerprint `{identity['teacher']}`"]] if identity.get("teacher") else []),
+            *(
+                ["training data", f"`{name}`, fingerprint `{value}`"]
+                for name, value in (identity.get("data") or {}).items()
+            ),
+            *(
+                [["teacher's weights", f"fingerprint `{identity['teacher']}`"]]
+                if identity.get("teacher")
+                else []
+            ),
             ["finished", str(run.get("finished") or NOT_STATED)],
             ["hours of training, teacher's pass included", f"{seconds / 3600:.2f}"],
             ["device", infrastructure(environment, identity)],
@@ -116,7 +149,9 @@ def infrastructure(environment: Mapping[str, Any], identity: Mapping[str, Any]) 
         parts.append(counted(threads, "thread"))
     if (identity.get("processes") or 1) > 1:
         parts.append(f"{identity['processes']} processes")
-    return ", ".join([*parts, str(identity.get("precision") or "precision not stated"), str(environment.get("platform"))])
+    return ", ".join(
+        [*parts, str(identity.get("precision") or "precision not stated"), str(environment.get("platform"))]
+    )
 
 
 def _setting(key: str, value: Any) -> str:

@@ -1,5 +1,6 @@
-"""Curves of a report, from arrays with one value per question: thresholds, precision and recall, coverage and risk,
-calibration. Pure functions; each curve comes as at most `POINTS` points, and what is summed up is summed over all.
+"""Curves of a report, from arrays with one value per question: thresholds, precision and recall, coverage and
+risk, calibration. Pure functions; each curve comes as at most `POINTS` points, and what is summed up is
+summed over all.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ POINTS = 200
 def null_threshold(
     null_odds: Floats, exact: Floats, f1: Floats, answerable: Bools, empty: Bools
 ) -> dict[str, list[float]]:
-    """Scores in percent at thresholds from "always no answer" to "always an answer": `threshold`, `exact`, `f1`, `HasAns_f1`
-    and `NoAns_f1` (the last two only where there are such questions).
+    """Scores in percent at thresholds from "always no answer" to "always an answer": `threshold`, `exact`,
+    `f1`, `HasAns_f1` and `NoAns_f1` (the last two only where there are such questions).
 
-    All arguments are [n], `exact` and `f1` (0 to 1) those of the best spans; `empty` marks spans without text, which count as
-    no answer at every threshold. The thresholds are quantiles of the odds, so the curve is dense where it changes.
+    All arguments are [n], `exact` and `f1` (0 to 1) those of the best spans; `empty` marks spans without
+    text, which count as no answer at every threshold. The thresholds are quantiles of the odds, so the curve
+    is dense where it changes.
     """
     finite = null_odds[np.isfinite(null_odds)]
     if not len(finite):
@@ -50,8 +52,9 @@ def null_threshold(
 
 
 def precision_recall(null_odds: Floats, values: Floats, answerable: Bools) -> dict[str, Any]:
-    """Precision and recall, 0 to 1, of answering the questions with the lowest odds first, and their average precision `ap`
-    in percent, as the official SQuAD 2.0 script defines them: `values` [n] (0 to 1) count as true positives.
+    """Precision and recall, 0 to 1, of answering the questions with the lowest odds first, and their average
+    precision `ap` in percent, as the official SQuAD 2.0 script defines them: `values` [n] (0 to 1) count as
+    true positives.
     """
     n_positive = int(answerable.sum())
     if not n_positive:
@@ -68,9 +71,11 @@ def precision_recall(null_odds: Floats, values: Floats, answerable: Bools) -> di
 
 
 def coverage_risk(confidence: Floats, right: Floats) -> dict[str, Any]:
-    """The share of wrong decisions (`risk`) among the most confident share of questions (`coverage`), and the area under it.
+    """The share of wrong decisions (`risk`) among the most confident share of questions (`coverage`), and the
+    area under it.
 
-    `confidence` and `right` are [n], 0 to 1. Questions of equal confidence enter together (Geifman and El-Yaniv, 2017).
+    `confidence` and `right` are [n], 0 to 1. Questions of equal confidence enter together (Geifman and
+    El-Yaniv, 2017).
     """
     order = np.argsort(-confidence, kind="stable")
     sure = confidence[order]
@@ -83,10 +88,11 @@ def coverage_risk(confidence: Floats, right: Floats) -> dict[str, Any]:
 
 
 def calibration(confidence: Floats, right: Floats, n_bins: int = BINS) -> dict[str, Any]:
-    """The expected calibration error `ece`, 0 to 1, as `expected_calibration_error` defines it, and its `bins`.
+    """The expected calibration error `ece`, 0 to 1, as `expected_calibration_error` defines it, and its
+    `bins`.
 
-    `confidence` [n] is how sure the reader was of its decision, "no answer" included; `right` [n] is 1 where the decision was
-    exactly right, else 0. Each bin: low, high, confidence (its mean), right (the share), n.
+    `confidence` [n] is how sure the reader was of its decision, "no answer" included; `right` [n] is 1 where
+    the decision was exactly right, else 0. Each bin: low, high, confidence (its mean), right (the share), n.
     """
     if not len(confidence):
         raise DataError("there are no questions to measure calibration on.")
@@ -95,10 +101,15 @@ def calibration(confidence: Floats, right: Floats, n_bins: int = BINS) -> dict[s
     bins = []
     for number in np.unique(bin_of):
         rows = order[bin_of == number]
-        bins.append({
-            "low": float(confidence[rows[0]]), "high": float(confidence[rows[-1]]),
-            "confidence": float(confidence[rows].mean()), "right": float(right[rows].mean()), "n": len(rows),
-        })  # fmt: skip
+        bins.append(
+            {
+                "low": float(confidence[rows[0]]),
+                "high": float(confidence[rows[-1]]),
+                "confidence": float(confidence[rows].mean()),
+                "right": float(right[rows].mean()),
+                "n": len(rows),
+            }
+        )
     return {"ece": expected_calibration_error(confidence, right, bins=n_bins), "bins": bins}
 
 

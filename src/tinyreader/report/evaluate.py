@@ -38,16 +38,18 @@ from tinyreader.report.training import run_record, training
 from tinyreader.windows import Windower, WindowSettings
 
 ATTENTION_EXAMPLES = 4
-"""Of so many examples the attention is shown: of a reader with 6 layers of 12 heads and its teacher, a megabyte each."""
+"""Of so many examples the attention is shown: of a reader with 6 layers of 12 heads and its teacher, a
+megabyte each.
+"""
 
 NOTHING_SAVED = "Nothing was written; the same command starts again."
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """How a report is made. `script`: the official script to follow. `samples`: bootstrap samples. `latency_questions`: so
-    many are asked alone, for their latency. `shown`: worst examples; `eye`: examples whose probabilities are shown. `layers`
-    looks inside with torch. `plots`: False needs no matplotlib.
+    """How a report is made. `script`: the official script to follow. `samples`: bootstrap samples.
+    `latency_questions`: so many are asked alone, for their latency. `shown`: worst examples; `eye`: examples
+    whose probabilities are shown. `layers` looks inside with torch. `plots`: False needs no matplotlib.
     """
 
     script: Version = "2.0"
@@ -70,8 +72,9 @@ class EvaluateOptions:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is evaluated, and what stands beside it: the reader and its directory, the teacher's answers by question, the
-    teacher as a reader with its directory, and the directory of the run that made the reader; None for what is not there.
+    """What is evaluated, and what stands beside it: the reader and its directory, the teacher's answers by
+    question, the teacher as a reader with its directory, and the directory of the run that made the reader;
+    None for what is not there.
     """
 
     reader: Reader
@@ -94,16 +97,28 @@ class _Clock:
 
 
 def evaluate(
-    subject: Subject, data: str, examples: Sequence[Example], out: Path, options: EvaluateOptions | None = None, *,
-    split: str | None = None, left_out: int = 0, progress: Progress | None = None, stop: StopSwitch | None = None,
-) -> Report:  # fmt: skip
+    subject: Subject,
+    data: str,
+    examples: Sequence[Example],
+    out: Path,
+    options: EvaluateOptions | None = None,
+    *,
+    split: str | None = None,
+    left_out: int = 0,
+    progress: Progress | None = None,
+    stop: StopSwitch | None = None,
+) -> Report:
     """The report on the reader, written to the directory `out` as well, with its page and its plots.
 
-    `data` names the examples, and `split` the part of a Hub data set that they are.
-    Raises `DataError` for data that cannot be evaluated, `MissingExtraError` and `SettingsError` before work is spent, and
+    `data` names the examples, and `split` the part of a Hub data set that they are. Raises `DataError` for
+    data that cannot be evaluated, `MissingExtraError` and `SettingsError` before work is spent, and
     `Interrupted` where `stop` was asked for; nothing is written then.
     """
-    options, progress, stop = options or EvaluateOptions(), progress or Progress(quiet=True), stop or StopSwitch()
+    options, progress, stop = (
+        options or EvaluateOptions(),
+        progress or Progress(quiet=True),
+        stop or StopSwitch(),
+    )
     clock = _Clock()
     _check(subject, examples, out, options)
     trained = None if subject.run is None else training(subject.run)
@@ -116,7 +131,9 @@ def evaluate(
     clock = _Clock()
     found = read_examples(subject.reader, examples, tick)
     reading_seconds = clock()
-    taken = latencies(subject.reader, examples, options.latency_questions, check=lambda: stop.check(NOTHING_SAVED))
+    taken = latencies(
+        subject.reader, examples, options.latency_questions, check=lambda: stop.check(NOTHING_SAVED)
+    )
     peak = peak_memory_bytes()
     progress.say(f"read {len(examples):,} questions, {len(examples) / reading_seconds:.1f} a second")
 
@@ -124,26 +141,42 @@ def evaluate(
     settings = _window_settings(subject.reader)
     texts = measure.measure_texts(examples, subject.reader.tokenizer, settings)
     questions = measure.judge(
-        examples, found, texts, options.normalisation, always_answers=options.script == "1.1", teacher=subject.teacher_answers
+        examples,
+        found,
+        texts,
+        options.normalisation,
+        always_answers=options.script == "1.1",
+        teacher=subject.teacher_answers,
     )
     shown = _shown(subject, examples, questions, options)
     stop.check(NOTHING_SAVED)
     threshold = measure.shipped_threshold(options.script, answer_threshold(subject.reader.settings))
     report = Report(
         model={
-            "name": subject.name, "parameters": parameters(subject.directory), "size_bytes": size_on_disk(subject.directory),
-            "weights": weights_fingerprint(subject.directory), "run": run_record(subject.directory),
+            "name": subject.name,
+            "parameters": parameters(subject.directory),
+            "size_bytes": size_on_disk(subject.directory),
+            "weights": weights_fingerprint(subject.directory),
+            "run": run_record(subject.directory),
         },
         reader={
-            "engine": engine_name(subject.reader), "precision": _precision(subject.reader),
+            "engine": engine_name(subject.reader),
+            "precision": _precision(subject.reader),
             "settings": asdict(subject.reader.settings),
         },
         data={
-            "name": data, "split": split, "fingerprint": fingerprint(examples), "questions": len(examples),
-            "answerable": sum(not e.is_impossible for e in examples), "left_out": left_out,
+            "name": data,
+            "split": split,
+            "fingerprint": fingerprint(examples),
+            "questions": len(examples),
+            "answerable": sum(not e.is_impossible for e in examples),
+            "left_out": left_out,
         },
         normalisation=options.normalisation,
-        official={"script": options.script, "na_prob_thresh": threshold if math.isfinite(threshold) else None},
+        official={
+            "script": options.script,
+            "na_prob_thresh": threshold if math.isfinite(threshold) else None,
+        },
         scores=measure.official_scores(examples, questions, options.script, threshold, options.normalisation),
         answered=measure.answered_scores(questions),
         intervals=measure.intervals(questions, options.samples),
@@ -151,9 +184,13 @@ def evaluate(
         curves=measure.all_curves(questions),
         slices=slices.by_slices(questions, options.samples),
         speed={
-            "questions_per_second": round(len(examples) / reading_seconds, 3), "latency_ms": percentiles(taken),
-            "latency_questions": len(taken), "latency_seconds": round(sum(taken) / 1000.0, 3), "peak_memory_bytes": peak,
-            "reading_seconds": round(reading_seconds, 3), "report_seconds": 0.0,
+            "questions_per_second": round(len(examples) / reading_seconds, 3),
+            "latency_ms": percentiles(taken),
+            "latency_questions": len(taken),
+            "latency_seconds": round(sum(taken) / 1000.0, 3),
+            "peak_memory_bytes": peak,
+            "reading_seconds": round(reading_seconds, 3),
+            "report_seconds": 0.0,
         },
         machine=machine(),
         versions=versions([*PACKAGES, *ENGINE_PACKAGES.get(engine_name(subject.reader), ())]),
@@ -161,7 +198,7 @@ def evaluate(
         teacher=_teacher_scores(questions),
         training=trained,
         layers=_layers(subject, examples, settings, progress, stop) if options.layers else None,
-    )  # fmt: skip
+    )
     stop.check(NOTHING_SAVED)
     return _write(report, questions, shown, out, options, clock)
 
@@ -172,7 +209,9 @@ def _check(subject: Subject, examples: Sequence[Example], out: Path, options: Ev
     if not examples:
         raise DataError("there are no questions to evaluate on.")
     if options.script == "1.1" and any(e.is_impossible for e in examples):
-        raise DataError("there are questions without answer, which SQuAD 1.1 does not have; evaluate by version 2.0.")
+        raise DataError(
+            "there are questions without answer, which SQuAD 1.1 does not have; evaluate by version 2.0."
+        )
     if options.plots:
         require_matplotlib()
     if options.layers:
@@ -189,15 +228,26 @@ def _shown(
     worst, lost = slices.failures(questions, options.shown), slices.lost(questions, options.shown)
     rows = eye.chosen_rows(questions, worst, lost, options.eye)
     return Shown(
-        examples, questions, [(f.row, f.kind) for f in worst], [(f.row, f.kind) for f in lost],
-        slices.mistakes(questions), slices.with_teacher(questions), _eye(subject, examples, questions, rows, options),
-    )  # fmt: skip
+        examples,
+        questions,
+        [(f.row, f.kind) for f in worst],
+        [(f.row, f.kind) for f in lost],
+        slices.mistakes(questions),
+        slices.with_teacher(questions),
+        _eye(subject, examples, questions, rows, options),
+    )
 
 
 def _eye(
-    subject: Subject, examples: Sequence[Example], questions: Sequence[Question], rows: Sequence[int], options: EvaluateOptions
+    subject: Subject,
+    examples: Sequence[Example],
+    questions: Sequence[Question],
+    rows: Sequence[int],
+    options: EvaluateOptions,
 ) -> list[dict[str, Any]]:
-    """The views of the chosen questions: reader, teacher where it is there, and their attention where that was asked for."""
+    """The views of the chosen questions: reader, teacher where it is there, and their attention where that
+    was asked for.
+    """
     if not rows:
         return []
     chosen = [examples[n] for n in rows]
@@ -207,11 +257,14 @@ def _eye(
     items: list[dict[str, Any]] = [
         {
             "label": f"{e.question[:90]} ({'right' if questions[n].exact == 1.0 else slices.mistake(questions[n])})",
-            "question": e.question, "context": e.context, "gold": list(dict.fromkeys(a.text for a in e.answers)),
-            "views": [], "attention": [],
+            "question": e.question,
+            "context": e.context,
+            "gold": list(dict.fromkeys(a.text for a in e.answers)),
+            "views": [],
+            "attention": [],
         }
         for n, e in zip(rows, chosen, strict=True)
-    ]  # fmt: skip
+    ]
     for who, (reader, directory) in views.items():
         found = read_examples(reader, chosen)
         for item, read, view in zip(items, found, eye.probabilities(reader, chosen), strict=True):
@@ -219,7 +272,9 @@ def _eye(
         if options.layers:
             inside = layers.Inside(directory)
             for item, example, n in islice(zip(items, chosen, rows, strict=True), ATTENTION_EXAMPLES):
-                shown = layers.attention_view(inside, example, _window_settings(reader), _around(example, questions[n]))
+                shown = layers.attention_view(
+                    inside, example, _window_settings(reader), _around(example, questions[n])
+                )
                 if shown is not None:
                     item["attention"].append({"who": who, **shown})
     return items
@@ -232,9 +287,15 @@ def _around(example: Example, question: Question) -> tuple[int, int]:
 
 
 def _layers(
-    subject: Subject, examples: Sequence[Example], settings: WindowSettings, progress: Progress, stop: StopSwitch
+    subject: Subject,
+    examples: Sequence[Example],
+    settings: WindowSettings,
+    progress: Progress,
+    stop: StopSwitch,
 ) -> dict[str, Any] | None:
-    """How far reader and teacher are apart per layer, and after each stage of the run whose weights are there."""
+    """How far reader and teacher are apart per layer, and after each stage of the run whose weights are
+    there.
+    """
     if subject.teacher_directory is None:
         return None
     progress.say("comparing layers with the teacher's")
@@ -253,7 +314,12 @@ def _layers(
 
 
 def _write(
-    report: Report, questions: Sequence[Question], shown: Shown, out: Path, options: EvaluateOptions, clock: Callable[[], float]
+    report: Report,
+    questions: Sequence[Question],
+    shown: Shown,
+    out: Path,
+    options: EvaluateOptions,
+    clock: Callable[[], float],
 ) -> Report:
     """Writes everything and returns the report, which then says how long all but its own writing took."""
     out.mkdir(parents=True, exist_ok=True)
@@ -281,9 +347,15 @@ def _window_settings(reader: Reader) -> WindowSettings:
 
 
 def engine_name(reader: Reader) -> str:
-    """What the reader's engine is called: the part of `runtimes` that its runtime lives in ("openvino", "torch", ...)."""
+    """What the reader's engine is called: the part of `runtimes` that its runtime lives in ("openvino",
+    "torch", ...).
+    """
     parts = type(reader.runtime).__module__.split(".")
-    return parts[2].removesuffix("_runtime") if parts[:2] == ["tinyreader", "runtimes"] and len(parts) > 2 else parts[-1]
+    return (
+        parts[2].removesuffix("_runtime")
+        if parts[:2] == ["tinyreader", "runtimes"] and len(parts) > 2
+        else parts[-1]
+    )
 
 
 def _precision(reader: Reader) -> str:

@@ -1,4 +1,6 @@
-"""Start and end probabilities over the tokens of a text, for looking at: where a reader sees the answer begin and end."""
+"""Start and end probabilities over the tokens of a text, for looking at: where a reader sees the answer begin
+and end.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,12 @@ from tinyreader.spans import WindowLogits, decode
 from tinyreader.windows import Window, Windower, WindowSettings
 
 
-def chosen_rows(questions: Sequence[Question], worst: Sequence[Failure], lost: Sequence[Failure], n: int) -> list[int]:
-    """Numbers of up to `n` questions to look at: what distilling lost and the worst by turns, of every kind, then one that
-    went well."""
+def chosen_rows(
+    questions: Sequence[Question], worst: Sequence[Failure], lost: Sequence[Failure], n: int
+) -> list[int]:
+    """Numbers of up to `n` questions to look at: what distilling lost and the worst by turns, of every kind,
+    then one that went well.
+    """
     picked: list[int] = []
     by_kind: dict[str, list[int]] = {}
     for failure in worst:
@@ -33,14 +38,16 @@ def chosen_rows(questions: Sequence[Question], worst: Sequence[Failure], lost: S
 
 
 def probabilities(reader: Reader, examples: Sequence[Example]) -> list[dict[str, Any]]:
-    """For each example the window that the best span (else the first) was read from: `tokens` [m, 2], code points of the
-    context; `start` and `end` [m], the probability of each token; `null_start` and `null_end`, that of "no answer".
+    """For each example the window that the best span (else the first) was read from: `tokens` [m, 2], code
+    points of the context; `start` and `end` [m], the probability of each token; `null_start` and `null_end`,
+    that of "no answer".
 
     Probabilities are over the null position and the context tokens of that window, as in training.
     """
     settings = reader.settings
     windower = Windower(
-        reader.tokenizer, WindowSettings(settings.max_seq_len, settings.doc_stride, None, settings.on_long_question)
+        reader.tokenizer,
+        WindowSettings(settings.max_seq_len, settings.doc_stride, None, settings.on_long_question),
     )
     windows = list(windower.windows(examples))
     logits = run_windows(windows, reader.runtime, most=settings.max_seq_len)
@@ -58,9 +65,11 @@ def _view(window: Window, start: npt.NDArray[np.float32], end: npt.NDArray[np.fl
     begins, ends = _softmax(start, inside), _softmax(end, inside)
     return {
         "tokens": window.offsets[inside].tolist(),
-        "start": [round(float(p), 4) for p in begins[1:]], "end": [round(float(p), 4) for p in ends[1:]],
-        "null_start": round(float(begins[0]), 4), "null_end": round(float(ends[0]), 4),
-    }  # fmt: skip
+        "start": [round(float(p), 4) for p in begins[1:]],
+        "end": [round(float(p), 4) for p in ends[1:]],
+        "null_start": round(float(begins[0]), 4),
+        "null_end": round(float(ends[0]), 4),
+    }
 
 
 def _softmax(logits: npt.NDArray[np.float32], inside: slice) -> npt.NDArray[np.float64]:

@@ -17,35 +17,74 @@ NAMES = ("null_threshold", "precision_recall", "reliability", "coverage_risk", "
 """Every plot that a report can have."""
 
 HALF = (5.2, 3.7)
-KINDS = {"attention": "attention", "hidden": "hidden states", "embedding": "embedding",
-         "prediction": "prediction", "labels": "labels"}  # fmt: skip
+KINDS = {
+    "attention": "attention",
+    "hidden": "hidden states",
+    "embedding": "embedding",
+    "prediction": "prediction",
+    "labels": "labels",
+}
 
 
 def figures(report: Report) -> Iterator[Plot]:
     """Yield the plots that the report has data for, in the order of the page."""
     curves = report.curves
     if curves.get("null_threshold"):
-        yield Plot("null_threshold", "EM and F1 at each no-answer threshold", HALF, lambda f, t: _thresholds(f, t, report))
+        yield Plot(
+            "null_threshold",
+            "EM and F1 at each no-answer threshold",
+            HALF,
+            lambda f, t: _thresholds(f, t, report),
+        )
     if curves.get("precision_recall", {}).get("f1"):
-        yield Plot("precision_recall", "Precision and recall of answering", HALF, lambda f, t: _precision_recall(f, t, report))
-    yield Plot("reliability", "Confidence beside how often it was right", HALF, lambda f, t: _reliability(f, t, report))
-    yield Plot("coverage_risk", "Share wrong among the most confident", HALF, lambda f, t: _coverage_risk(f, t, report))
+        yield Plot(
+            "precision_recall",
+            "Precision and recall of answering",
+            HALF,
+            lambda f, t: _precision_recall(f, t, report),
+        )
+    yield Plot(
+        "reliability",
+        "Confidence beside how often it was right",
+        HALF,
+        lambda f, t: _reliability(f, t, report),
+    )
+    yield Plot(
+        "coverage_risk",
+        "Share wrong among the most confident",
+        HALF,
+        lambda f, t: _coverage_risk(f, t, report),
+    )
     drawn = {name: parts for name, parts in report.slices.items() if len(parts) > 1}
     if drawn:
         height = 1.1 + 0.235 * sum(map(len, drawn.values())) + 0.38 * len(drawn)
-        yield Plot("slices", "F1 by kind of question", (7.4, height), lambda f, t: _slices(f, t, report, drawn))
+        yield Plot(
+            "slices", "F1 by kind of question", (7.4, height), lambda f, t: _slices(f, t, report, drawn)
+        )
     if report.training is not None:
         training = report.training
-        yield Plot("training", "The training over its steps", (10.6, 6.6), lambda f, t: _training(f, t, training))
+        yield Plot(
+            "training", "The training over its steps", (10.6, 6.6), lambda f, t: _training(f, t, training)
+        )
     if report.layers is not None and report.layers.get("hidden"):
         inside = report.layers
-        yield Plot("layers", "How far the layers are from the teacher's", _layers_size(inside), lambda f, t: _layers(f, inside))
+        yield Plot(
+            "layers",
+            "How far the layers are from the teacher's",
+            _layers_size(inside),
+            lambda f, t: _layers(f, inside),
+        )
 
 
 def _thresholds(figure: Figure, theme: Theme, report: Report) -> None:
     curve, axes = report.curves["null_threshold"], figure.subplots()
     names = {"f1": "F1", "exact": "EM", "HasAns_f1": "F1, answerable", "NoAns_f1": "F1, unanswerable"}
-    lines(axes, theme, curve["threshold"], {label: curve[name] for name, label in names.items() if name in curve})
+    lines(
+        axes,
+        theme,
+        curve["threshold"],
+        {label: curve[name] for name, label in names.items() if name in curve},
+    )
     shipped, best = report.official.get("na_prob_thresh"), _best_threshold(report.scores)
     axes.set_ylim(0, 101)
     axes.set_xlim(curve["threshold"][0], curve["threshold"][-1])
@@ -54,16 +93,24 @@ def _thresholds(figure: Figure, theme: Theme, report: Report) -> None:
             axes.axvline(value, color=theme.quiet, linewidth=1.1, linestyle=style)
             left = value > sum(axes.get_xlim()) / 2
             axes.text(
-                value, height, f" {label} {value:.2f} ", ha="right" if left else "left", va="center", color=theme.ink,
-                bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 0.8}, fontsize=8.5,
-            )  # fmt: skip
+                value,
+                height,
+                f" {label} {value:.2f} ",
+                ha="right" if left else "left",
+                va="center",
+                color=theme.ink,
+                bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 0.8},
+                fontsize=8.5,
+            )
     axes.set(xlabel="answers up to these null odds (logits)", ylabel="%")
     axes.set_title("Scores at each no-answer threshold")
     legend_above(axes, 4)
 
 
 def _best_threshold(scores: dict[str, float]) -> float | None:
-    """The threshold of the best F1; None where never answering is as good, for which the official script says 0."""
+    """The threshold of the best F1; None where never answering is as good, for which the official script says
+    0.
+    """
     never = 100.0 * scores.get("NoAns_total", 0) / scores["total"]
     return scores.get("best_f1_thresh") if scores.get("best_f1", never) > never else None
 
@@ -73,9 +120,13 @@ def _precision_recall(figure: Figure, theme: Theme, report: Report) -> None:
     for n, (name, label) in enumerate((("f1", "F1"), ("exact", "EM"))):
         part = curve[name]
         axes.step(
-            [0.0, *part["recall"]], [1.0, *part["precision"]], where="pre", color=(theme.one, theme.two)[n],
-            linestyle=("-", (0, (5, 2)))[n], label=f"{label}, average precision {part['ap']:.1f} %",
-        )  # fmt: skip
+            [0.0, *part["recall"]],
+            [1.0, *part["precision"]],
+            where="pre",
+            color=(theme.one, theme.two)[n],
+            linestyle=("-", (0, (5, 2)))[n],
+            label=f"{label}, average precision {part['ap']:.1f} %",
+        )
     axes.set(xlabel="recall of the answerable questions", ylabel="precision", xlim=(0, 1), ylim=(0, 1.01))
     axes.set_title("Answering the surest first")
     legend_above(axes, 2)
@@ -87,10 +138,20 @@ def _reliability(figure: Figure, theme: Theme, report: Report) -> None:
     sure, right = [b["confidence"] for b in bins], [b["right"] for b in bins]
     spread = [_wilson(b["right"], b["n"]) for b in bins]
     axes.errorbar(
-        sure, right, yerr=[[max(0.0, r - low) for r, (low, _) in zip(right, spread, strict=True)],
-                           [max(0.0, high - r) for r, (_, high) in zip(right, spread, strict=True)]],
-        color=theme.one, marker="o", markersize=4.5, linewidth=1.4, elinewidth=1.0, capsize=2, label="questions, 95 %",
-    )  # fmt: skip
+        sure,
+        right,
+        yerr=[
+            [max(0.0, r - low) for r, (low, _) in zip(right, spread, strict=True)],
+            [max(0.0, high - r) for r, (_, high) in zip(right, spread, strict=True)],
+        ],
+        color=theme.one,
+        marker="o",
+        markersize=4.5,
+        linewidth=1.4,
+        elinewidth=1.0,
+        capsize=2,
+        label="questions, 95 %",
+    )
     axes.set(xlabel="how sure the reader was of its decision", ylabel="share that was exactly right")
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
     axes.set_title(f"Calibration: mean gap {report.calibration['ece']:.3f} over {len(bins)} bins")
@@ -110,11 +171,22 @@ def _slices(figure: Figure, theme: Theme, report: Report, drawn: dict[str, list[
     ticks: list[float] = []
     labels: list[str] = []
     overall = report.scores["f1"]
-    axes.axvline(overall, color=theme.quiet, linewidth=1.0, linestyle=":", label=f"all questions {overall:.1f}")
+    axes.axvline(
+        overall, color=theme.quiet, linewidth=1.0, linestyle=":", label=f"all questions {overall:.1f}"
+    )
     parts: list[dict[str, Any]] = []
     for dimension, slices in drawn.items():
-        axes.text(0.0, place, dimension, transform=axes.get_yaxis_transform(), ha="left", va="center", weight="bold",
-                  bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 1.2}, zorder=5)  # fmt: skip
+        axes.text(
+            0.0,
+            place,
+            dimension,
+            transform=axes.get_yaxis_transform(),
+            ha="left",
+            va="center",
+            weight="bold",
+            bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 1.2},
+            zorder=5,
+        )
         ticks += [place + 1.0 + n for n in range(len(slices))]
         labels += [f"{part['slice']}  ({part['n']:,})" for part in slices]
         parts += slices
@@ -124,12 +196,28 @@ def _slices(figure: Figure, theme: Theme, report: Report, drawn: dict[str, list[
     below = [max(0.0, mean - low) for mean, (low, _) in zip(f1, spread, strict=True)]
     above = [max(0.0, high - mean) for mean, (_, high) in zip(f1, spread, strict=True)]
     axes.errorbar(
-        f1, ticks, xerr=[below, above], color=theme.one, marker="o", markersize=5, linestyle="", elinewidth=1.4, capsize=2.5,
+        f1,
+        ticks,
+        xerr=[below, above],
+        color=theme.one,
+        marker="o",
+        markersize=5,
+        linestyle="",
+        elinewidth=1.4,
+        capsize=2.5,
         label="F1, 95 %",
-    )  # fmt: skip
+    )
     if parts and "teacher_f1" in parts[0]:
-        axes.plot([part["teacher_f1"] for part in parts], ticks, color=theme.two, marker="D", markersize=5,
-                  fillstyle="none", linestyle="", label="teacher")  # fmt: skip
+        axes.plot(
+            [part["teacher_f1"] for part in parts],
+            ticks,
+            color=theme.two,
+            marker="D",
+            markersize=5,
+            fillstyle="none",
+            linestyle="",
+            label="teacher",
+        )
     axes.set_yticks(ticks, labels)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
@@ -151,16 +239,29 @@ def _training(figure: Figure, theme: Theme, training: dict[str, Any]) -> None:
         for kind, values in _by_kind(stage["terms"]).items():
             if all(value != value for value in values):  # not a number anywhere: nothing to draw, nor to name
                 continue
-            loss.plot(steps, values, color=colours.get(kind, theme.quiet), linestyle=dashes.get(kind, "-"), linewidth=1.3,
-                      label=None if kind in named else KINDS.get(kind, kind))  # fmt: skip
+            loss.plot(
+                steps,
+                values,
+                color=colours.get(kind, theme.quiet),
+                linestyle=dashes.get(kind, "-"),
+                linewidth=1.3,
+                label=None if kind in named else KINDS.get(kind, kind),
+            )
             named.add(kind)
         rate.plot(steps, _numbers(stage["learning_rate"]), color=theme.one)
         speed.plot(steps, _numbers(stage["windows_per_second"]), color=theme.one, linewidth=1.2)
-        for n, (name, label) in enumerate((("best_f1", "best F1"), ("answered_f1", "F1, answerable, no-answer off"))):
+        for n, (name, label) in enumerate(
+            (("best_f1", "best F1"), ("answered_f1", "F1, answerable, no-answer off"))
+        ):
             points = [(offset + e["step"], e[name]) for e in stage["evaluations"] if name in e]
             if points:
-                scores.plot(*zip(*points, strict=True), color=(theme.one, theme.two)[n], marker="os"[n], markersize=4,
-                            label=None if name in named else label)  # fmt: skip
+                scores.plot(
+                    *zip(*points, strict=True),
+                    color=(theme.one, theme.two)[n],
+                    marker="os"[n],
+                    markersize=4,
+                    label=None if name in named else label,
+                )
                 named.add(name)
         offset = steps[-1]
     loss.set_yscale("log")
@@ -172,7 +273,14 @@ def _training(figure: Figure, theme: Theme, training: dict[str, Any]) -> None:
     speed.set_ylim(bottom=0)
     scores.set_title("Development scores, %")
     if not scores.lines:
-        scores.text(0.5, 0.5, "not measured during this run", transform=scores.transAxes, ha="center", color=theme.quiet)
+        scores.text(
+            0.5,
+            0.5,
+            "not measured during this run",
+            transform=scores.transAxes,
+            ha="center",
+            color=theme.quiet,
+        )
         scores.set_xticks([])
         scores.set_yticks([])
     for part in (loss, rate, speed, scores):
@@ -182,7 +290,9 @@ def _training(figure: Figure, theme: Theme, training: dict[str, Any]) -> None:
 
 
 def _mark_stages(axes: Axes, theme: Theme, begins: list[tuple[int, str]], end: int, *, named: bool) -> None:
-    """Where each stage begins; with its name at the bottom where that is wanted, for there its curve never is."""
+    """Where each stage begins; with its name at the bottom where that is wanted, for there its curve never
+    is.
+    """
     axes.set_xlim(0, end)
     axes.set_xlabel("step")
     for begin, name in begins if len(begins) > 1 else ():
@@ -190,13 +300,21 @@ def _mark_stages(axes: Axes, theme: Theme, begins: list[tuple[int, str]], end: i
             axes.axvline(begin, color=theme.quiet, linewidth=1.0, linestyle=":")
         if named:
             axes.annotate(
-                name, (begin, 0.0), xycoords=("data", "axes fraction"), xytext=(4, 4), textcoords="offset points",
-                color=theme.quiet, fontsize=8, bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 0.6},
-            )  # fmt: skip
+                name,
+                (begin, 0.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(4, 4),
+                textcoords="offset points",
+                color=theme.quiet,
+                fontsize=8,
+                bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 0.6},
+            )
 
 
 def _label_decades(axes: Axes) -> None:
-    """Plain numbers on a logarithmic axis: its decades, and what lies between where there are fewer than two."""
+    """Plain numbers on a logarithmic axis: its decades, and what lies between where there are fewer than
+    two.
+    """
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     low, high = axes.get_ylim()
@@ -227,7 +345,9 @@ def _layers(figure: Figure, layers: dict[str, Any]) -> None:
     parts = [("hidden", "Hidden states (1 - CKA)", 0)]
     if layers.get("attention"):
         parts.append(("attention", "Attention (total variation)", 1))
-    for axes, (name, title, first) in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
+    for axes, (name, title, first) in zip(
+        figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True
+    ):
         values = layers[name]
         axes.imshow(values, cmap="cividis_r", vmin=0.0, vmax=1.0, aspect="auto")
         for row, line in enumerate(values):

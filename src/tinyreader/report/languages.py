@@ -1,8 +1,9 @@
 """How answers are made comparable in each language, and the words its questions ask with.
 
-"squad-en" is the official scripts' own rule and the default whatever the language, for only with it can scores be set beside
-published ones. The others follow it in their language: lower case, composed (NFC), no punctuation (Unicode's, not only
-ASCII's), no articles, no superfluous white space. What a score was computed with stands in the report.
+"squad-en" is the official scripts' own rule and the default whatever the language, for only with it can
+scores be set beside published ones. The others follow it in their language: lower case, composed (NFC), no
+punctuation (Unicode's, not only ASCII's), no articles, no superfluous white space. What a score was computed
+with stands in the report.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ OFFICIAL = "squad-en"
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """Articles that count for nothing, those that lean on the next word with an apostrophe, and question words.
+    """Articles that count for nothing, those that lean on the next word with an apostrophe, and question
+    words.
 
-    A question word stands for its group: `wo, woher, wohin` count as `wo`. Longer phrases stand before their parts.
+    A question word stands for its group: `wo, woher, wohin` count as `wo`. Longer phrases stand before their
+    parts.
     """
 
     articles: str
@@ -34,44 +37,99 @@ class Language:
 
 
 ENGLISH = Language(
-    "a an the",
-    ("how many how much", "what", "who whom whose", "when", "where", "which", "why", "how"),
-)  # fmt: skip
+    "a an the", ("how many how much", "what", "who whom whose", "when", "where", "which", "why", "how")
+)
 LANGUAGES = {
     "en": ENGLISH,
     "de": Language(
         "der die das den dem des ein eine einen einem einer eines",
-        ("wie viele wie viel wieviel wieviele", "was", "wer wem wen wessen", "wann", "wo woher wohin",
-         "welche welcher welches welchem welchen", "warum weshalb wieso wozu", "wie"),
+        (
+            "wie viele wie viel wieviel wieviele",
+            "was",
+            "wer wem wen wessen",
+            "wann",
+            "wo woher wohin",
+            "welche welcher welches welchem welchen",
+            "warum weshalb wieso wozu",
+            "wie",
+        ),
     ),
     "fr": Language(
         "le la les un une des du",
-        ("combien", "qui", "quand", "où", "quel quelle quels quelles lequel laquelle", "pourquoi", "comment",
-         "que quoi qu"),
+        (
+            "combien",
+            "qui",
+            "quand",
+            "où",
+            "quel quelle quels quelles lequel laquelle",
+            "pourquoi",
+            "comment",
+            "que quoi qu",
+        ),
         elided="l",
     ),
     "es": Language(
         "el la los las lo un una unos unas",
-        ("cuánto cuánta cuántos cuántas", "qué", "quién quiénes", "cuándo", "dónde adónde", "cuál cuáles", "por qué", "cómo"),
+        (
+            "cuánto cuánta cuántos cuántas",
+            "qué",
+            "quién quiénes",
+            "cuándo",
+            "dónde adónde",
+            "cuál cuáles",
+            "por qué",
+            "cómo",
+        ),
     ),
     "it": Language(
         "il lo la i gli le un uno una",
-        ("quanto quanta quanti quante", "chi", "quando", "dove", "quale quali qual", "perché", "come", "che cosa cosa che"),
+        (
+            "quanto quanta quanti quante",
+            "chi",
+            "quando",
+            "dove",
+            "quale quali qual",
+            "perché",
+            "come",
+            "che cosa cosa che",
+        ),
         elided="l un gl",
     ),
     "nl": Language(
         "de het een",
-        ("hoeveel", "wat", "wie wiens", "wanneer", "waar waarheen waarvandaan", "welke welk", "waarom", "hoe"),
+        (
+            "hoeveel",
+            "wat",
+            "wie wiens",
+            "wanneer",
+            "waar waarheen waarvandaan",
+            "welke welk",
+            "waarom",
+            "hoe",
+        ),
     ),
     "pt": Language(
         "o a os as um uma uns umas",
-        ("quanto quanta quantos quantas", "quem", "quando", "onde aonde", "qual quais", "por que porquê", "como", "que o que"),
+        (
+            "quanto quanta quantos quantas",
+            "quem",
+            "quando",
+            "onde aonde",
+            "qual quais",
+            "por que porquê",
+            "como",
+            "que o que",
+        ),
     ),
     "none": Language("", ENGLISH.question_words),
-}  # fmt: skip
+}
 """By ISO 639-1 code; "none" takes no articles away, for every other language."""
 
-PHRASES = {"how": ("many", "much"), "wie": ("viele", "viel"), "por": ("qué", "que")}  # two words that ask as one
+PHRASES = {
+    "how": ("many", "much"),
+    "wie": ("viele", "viel"),
+    "por": ("qué", "que"),
+}  # two words that ask as one
 OTHER = "other"
 
 
@@ -81,7 +139,9 @@ def normalisations() -> tuple[str, ...]:
 
 
 def tokens_of(name: str) -> Tokens | None:
-    """The words of an answer that count, by that normalisation; None for the official one, which `metrics` itself has."""
+    """The words of an answer that count, by that normalisation; None for the official one, which `metrics`
+    itself has.
+    """
     if name == OFFICIAL:
         return None
     language = language_of(name)
@@ -109,7 +169,9 @@ def language_of(name: str) -> Language:
 
 
 def question_word(question: str, language: Language) -> str:
-    """The word that a question asks with, the first of its kind in the question; "other" where there is none."""
+    """The word that a question asks with, the first of its kind in the question; "other" where there is
+    none.
+    """
     groups = _groups(language)
     words = regex.findall(r"\w+", question.lower())
     for word, following in pairwise([*words, ""]):
@@ -145,9 +207,10 @@ def _punctuation() -> dict[int, None]:
     """All punctuation of Unicode and ASCII's symbols, as `str.translate` takes it."""
     ascii_symbols = set(map(ord, "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"))
     return dict.fromkeys(
-        code for code in range(sys.maxunicode + 1)
+        code
+        for code in range(sys.maxunicode + 1)
         if code in ascii_symbols or unicodedata.category(chr(code)).startswith("P")
-    )  # fmt: skip
+    )
 
 
 def normalise(text: str, name: str) -> str:

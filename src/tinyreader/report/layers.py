@@ -1,8 +1,10 @@
-"""Inside a reader, beside its teacher, with torch: attention per layer and head, and how far the layers agree.
+"""Inside a reader, beside its teacher, with torch: attention per layer and head, and how far the layers
+agree.
 
-Distances are made to be read without knowing a model's scale. Hidden states: 1 - CKA, linear and unbiased (Kornblith et al.,
-arXiv 1905.00414; Nguyen et al., arXiv 2010.15327), 0 where one is the other turned and scaled, about 1 for unrelated ones;
-widths may differ. Attention: half the sum of |p - q| over a row of probabilities, its mean over real tokens and heads, 0 to 1.
+Distances are made to be read without knowing a model's scale. Hidden states: 1 - CKA, linear and unbiased
+(Kornblith et al., arXiv 1905.00414; Nguyen et al., arXiv 2010.15327), 0 where one is the other turned and
+scaled, about 1 for unrelated ones; widths may differ. Attention: half the sum of |p - q| over a row of
+probabilities, its mean over real tokens and heads, 0 to 1.
 """
 
 from __future__ import annotations
@@ -43,10 +45,14 @@ def require_torch() -> None:
 
 
 class Inside:
-    """A reader's network on the CPU in fp32, its inside observable; `layers` are counted from 1, 0 is the embedding."""
+    """A reader's network on the CPU in fp32, its inside observable; `layers` are counted from 1, 0 is the
+    embedding.
+    """
 
     def __init__(self, directory: str | Path, weights: Path | None = None) -> None:
-        """The reader in that directory; `weights` are those of a stage of its run, put in the place of its own."""
+        """The reader in that directory; `weights` are those of a stage of its run, put in the place of its
+        own.
+        """
         require_torch()
         import torch
 
@@ -56,7 +62,9 @@ class Inside:
         self.loaded: LoadedReader = load_reader(directory)
         if weights is not None:
             _put(self.loaded, weights)
-        self.network: Network = Network(self.loaded.model.eval(), precision="fp32", device=torch.device("cpu"))
+        self.network: Network = Network(
+            self.loaded.model.eval(), precision="fp32", device=torch.device("cpu")
+        )
 
     @property
     def n_layers(self) -> int:
@@ -64,8 +72,9 @@ class Inside:
         return self.network.n_layers
 
     def observe(self, window: Window) -> tuple[list[Array], list[npt.NDArray[np.float32]]]:
-        """Hidden states [n, width] of layers 0 to the last, and attention [heads, n, n] of layers 1 to the last (empty where
-        the model's attention cannot be observed), of one window of n tokens."""
+        """Hidden states [n, width] of layers 0 to the last, and attention [heads, n, n] of layers 1 to the
+        last (empty where the model's attention cannot be observed), of one window of n tokens.
+        """
         import torch
 
         layers = range(1, self.n_layers + 1)
@@ -73,7 +82,10 @@ class Inside:
         ours = self.network.shows_attention
         with torch.no_grad():
             out = self.network.forward(
-                batch, hidden=[0, *layers], attention=layers if ours else (), kind="probabilities" if ours else "none"
+                batch,
+                hidden=[0, *layers],
+                attention=layers if ours else (),
+                kind="probabilities" if ours else "none",
             )
             attention = [out.attention[m] for m in layers] if ours else self.network.told_attention(batch)
         hidden = [out.hidden[m][0].double().numpy() for m in (0, *layers)]
@@ -85,16 +97,21 @@ def agreement(
 ) -> dict[str, Any]:
     """How far student and teacher are apart, layer by layer, over some windows of the examples.
 
-    `hidden` [S + 1, T + 1]: the distance of the states of student layer s and teacher layer t; `attention` [S, T], None where
-    it cannot be observed; `heads`: whether heads were compared one by one or their means. Raises `SettingsError` where the two
-    do not cut texts into the same tokens, for then there is nothing to compare position by position.
+    `hidden` [S + 1, T + 1]: the distance of the states of student layer s and teacher layer t; `attention`
+    [S, T], None where it cannot be observed; `heads`: whether heads were compared one by one or their means.
+    Raises `SettingsError` where the two do not cut texts into the same tokens, for then there is nothing to
+    compare position by position.
     """
     rng = np.random.default_rng(seed)
-    few = [examples[i] for i in np.sort(rng.choice(len(examples), min(N_WINDOWS, len(examples)), replace=False))]
+    few = [
+        examples[i] for i in np.sort(rng.choice(len(examples), min(N_WINDOWS, len(examples)), replace=False))
+    ]
     windows = list(Windower(student.loaded.tokenizer, settings).windows(few))[:N_WINDOWS]
     theirs = list(Windower(teacher.loaded.tokenizer, settings).windows(few))[:N_WINDOWS]
     if len(windows) != len(theirs) or any(not _same(a, b) for a, b in zip(windows, theirs, strict=True)):
-        raise SettingsError("student and teacher cut texts into different tokens, so their layers cannot be compared")
+        raise SettingsError(
+            "student and teacher cut texts into different tokens, so their layers cannot be compared"
+        )
     states: tuple[list[list[Array]], list[list[Array]]] = ([], [])
     attention: Array | None = None
     by_head = True
@@ -110,20 +127,21 @@ def agreement(
     grams = [[_gram(np.concatenate(layer)) for layer in zip(*kept, strict=True)] for kept in states]
     hidden_distance = [[round(1.0 - _cka(k, l), 4) for l in grams[1]] for k in grams[0]]  # noqa: E741 - K and L, as in the paper
     return {
-        "windows": len(windows), "hidden": hidden_distance,
+        "windows": len(windows),
+        "hidden": hidden_distance,
         "attention": None if attention is None else np.round(attention / len(windows), 4).tolist(),
         "heads": "one by one" if by_head else "their means",
-    }  # fmt: skip
+    }
 
 
 def attention_view(
     inside: Inside, example: Example, settings: WindowSettings, around: tuple[int, int]
 ) -> dict[str, Any] | None:
-    """The attention of one window of the example for the page: up to `MAX_SHOWN_TOKENS` tokens about the code points `around`;
-    None where the model gives none out.
+    """The attention of one window of the example for the page: up to `MAX_SHOWN_TOKENS` tokens about the code
+    points `around`; None where the model gives none out.
 
-    `tokens` are the texts of the m tokens shown; `layers` and `heads` counts; `values` the square roots of the probabilities,
-    uint8 [layers, heads, m, m] from 0 to 255 in base64 (roots, for most are small).
+    `tokens` are the texts of the m tokens shown; `layers` and `heads` counts; `values` the square roots of
+    the probabilities, uint8 [layers, heads, m, m] from 0 to 255 in base64 (roots, for most are small).
     """
     windows = list(Windower(inside.loaded.tokenizer, settings).windows([example]))
     window = next((w for w in windows if _covers(w, around)), windows[0])
@@ -134,9 +152,12 @@ def attention_view(
     stack = np.stack([layer[:, shown][:, :, shown] for layer in attention])
     return {
         "tokens": [inside.loaded.tokenizer.id_to_token(int(window.input_ids[i])) or "" for i in shown],
-        "layers": stack.shape[0], "heads": stack.shape[1],
-        "values": base64.b64encode(np.round(255 * np.sqrt(np.clip(stack, 0, 1))).astype(np.uint8).tobytes()).decode(),
-    }  # fmt: skip
+        "layers": stack.shape[0],
+        "heads": stack.shape[1],
+        "values": base64.b64encode(
+            np.round(255 * np.sqrt(np.clip(stack, 0, 1))).astype(np.uint8).tobytes()
+        ).decode(),
+    }
 
 
 def stages_of(run: Path) -> Iterator[tuple[str, Path]]:
@@ -151,7 +172,9 @@ def _put(loaded: LoadedReader, weights: Path) -> None:
     from safetensors.torch import load_file
 
     tensors: dict[str, Tensor] = {
-        name.removeprefix("student."): tensor for name, tensor in load_file(weights).items() if name.startswith("student.")
+        name.removeprefix("student."): tensor
+        for name, tensor in load_file(weights).items()
+        if name.startswith("student.")
     }
     if tensors.keys() != dict(loaded.model.named_parameters()).keys():
         raise ModelError(f"{weights} does not hold the weights of this reader")
@@ -180,7 +203,9 @@ def _covers(window: Window, around: tuple[int, int]) -> bool:
 
 
 def _shown(window: Window, around: tuple[int, int]) -> npt.NDArray[np.intp]:
-    """Tokens to show: special ones and the question as far as there is room for a text, then the text about `around`."""
+    """Tokens to show: special ones and the question as far as there is room for a text, then the text about
+    `around`.
+    """
     head = np.arange(min(window.first, MAX_SHOWN_TOKENS // 2))
     tail = np.arange(window.stop, len(window))[: max(0, MAX_SHOWN_TOKENS - len(head) - 1)]
     room = MAX_SHOWN_TOKENS - len(head) - len(tail)
@@ -200,7 +225,9 @@ def _attention_distances(
 
 
 def _gram(states: Array) -> Array:
-    """The Gram matrix [n, n] of centred states [n, width], zero on its diagonal as the unbiased estimate wants it."""
+    """The Gram matrix [n, n] of centred states [n, width], zero on its diagonal as the unbiased estimate
+    wants it.
+    """
     centred = states - states.mean(0)
     gram: Array = centred @ centred.T
     np.fill_diagonal(gram, 0.0)

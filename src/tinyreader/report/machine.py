@@ -1,4 +1,6 @@
-"""What a report was measured on, and what a model takes: plain facts from the system and from file headers."""
+"""What a report was measured on, and what a model takes: plain facts from the system and from file
+headers.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ _LARGEST_HEADER = 100 << 20  # as safetensors itself allows
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores this process may use, memory and system of this machine; None for what it does not tell."""
+    """Processor, cores this process may use, memory and system of this machine; None for what it does not
+    tell.
+    """
     return {
         "processor": _processor(),
         "cores": n_cores(),
@@ -55,8 +59,9 @@ def peak_memory_bytes() -> int | None:
 
 
 def size_on_disk(directory: Path) -> int:
-    """Bytes of the files that a model needs: weights, configuration, tokenizer; all files where it has weights of no kind we
-    know."""
+    """Bytes of the files that a model needs: weights, configuration, tokenizer; all files where it has
+    weights of no kind we know.
+    """
     try:
         weights = weight_files(directory)
     except ModelError:
@@ -66,7 +71,9 @@ def size_on_disk(directory: Path) -> int:
 
 
 def parameters(directory: Path) -> int | None:
-    """How many numbers the model learned, from the headers of its safetensors files; None where it has no such files."""
+    """How many numbers the model learned, from the headers of its safetensors files; None where it has no
+    such files.
+    """
     try:
         files = weight_files(directory)
     except ModelError:
@@ -77,7 +84,9 @@ def parameters(directory: Path) -> int | None:
 
 
 def weights_fingerprint(directory: Path) -> str | None:
-    """The fingerprint of the model's weights, by which one reader is told from another; None where it has none we know."""
+    """The fingerprint of the model's weights, by which one reader is told from another; None where it has
+    none we know.
+    """
     try:
         files = weight_files(directory)
     except ModelError:
@@ -86,18 +95,20 @@ def weights_fingerprint(directory: Path) -> str | None:
 
 
 def _numbers(path: Path) -> int:
-    """The count of weights in a safetensors file: floating-point numbers, and int8 ones (packed) without their scales; other
-    integers are positions.
+    """The count of weights in a safetensors file: floating-point numbers, and int8 ones (packed) without
+    their scales; other integers are positions.
     """
     with path.open("rb") as file:
         start = file.read(8)
         size = struct.unpack("<Q", start)[0] if len(start) == 8 else _LARGEST_HEADER + 1
         header = json.loads(file.read(size)) if size <= _LARGEST_HEADER else {}
     return sum(
-        prod(entry["shape"]) for name, entry in header.items()
-        if name != "__metadata__" and ("F" in entry["dtype"] or entry["dtype"] == "I8")
+        prod(entry["shape"])
+        for name, entry in header.items()
+        if name != "__metadata__"
+        and ("F" in entry["dtype"] or entry["dtype"] == "I8")
         and not (name.endswith(".scale") and name.removesuffix(".scale") in header)
-    )  # fmt: skip
+    )
 
 
 def _processor() -> str:

@@ -28,7 +28,13 @@ def code_or(value: Any) -> str:
 
 def count(value: Any) -> str:
     """A whole number with its thousands apart."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if isinstance(value, float) else NOT_STATED
+    return (
+        f"{value:,}"
+        if isinstance(value, int)
+        else f"{value:,.0f}"
+        if isinstance(value, float)
+        else NOT_STATED
+    )
 
 
 def counted(n: int, what: str) -> str:

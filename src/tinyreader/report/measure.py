@@ -1,4 +1,6 @@
-"""From what was read to what it scores: a report's questions, official scores, intervals and curves. Pure functions."""
+"""From what was read to what it scores: a report's questions, official scores, intervals and curves. Pure
+functions.
+"""
 
 from __future__ import annotations
 
@@ -32,16 +34,25 @@ def measure_texts(examples: Sequence[Example], tokenizer: Tokenizer, settings: W
     """The lengths of the examples' texts, with the tokenizer and settings they are read with."""
     tokens, windows = [0] * len(examples), [0] * len(examples)
     for window in Windower(tokenizer, settings).windows(examples):
-        tokens[window.example] += window.stop - window.first - (settings.doc_stride if windows[window.example] else 0)
+        tokens[window.example] += (
+            window.stop - window.first - (settings.doc_stride if windows[window.example] else 0)
+        )
         windows[window.example] += 1
     return Texts(tokens, windows)
 
 
 def judge(
-    examples: Sequence[Example], found: Sequence[ReadQuestion], texts: Texts, normalisation: str,
-    *, always_answers: bool = False, teacher: Mapping[str, str] | None = None,
-) -> list[Question]:  # fmt: skip
-    """Each question with its scores; `always_answers` takes the best span whatever the odds, as SQuAD 1.1 wants it."""
+    examples: Sequence[Example],
+    found: Sequence[ReadQuestion],
+    texts: Texts,
+    normalisation: str,
+    *,
+    always_answers: bool = False,
+    teacher: Mapping[str, str] | None = None,
+) -> list[Question]:
+    """Each question with its scores; `always_answers` takes the best span whatever the odds, as SQuAD 1.1
+    wants it.
+    """
     tokens, language = tokens_of(normalisation), language_of(normalisation)
     rows = []
     for n, (example, read) in enumerate(zip(examples, found, strict=True)):
@@ -51,21 +62,43 @@ def judge(
         said = (text_exact, text_f1) if answered else (none_right, none_right)
         theirs = None if teacher is None else teacher[example.id]
         their_scores = (None, None) if theirs is None else question_scores(example, theirs, tokens)
-        rows.append(Question(
-            id=example.id, prediction=read.text, start=read.start, end=read.end, answered=answered,
-            null_odds=read.null_odds, score=read.score, confidence=read.score if answered else read.confidence,
-            exact=said[0], f1=said[1], text_exact=text_exact, text_f1=text_f1, answerable=not example.is_impossible,
-            question_word=_word(example, language), context_tokens=texts.context_tokens[n], windows=texts.windows[n],
-            answer_words=_answer_words(example), position=_position(example),
-            teacher=theirs, teacher_exact=their_scores[0], teacher_f1=their_scores[1],
-        ))  # fmt: skip
+        rows.append(
+            Question(
+                id=example.id,
+                prediction=read.text,
+                start=read.start,
+                end=read.end,
+                answered=answered,
+                null_odds=read.null_odds,
+                score=read.score,
+                confidence=read.score if answered else read.confidence,
+                exact=said[0],
+                f1=said[1],
+                text_exact=text_exact,
+                text_f1=text_f1,
+                answerable=not example.is_impossible,
+                question_word=_word(example, language),
+                context_tokens=texts.context_tokens[n],
+                windows=texts.windows[n],
+                answer_words=_answer_words(example),
+                position=_position(example),
+                teacher=theirs,
+                teacher_exact=their_scores[0],
+                teacher_f1=their_scores[1],
+            )
+        )
     return rows
 
 
 def official_scores(
-    examples: Sequence[Example], questions: Sequence[Question], script: Version, threshold: float, normalisation: str
+    examples: Sequence[Example],
+    questions: Sequence[Question],
+    script: Version,
+    threshold: float,
+    normalisation: str,
 ) -> dict[str, float]:
-    """What that official script says of the predictions, at that threshold: keys as the script has them, percentages.
+    """What that official script says of the predictions, at that threshold: keys as the script has them,
+    percentages.
 
     The 1.1 script's `exact_match` is also there as `exact`, with the `total` it does not give.
     """
@@ -78,7 +111,9 @@ def official_scores(
 
 
 def answered_scores(questions: Sequence[Question]) -> dict[str, float]:
-    """Exact match and F1 in percent of the answerable questions with no-answer switched off; empty where there are none."""
+    """Exact match and F1 in percent of the answerable questions with no-answer switched off; empty where
+    there are none.
+    """
     pairs = [(q.text_exact, q.text_f1) for q in questions if q.answerable]
     if not pairs:
         return {}
@@ -87,15 +122,24 @@ def answered_scores(questions: Sequence[Question]) -> dict[str, float]:
 
 
 def intervals(questions: Sequence[Question], samples: int) -> dict[str, Interval]:
-    """Bootstrap intervals (95 %, in percent) of the means: exact and f1, of all, HasAns and NoAns, and answered_f1."""
+    """Bootstrap intervals (95 %, in percent) of the means: exact and f1, of all, HasAns and NoAns, and
+    answered_f1.
+    """
     exact, f1, answerable = _column(questions, "exact"), _column(questions, "f1"), _answerable(questions)
     text_f1 = _column(questions, "text_f1")
     columns = {
-        "exact": exact, "f1": f1, "HasAns_exact": exact[answerable], "HasAns_f1": f1[answerable],
-        "NoAns_exact": exact[~answerable], "NoAns_f1": f1[~answerable], "answered_f1": text_f1[answerable],
-    }  # fmt: skip
+        "exact": exact,
+        "f1": f1,
+        "HasAns_exact": exact[answerable],
+        "HasAns_f1": f1[answerable],
+        "NoAns_exact": exact[~answerable],
+        "NoAns_f1": f1[~answerable],
+        "answered_f1": text_f1[answerable],
+    }
     return {
-        name: bootstrap_interval(100.0 * values, samples=samples) for name, values in columns.items() if len(values)
+        name: bootstrap_interval(100.0 * values, samples=samples)
+        for name, values in columns.items()
+        if len(values)
     }
 
 
@@ -107,14 +151,16 @@ def all_curves(questions: Sequence[Question]) -> dict[str, Any]:
     return {
         "null_threshold": curves.null_threshold(odds, exact, f1, answerable, empty),
         "precision_recall": {
-            "exact": curves.precision_recall(odds, exact, answerable), "f1": curves.precision_recall(odds, f1, answerable),
+            "exact": curves.precision_recall(odds, exact, answerable),
+            "f1": curves.precision_recall(odds, f1, answerable),
         },
         "coverage_risk": curves.coverage_risk(_column(questions, "confidence"), _column(questions, "exact")),
-    }  # fmt: skip
+    }
 
 
 def calibration(questions: Sequence[Question]) -> dict[str, Any]:
-    """How well the reader's confidence tells whether it is right: `curves.calibration` with `ece_f1`, the error against F1.
+    """How well the reader's confidence tells whether it is right: `curves.calibration` with `ece_f1`, the
+    error against F1.
 
     A calibrated reader's score is the F1 to expect; exact match, which is lower, leaves it a gap.
     """
@@ -148,5 +194,7 @@ def _position(example: Example) -> float | None:
 
 
 def shipped_threshold(script: Version, threshold: float) -> float:
-    """The no-answer threshold that scores are computed at: the reader's own, none where the script knows no "no answer"."""
+    """The no-answer threshold that scores are computed at: the reader's own, none where the script knows no
+    "no answer".
+    """
     return math.inf if script == "1.1" else threshold

@@ -1,4 +1,6 @@
-"""Where a report and its relatives go: what may be replaced there, and whether it can be written, before work is spent."""
+"""Where a report and its relatives go: what may be replaced there, and whether it can be written, before work
+is spent.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,11 @@ from tinyreader.report.record import NULL_ODDS, PAGE, PLOTS, PREDICTIONS, QUESTI
 
 
 def check_output(out: Path) -> None:
-    """Raises `SettingsError` where a report cannot be written to `out`, or would replace what is no part of one.
+    """Raises `SettingsError` where a report cannot be written to `out`, or would replace what is no part of
+    one.
 
-    A report's directory is known by its page or its `report.json`: predictions that lie there alone are somebody's own.
+    A report's directory is known by its page or its `report.json`: predictions that lie there alone are
+    somebody's own.
     """
     if out.exists() and not out.is_dir():
         raise SettingsError(f"--out {out} is a file; give the name of a directory for the report")
@@ -26,14 +30,17 @@ def check_output(out: Path) -> None:
         others |= names & {PREDICTIONS, NULL_ODDS, QUESTIONS}
     if others:
         raise SettingsError(
-            f"--out {out} holds something else ({', '.join(sorted(others)[:3])}); give a new or empty directory"
+            f"--out {out} holds something else ({', '.join(sorted(others)[:3])}); give a new or empty "
+            "directory"
         )
 
 
 def require_writable(directory: Path, what: str) -> None:
-    """Raises `SettingsError` where no file can be made in `directory`, or it cannot be made itself; leaves nothing there.
+    """Raises `SettingsError` where no file can be made in `directory`, or it cannot be made itself; leaves
+    nothing there.
 
-    `what` is what the message calls it. A file is really made: rights alone say too much for root, and too little elsewhere.
+    `what` is what the message calls it. A file is really made: rights alone say too much for root, and too
+    little elsewhere.
     """
     there = directory.absolute()
     try:
@@ -46,7 +53,8 @@ def require_writable(directory: Path, what: str) -> None:
 
 
 def remove_old_plots(out: Path, known: Collection[str], kept: Collection[str]) -> None:
-    """Removes those plots of an earlier report in `out` that this one does not have; other files in their folder stay.
+    """Removes those plots of an earlier report in `out` that this one does not have; other files in their
+    folder stay.
 
     `known` are the names of all plots a report can have, `kept` those of this one's.
     """

@@ -13,7 +13,15 @@ from typing import Any
 
 from tinyreader.data import Example
 from tinyreader.report.record import Question, Report, strict
-from tinyreader.report.sections import cost, examples_section, eye_section, headline, layers_section, provenance, slices_tables
+from tinyreader.report.sections import (
+    cost,
+    examples_section,
+    eye_section,
+    headline,
+    layers_section,
+    provenance,
+    slices_tables,
+)
 
 AROUND = 700
 """Code points of a long context that are shown on each side of an answer."""
@@ -21,7 +29,9 @@ AROUND = 700
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the page shows of single questions: numbers of questions with their kind of mistake, and views for the eye."""
+    """What the page shows of single questions: numbers of questions with their kind of mistake, and views for
+    the eye.
+    """
 
     examples: Sequence[Example]
     questions: Sequence[Question]
@@ -36,21 +46,27 @@ def page(report: Report, shown: Shown, plots: Mapping[str, str]) -> str:
     """The whole page; `plots` are SVGs by name, as `plots.save` gives them (none: the page does without)."""
     parts = [(title, anchor, body) for title, anchor, body in _parts(report, shown, plots) if body]
     model, data = report.model, report.data
-    sections = "\n".join(f'<section id="{anchor}">\n<h2>{title}</h2>\n{body}\n</section>' for title, anchor, body in parts)
-    return _filled(_asset("page.html"), {
-        "title": escape(f"{model['name']} on {data['name']}"),
-        "name": escape(str(model["name"])),
-        "subtitle": escape(
-            f"{data['questions']:,} questions of {data['name']}, {data['answerable']:,} of them answerable; "
-            f"{report.date}"
-        ),
-        "navigation": " ".join(f'<a href="#{anchor}">{title}</a>' for title, anchor, _ in parts),
-        "sections": sections,
-        "footer": "Made by tinyreader evaluate. Everything on this page is in report.json and questions.jsonl beside it.",
-        "data": _json_in_html({"eye": shown.eye}),
-        "style": _asset("page.css"),
-        "script": _asset("page.js"),
-    })  # fmt: skip
+    sections = "\n".join(
+        f'<section id="{anchor}">\n<h2>{title}</h2>\n{body}\n</section>' for title, anchor, body in parts
+    )
+    return _filled(
+        _asset("page.html"),
+        {
+            "title": escape(f"{model['name']} on {data['name']}"),
+            "name": escape(str(model["name"])),
+            "subtitle": escape(
+                f"{data['questions']:,} questions of {data['name']}, {data['answerable']:,} of them "
+                "answerable; "
+                f"{report.date}"
+            ),
+            "navigation": " ".join(f'<a href="#{anchor}">{title}</a>' for title, anchor, _ in parts),
+            "sections": sections,
+            "footer": "Made by tinyreader evaluate. Everything on this page is in report.json and questions.jsonl beside it.",
+            "data": _json_in_html({"eye": shown.eye}),
+            "style": _asset("page.css"),
+            "script": _asset("page.js"),
+        },
+    )
 
 
 def _parts(report: Report, shown: Shown, plots: Mapping[str, str]) -> Iterable[tuple[str, str, str]]:
@@ -60,11 +76,17 @@ def _parts(report: Report, shown: Shown, plots: Mapping[str, str]) -> Iterable[t
     yield "Scores", "scores", headline(report) + (f'<div class="plots">{drawn}</div>' if drawn else "")
     slices = f'<div class="middle">{plots["slices"]}</div>' if "slices" in plots else ""
     yield "Where it fails", "slices", slices + slices_tables(report)
-    contexts = {n: marked_context(shown.examples[n], shown.questions[n]) for n, _ in (*shown.worst, *shown.lost)}
+    contexts = {
+        n: marked_context(shown.examples[n], shown.questions[n]) for n, _ in (*shown.worst, *shown.lost)
+    }
     yield "What distilling lost", "lost", examples_section(shown, shown.lost, "lost", contexts)
     yield "The worst mistakes", "worst", examples_section(shown, shown.worst, "worst", contexts)
     yield "By eye", "eye", eye_section(shown.eye)
-    yield "Training", "training", f'<div class="wide">{plots["training"]}</div>' if "training" in plots else ""
+    yield (
+        "Training",
+        "training",
+        f'<div class="wide">{plots["training"]}</div>' if "training" in plots else "",
+    )
     layers = f'<div class="wide scroll">{plots["layers"]}</div>' if "layers" in plots else ""
     yield "Layers beside the teacher's", "layers", layers_section(report, layers)
     yield "Cost", "cost", cost(report)
@@ -72,7 +94,9 @@ def _parts(report: Report, shown: Shown, plots: Mapping[str, str]) -> Iterable[t
 
 
 def marked_context(example: Example, question: Question) -> str:
-    """The context as HTML, with the gold answers and the reader's best span marked; a long one is cut around them."""
+    """The context as HTML, with the gold answers and the reader's best span marked; a long one is cut around
+    them.
+    """
     text = example.context
     spans = [(a.start, a.end, "gold") for a in example.answers]
     if question.prediction:

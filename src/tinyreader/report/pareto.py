@@ -1,4 +1,6 @@
-"""Speed against score as a plot: the readers that no other beats in both are joined by a line, the Pareto front."""
+"""Speed against score as a plot: the readers that no other beats in both are joined by a line, the Pareto
+front.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,29 @@ if TYPE_CHECKING:
 _PLACES = tuple(
     (right, up, ("center", "left", "right")[np.sign(right)], ("center", "bottom", "top")[np.sign(up)])
     for right, up in (
-        (9, 0), (-9, 0), (8, 9), (-8, 9), (8, -9), (-8, -9), (0, 12), (0, -12),
-        (22, 22), (-22, 22), (22, -22), (-22, -22), (30, 38), (-30, 38), (30, -38), (-30, -38), (40, 0), (-40, 0),
+        (9, 0),
+        (-9, 0),
+        (8, 9),
+        (-8, 9),
+        (8, -9),
+        (-8, -9),
+        (0, 12),
+        (0, -12),
+        (22, 22),
+        (-22, 22),
+        (22, -22),
+        (-22, -22),
+        (30, 38),
+        (-30, 38),
+        (30, -38),
+        (-30, -38),
+        (40, 0),
+        (-40, 0),
     )
-)  # fmt: skip
-"""Where a label may stand beside its point: points to the right and up, and how it is aligned; near ones first."""
+)
+"""Where a label may stand beside its point: points to the right and up, and how it is aligned; near ones
+first.
+"""
 
 _FAR = 15
 """From this distance on, a thin line leads from a label to its point."""
@@ -32,7 +52,9 @@ _FAR = 15
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A reader in the plot: questions per second, F1 in percent with its 95 % interval, and the machine it was timed on."""
+    """A reader in the plot: questions per second, F1 in percent with its 95 % interval, and the machine it
+    was timed on.
+    """
 
     name: str
     speed: float
@@ -59,7 +81,9 @@ def points_of(sides: Sequence[Side]) -> tuple[list[Point], list[str]]:
 def pareto_plot(points: Sequence[Point]) -> Plot:
     """The plot of these readers; it says so where they were timed on different machines."""
     best = [points[i].name for i in front([(p.speed, p.f1) for p in points])]
-    says = f"F1 against questions per second of {len(points)} readers. On the Pareto front: {', '.join(best)}."
+    says = (
+        f"F1 against questions per second of {len(points)} readers. On the Pareto front: {', '.join(best)}."
+    )
     return Plot("pareto", says, (6.4, 4.4), lambda figure, theme: _draw(figure, theme, points))
 
 
@@ -67,22 +91,39 @@ def _draw(figure: Figure, theme: Theme, points: Sequence[Point]) -> None:
     axes = figure.add_subplot()
     on_front = front([(p.speed, p.f1) for p in points])
     axes.plot(
-        [points[i].speed for i in on_front], [points[i].f1 for i in on_front],
-        color=theme.three, linestyle=(0, (5, 2)), linewidth=1.4, zorder=1, label="Pareto front" if len(on_front) > 1 else None,
-    )  # fmt: skip
+        [points[i].speed for i in on_front],
+        [points[i].f1 for i in on_front],
+        color=theme.three,
+        linestyle=(0, (5, 2)),
+        linewidth=1.4,
+        zorder=1,
+        label="Pareto front" if len(on_front) > 1 else None,
+    )
     beaten = [number for number in range(len(points)) if number not in on_front]
     for number, point in enumerate(points):
         is_best = number in on_front
         colour = theme.one if is_best else theme.two
         axes.errorbar(
-            point.speed, point.f1, yerr=[[max(0.0, point.f1 - point.low)], [max(0.0, point.high - point.f1)]], fmt="none",
-            ecolor=theme.quiet, elinewidth=1.0, capsize=3, zorder=2,
-        )  # fmt: skip
+            point.speed,
+            point.f1,
+            yerr=[[max(0.0, point.f1 - point.low)], [max(0.0, point.high - point.f1)]],
+            fmt="none",
+            ecolor=theme.quiet,
+            elinewidth=1.0,
+            capsize=3,
+            zorder=2,
+        )
         axes.plot(
-            point.speed, point.f1, marker=MARKS[0] if is_best else MARKS[1], markersize=7.5, color=colour,
-            markeredgecolor=theme.paper, linestyle="none", zorder=3,
+            point.speed,
+            point.f1,
+            marker=MARKS[0] if is_best else MARKS[1],
+            markersize=7.5,
+            color=colour,
+            markeredgecolor=theme.paper,
+            linestyle="none",
+            zorder=3,
             label="beaten in speed and score" if number in beaten[:1] else None,
-        )  # fmt: skip
+        )
     axes.set_xscale("log")
     _plain_ticks(axes, [p.speed for p in points])
     axes.margins(x=0.22, y=0.14)
@@ -98,7 +139,9 @@ def _draw(figure: Figure, theme: Theme, points: Sequence[Point]) -> None:
 
 
 def _plain_ticks(axes: Axes, speeds: Sequence[float]) -> None:
-    """Ticks at 1, 2 and 5 times powers of ten, written as plain numbers; every digit where the speeds lie close together."""
+    """Ticks at 1, 2 and 5 times powers of ten, written as plain numbers; every digit where the speeds lie
+    close together.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     steps = (1.0, 2.0, 5.0) if max(speeds) > 3 * min(speeds) else tuple(n / 2 for n in range(2, 20))
@@ -107,8 +150,12 @@ def _plain_ticks(axes: Axes, speeds: Sequence[float]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _label(figure: Figure, axes: Axes, theme: Theme, points: Sequence[Point], on_front: Sequence[int]) -> None:
-    """Names the points, each label where it covers least of points, other labels, the legend and the front's line."""
+def _label(
+    figure: Figure, axes: Axes, theme: Theme, points: Sequence[Point], on_front: Sequence[int]
+) -> None:
+    """Names the points, each label where it covers least of points, other labels, the legend and the front's
+    line.
+    """
     from matplotlib.text import Text
 
     renderer: Any = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # the canvas that draws PNG has one
@@ -122,13 +169,24 @@ def _label(figure: Figure, axes: Axes, theme: Theme, points: Sequence[Point], on
         for number, (right, up, across, along) in enumerate(_PLACES):
             far = max(abs(right), abs(up)) > _FAR
             label = axes.annotate(
-                point.name, (point.speed, point.f1), xytext=(right, up), textcoords="offset points",
-                ha=across, va=along, fontsize=8.5, color=theme.ink, zorder=4,
-                arrowprops={"arrowstyle": "-", "color": theme.quiet, "linewidth": 0.7, "shrinkB": 4} if far else None,
-            )  # fmt: skip
+                point.name,
+                (point.speed, point.f1),
+                xytext=(right, up),
+                textcoords="offset points",
+                ha=across,
+                va=along,
+                fontsize=8.5,
+                color=theme.ink,
+                zorder=4,
+                arrowprops={"arrowstyle": "-", "color": theme.quiet, "linewidth": 0.7, "shrinkB": 4}
+                if far
+                else None,
+            )
             label.update_positions(renderer)
             box = Text.get_window_extent(label, renderer)  # of the words, without the line that leads to them
-            outside = not (inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1)
+            outside = not (
+                inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
+            )
             crossed = bool(box.count_contains(line)) if len(line) else False
             cost = 3.0 * sum(box.overlaps(other) for other in taken) + 5.0 * outside + 2.0 * crossed + far
             tried.append((cost, number, label, box))
@@ -143,7 +201,11 @@ def _along(axes: Axes, points: Sequence[Point]) -> Any:
     """Places along the line through the points, close together, in pixels of the figure: [n, 2]."""
     ends = axes.transData.transform([(p.speed, p.f1) for p in points])
     steps = np.linspace(0.0, 1.0, 60)[:, None]
-    return np.concatenate([a + (b - a) * steps for a, b in pairwise(ends)]) if len(points) > 1 else np.empty((0, 2))
+    return (
+        np.concatenate([a + (b - a) * steps for a, b in pairwise(ends)])
+        if len(points) > 1
+        else np.empty((0, 2))
+    )
 
 
 def _around(axes: Axes, point: Point) -> Any:
@@ -156,4 +218,6 @@ def _around(axes: Axes, point: Point) -> Any:
 
 def _machine(facts: dict[str, Any]) -> str:
     cores = facts.get("cores")
-    return f"{facts.get('processor') or 'machine not stated'}" + (f", {counted(cores, 'core')}" if cores else "")
+    return f"{facts.get('processor') or 'machine not stated'}" + (
+        f", {counted(cores, 'core')}" if cores else ""
+    )

@@ -1,7 +1,7 @@
 """A report's plots, light and dark, as PNG and SVG, and as SVG whose colours follow the page they stand in.
 
-Colours are told apart by people of every kind of colour vision (Okabe and Ito, 2008) and never alone: lines differ in their
-dashes, points in their shapes. matplotlib is loaded when the first plot is drawn.
+Colours are told apart by people of every kind of colour vision (Okabe and Ito, 2008) and never alone: lines
+differ in their dashes, points in their shapes. matplotlib is loaded when the first plot is drawn.
 """
 
 from __future__ import annotations
@@ -63,8 +63,10 @@ def require_matplotlib() -> None:
 
 
 def save(plots: Sequence[Plot], directory: Path) -> dict[str, str]:
-    """Writes NAME.svg, NAME.png, NAME-dark.svg and NAME-dark.png of each plot under `directory`/plots; returns each one's SVG
-    for the page by name, with colours that are the page's CSS variables (`--ink`, `--one`, ...)."""
+    """Writes NAME.svg, NAME.png, NAME-dark.svg and NAME-dark.png of each plot under `directory`/plots;
+    returns each one's SVG for the page by name, with colours that are the page's CSS variables (`--ink`,
+    `--one`, ...).
+    """
     require_matplotlib()
     folder, on_page = directory / PLOTS, {}
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,9 +75,11 @@ def save(plots: Sequence[Plot], directory: Path) -> dict[str, str]:
         _, dark_png = _render(plot, DARK, with_svg=False)
         dark_svg = _recoloured(svg, asdict(DARK))
         for name, content in (
-            (f"{plot.name}.svg", svg.encode()), (f"{plot.name}-dark.svg", dark_svg.encode()),
-            (f"{plot.name}.png", png), (f"{plot.name}-dark.png", dark_png),
-        ):  # fmt: skip
+            (f"{plot.name}.svg", svg.encode()),
+            (f"{plot.name}-dark.svg", dark_svg.encode()),
+            (f"{plot.name}.png", png),
+            (f"{plot.name}-dark.png", dark_png),
+        ):
             with atomic_path(folder / name) as path:
                 path.write_bytes(content)
         variables = {name: f"var(--{name})" for name in asdict(LIGHT)}
@@ -97,22 +101,48 @@ def _render(plot: Plot, theme: Theme, *, with_svg: bool) -> tuple[str, bytes]:
         if with_svg:
             figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
             figure.set_layout_engine("none")  # it is laid out now; doing so again takes longer than drawing
-        figure.savefig(raster, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 4})
+        figure.savefig(
+            raster, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 4}
+        )
     return vector.getvalue(), raster.getvalue()
 
 
 def _style(theme: Theme, salt: str) -> Any:
     return {
-        "figure.facecolor": theme.paper, "axes.facecolor": theme.paper, "savefig.facecolor": theme.paper,
-        "text.color": theme.ink, "axes.labelcolor": theme.quiet, "axes.titlecolor": theme.ink, "axes.edgecolor": theme.grid,
-        "xtick.color": theme.grid, "ytick.color": theme.grid, "xtick.labelcolor": theme.quiet, "ytick.labelcolor": theme.quiet,
-        "axes.grid": True, "grid.color": theme.grid, "grid.linewidth": 0.6, "axes.axisbelow": True,
-        "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10.5, "axes.titlelocation": "left",
-        "axes.titleweight": "bold", "axes.labelsize": 9, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5, "font.size": 9,
-        "font.family": "sans-serif", "legend.fontsize": 8.5, "legend.frameon": False, "legend.labelcolor": theme.ink,
-        "lines.linewidth": 1.8, "svg.fonttype": "none", "svg.hashsalt": salt, "axes.unicode_minus": False,
+        "figure.facecolor": theme.paper,
+        "axes.facecolor": theme.paper,
+        "savefig.facecolor": theme.paper,
+        "text.color": theme.ink,
+        "axes.labelcolor": theme.quiet,
+        "axes.titlecolor": theme.ink,
+        "axes.edgecolor": theme.grid,
+        "xtick.color": theme.grid,
+        "ytick.color": theme.grid,
+        "xtick.labelcolor": theme.quiet,
+        "ytick.labelcolor": theme.quiet,
+        "axes.grid": True,
+        "grid.color": theme.grid,
+        "grid.linewidth": 0.6,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 10.5,
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "axes.labelsize": 9,
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 8.5,
+        "font.size": 9,
+        "font.family": "sans-serif",
+        "legend.fontsize": 8.5,
+        "legend.frameon": False,
+        "legend.labelcolor": theme.ink,
+        "lines.linewidth": 1.8,
+        "svg.fonttype": "none",
+        "svg.hashsalt": salt,
+        "axes.unicode_minus": False,
         "text.parse_math": False,
-    }  # fmt: skip
+    }
 
 
 def _recoloured(svg: str, colours: Mapping[str, str]) -> str:
@@ -123,7 +153,9 @@ def _recoloured(svg: str, colours: Mapping[str, str]) -> str:
 
 
 def _for_page(svg: str, plot: Plot) -> str:
-    """The SVG as it stands in a page: without XML prologue, ids that no other plot has, a text for those who cannot see it."""
+    """The SVG as it stands in a page: without XML prologue, ids that no other plot has, a text for those who
+    cannot see it.
+    """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'\bid="', f'id="{plot.name}-', body)
@@ -133,21 +165,33 @@ def _for_page(svg: str, plot: Plot) -> str:
 
 
 def lines(
-    axes: Axes, theme: Theme, x: Sequence[float], series: Mapping[str, Sequence[float | None]], *, marks: bool = False
+    axes: Axes,
+    theme: Theme,
+    x: Sequence[float],
+    series: Mapping[str, Sequence[float | None]],
+    *,
+    marks: bool = False,
 ) -> None:
     """Draws up to four series over `x`, told apart by colour and dashes."""
     colours = (theme.one, theme.two, theme.three, theme.four)
     for n, (label, values) in enumerate(series.items()):
         shown = [float("nan") if value is None else value for value in values]
         axes.plot(
-            x, shown, color=colours[n % 4], linestyle=DASHES[n % 4] if not marks else "-", label=label,
-            marker=MARKS[n % 4] if marks else None, markersize=4,
-        )  # fmt: skip
+            x,
+            shown,
+            color=colours[n % 4],
+            linestyle=DASHES[n % 4] if not marks else "-",
+            label=label,
+            marker=MARKS[n % 4] if marks else None,
+            markersize=4,
+        )
 
 
 def legend_above(axes: Axes, columns: int = 4) -> None:
     """A legend above the axes and below the title, where it covers nothing."""
     handles, _ = axes.get_legend_handles_labels()
     if handles:
-        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.2, handlelength=2.4)
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.2, handlelength=2.4
+        )
         axes.set_title(axes.get_title(loc="left"), loc="left", pad=8 + 15 * -(-len(handles) // columns))

@@ -17,7 +17,9 @@ _INSIDE = re.compile(rf"""(?<![\w:/\\.<]){_START}(?:[/\\][^/\\\s"'`:*?<>|,;()\[\
 
 
 def without_places(value: Any) -> Any:
-    """Plain data with each absolute path in it, also in the keys of objects, cut to its last part: the name stays."""
+    """Plain data with each absolute path in it, also in the keys of objects, cut to its last part: the name
+    stays.
+    """
     if isinstance(value, str):
         return _cut(value)
     if isinstance(value, Mapping):
@@ -35,7 +37,9 @@ def without_places(value: Any) -> Any:
 
 
 def portable_json(path: Path) -> tuple[bytes, bool]:
-    """The bytes of a JSON file without absolute paths, and whether that changed it; untouched where it has none."""
+    """The bytes of a JSON file without absolute paths, and whether that changed it; untouched where it has
+    none.
+    """
     raw = path.read_bytes()
     try:
         content = json.loads(raw)

@@ -1,7 +1,9 @@
-"""A reader's directory to the Hub: what goes and what does not, decided here; the sending is `huggingface_hub`'s.
+"""A reader's directory to the Hub: what goes and what does not, decided here; the sending is
+`huggingface_hub`'s.
 
-Only files that belong to a reader go. Pickles and files of a training run are refused, and so is what nobody knows: a public
-repository is no place to find out what else lay in a directory. A token is looked up by the client and never shown.
+Only files that belong to a reader go. Pickles and files of a training run are refused, and so is what nobody
+knows: a public repository is no place to find out what else lay in a directory. A token is looked up by the
+client and never shown.
 """
 
 from __future__ import annotations
@@ -23,25 +25,69 @@ from tinyreader.report.seen import RUN
 CARD = "README.md"
 
 ENGINE_FILES = (
-    "*.onnx", "*.onnx_data", "*.onnx.data", "onnx/*.onnx", "onnx/*.onnx_data",
-    "openvino_model*.xml", "openvino_model*.bin", "openvino/*.xml", "openvino/*.bin",
-)  # fmt: skip
-OTHER_FILES = (CARD, READER, RUN, "export.json", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", ".gitattributes")
+    "*.onnx",
+    "*.onnx_data",
+    "*.onnx.data",
+    "onnx/*.onnx",
+    "onnx/*.onnx_data",
+    "openvino_model*.xml",
+    "openvino_model*.bin",
+    "openvino/*.xml",
+    "openvino/*.bin",
+)
+OTHER_FILES = (
+    CARD,
+    READER,
+    RUN,
+    "export.json",
+    "LICENSE",
+    "LICENSE.txt",
+    "LICENSE.md",
+    "NOTICE",
+    ".gitattributes",
+)
 BELONGING = (*SETTINGS_FILES, *WEIGHT_FILES, *ENGINE_FILES, *OTHER_FILES)
 """Names, or patterns of them, of what belongs to a reader and is published."""
 
 _PORTABLE = ("config.json", "tokenizer_config.json", READER, RUN, "export.json")
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib", "*.npy", "*.npz", "*.msgpack", "*.h5")
+_PICKLES = (
+    "*.bin",
+    "*.pt",
+    "*.pth",
+    "*.pkl",
+    "*.pickle",
+    "*.ckpt",
+    "*.joblib",
+    "*.npy",
+    "*.npz",
+    "*.msgpack",
+    "*.h5",
+)
 _TRAINING = (
-    "checkpoint*", "stages/*", "labels/*", "features/*", "tracking/*", "augmented/*", "log.jsonl", "identity.json",
-    "optimizer*", "scheduler*", "rng_state*", "trainer_state.json", ".lock", ".tmp-*", ".old-*",
-)  # fmt: skip
+    "checkpoint*",
+    "stages/*",
+    "labels/*",
+    "features/*",
+    "tracking/*",
+    "augmented/*",
+    "log.jsonl",
+    "identity.json",
+    "optimizer*",
+    "scheduler*",
+    "rng_state*",
+    "trainer_state.json",
+    ".lock",
+    ".tmp-*",
+    ".old-*",
+)
 _SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A file as it goes: its name in the repository, its content (a path, or bytes that were changed) and its size."""
+    """A file as it goes: its name in the repository, its content (a path, or bytes that were changed) and its
+    size.
+    """
 
     name: str
     content: Path | bytes
@@ -68,7 +114,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The repository's address, the commit, and the files in the repository that are not in the plan and stayed there."""
+    """The repository's address, the commit, and the files in the repository that are not in the plan and
+    stayed there.
+    """
 
     url: str
     commit: str
@@ -78,19 +126,22 @@ class Published:
 def plan(directory: Path, *, leave_out_others: bool = False) -> Plan:
     """What of a reader's directory goes to the Hub, the largest last.
 
-    Raises `ModelError` for a directory that is no whole reader or has no card, and, unless they are to be left out, for files
-    that do not belong to a reader.
+    Raises `ModelError` for a directory that is no whole reader or has no card, and, unless they are to be
+    left out, for files that do not belong to a reader.
     """
     if not (directory / "config.json").is_file():
         raise ModelError(f"{directory} has no config.json: it is no reader's directory")
-    names = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if not path.is_dir())
+    names = sorted(
+        path.relative_to(directory).as_posix() for path in directory.rglob("*") if not path.is_dir()
+    )
     for path in _weights(directory, names):
         _require_safetensors(path)
     belonging = [name for name in names if _belongs(name)]
     others = [name for name in names if name not in belonging]
     if others and not leave_out_others:
         raise ModelError(
-            f"{directory} holds files that do not belong to a reader: {_listed(others)}. Take them out of the directory, or "
+            f"{directory} holds files that do not belong to a reader: {_listed(others)}. Take them out of "
+            "the directory, or "
             "say --leave-out-others to publish without them."
         )
     for name in belonging:
@@ -98,7 +149,8 @@ def plan(directory: Path, *, leave_out_others: bool = False) -> Plan:
             raise ModelError(f"{directory / name} is a link to nothing")
     if CARD not in belonging:
         raise ModelError(
-            f"{directory} has no model card. Make one from a report: tinyreader evaluate {directory} DATA -o report/, then "
+            f"{directory} has no model card. Make one from a report: tinyreader evaluate {directory} DATA -o "
+            "report/, then "
             f"tinyreader card {directory} --report report/ -o {directory / CARD}"
         )
     check_card((directory / CARD).read_text(encoding="utf-8"), directory / CARD)
@@ -109,7 +161,8 @@ def plan(directory: Path, *, leave_out_others: bool = False) -> Plan:
 def check_card(text: str, path: Path) -> None:
     """Raises `ModelError` where the card's metadata is not what the client's own classes accept.
 
-    This is the part of its check that needs no network; the Hub checks once more (`/api/validate-yaml`) before a commit.
+    This is the part of its check that needs no network; the Hub checks once more (`/api/validate-yaml`)
+    before a commit.
     """
     try:
         from huggingface_hub import ModelCard
@@ -117,19 +170,30 @@ def check_card(text: str, path: Path) -> None:
         raise MissingExtraError("checking and publishing a card", "report") from error
     try:
         data = ModelCard(text, ignore_metadata_errors=False).data.to_dict()
-    except Exception as error:  # YAML's own errors, and whatever the client raises for fields of the wrong kind
+    except (
+        Exception
+    ) as error:  # YAML's own errors, and whatever the client raises for fields of the wrong kind
         raise ModelError(f"the metadata of {path} is not valid: {' '.join(str(error).split())}") from None
     if not data:
-        raise ModelError(f"{path} has no metadata: a card starts with a block of YAML between two lines of ---")
+        raise ModelError(
+            f"{path} has no metadata: a card starts with a block of YAML between two lines of ---"
+        )
 
 
 def publish(
-    plan: Plan, repository: str, *, private: bool = False, revision: str | None = None, message: str = "Publish the reader"
+    plan: Plan,
+    repository: str,
+    *,
+    private: bool = False,
+    revision: str | None = None,
+    message: str = "Publish the reader",
 ) -> Published:
-    """Sends the files as one commit to the Hub's model `repository` (owner/name), which is made where it is not there.
+    """Sends the files as one commit to the Hub's model `repository` (owner/name), which is made where it is
+    not there.
 
-    The Hub is the one of `HF_ENDPOINT`; the token is that of `HF_TOKEN` or of `hf auth login`. Raises `SettingsError` where
-    there is none or the name cannot be, and `ModelError` where the Hub refuses or cannot be reached.
+    The Hub is the one of `HF_ENDPOINT`; the token is that of `HF_TOKEN` or of `hf auth login`. Raises
+    `SettingsError` where there is none or the name cannot be, and `ModelError` where the Hub refuses or
+    cannot be reached.
     """
     try:
         from huggingface_hub import CommitOperationAdd, HfApi, get_token
@@ -139,7 +203,9 @@ def publish(
     check_name(repository, validate_repo_id)
     token = get_token()
     if token is None:
-        raise SettingsError("publishing needs a token of the Hub: log in with `hf auth login`, or set HF_TOKEN.")
+        raise SettingsError(
+            "publishing needs a token of the Hub: log in with `hf auth login`, or set HF_TOKEN."
+        )
     operations = [CommitOperationAdd(file.name, file.content) for file in plan.files]
     try:
         api = HfApi(token=token)
@@ -168,7 +234,8 @@ def _files_there(api: Any, repository: str, *, private: bool) -> list[str]:
         return []
     if private and not info.private:
         raise SettingsError(
-            f"{repository} is there already and is public; --private only makes a new repository private. Change it in its "
+            f"{repository} is there already and is public; --private only makes a new repository private. "
+            "Change it in its "
             "settings on the Hub first, or choose another name."
         )
     return [file.rfilename for file in info.siblings or ()]
@@ -202,7 +269,9 @@ def _outgoing(directory: Path, name: str) -> Outgoing:
 
 
 def _belongs(name: str) -> bool:
-    """Whether a file of that name, relative to the directory, belongs to a reader; hidden folders never do."""
+    """Whether a file of that name, relative to the directory, belongs to a reader; hidden folders never
+    do.
+    """
     return any(_matches(name, pattern) for pattern in BELONGING)
 
 
@@ -240,7 +309,8 @@ def _require_safetensors(path: Path) -> None:
     """Raises `ModelError` where the weights are no whole safetensors file: pickles are not published."""
     if path.suffix != ".safetensors":
         raise ModelError(
-            f"{path} is a pickle, which can run code when it is loaded, and is not published. Write the reader once more with "
+            f"{path} is a pickle, which can run code when it is loaded, and is not published. Write the "
+            "reader once more with "
             "tinyreader.models.load_reader and save_reader, which leave model.safetensors, and publish that."
         )
     try:

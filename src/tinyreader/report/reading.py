@@ -1,4 +1,6 @@
-"""Questions read as a user reads them: through `Reader`, with the engine and the settings the model ships with, timed."""
+"""Questions read as a user reads them: through `Reader`, with the engine and the settings the model ships
+with, timed.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,12 @@ WARM_UP = 8
 
 @dataclass(frozen=True, slots=True)
 class ReadQuestion:
-    """The best span for a question, given or not: its text, code points [start, end) of the context, and its null odds.
+    """The best span for a question, given or not: its text, code points [start, end) of the context, and its
+    null odds.
 
-    Empty with infinite odds where the context has no span. `answered` says whether the reader gives it at the threshold it
-    ships with; `score` and `confidence` are the reader's, 0 to 1, for the span and for what it says.
+    Empty with infinite odds where the context has no span. `answered` says whether the reader gives it at the
+    threshold it ships with; `score` and `confidence` are the reader's, 0 to 1, for the span and for what it
+    says.
     """
 
     id: str
@@ -35,8 +39,12 @@ class ReadQuestion:
     confidence: float
 
 
-def read_examples(reader: Reader, examples: Iterable[Example], on_progress: Tick | None = None) -> list[ReadQuestion]:
-    """What the reader finds for each example, in order, read in one stream; `on_progress` hears how many are done."""
+def read_examples(
+    reader: Reader, examples: Iterable[Example], on_progress: Tick | None = None
+) -> list[ReadQuestion]:
+    """What the reader finds for each example, in order, read in one stream; `on_progress` hears how many are
+    done.
+    """
     settings = reader.settings
     threshold = answer_threshold(settings)
     kept: list[Example] = []
@@ -56,7 +64,9 @@ def read_examples(reader: Reader, examples: Iterable[Example], on_progress: Tick
             odds = best.null_odds
             answered = odds <= threshold
             sure = best.score if answered else settings.no_answer_score(odds)
-            found.append(ReadQuestion(kept[n].id, best.text, best.start, best.end, odds, answered, best.score, sure))
+            found.append(
+                ReadQuestion(kept[n].id, best.text, best.start, best.end, odds, answered, best.score, sure)
+            )
         if on_progress is not None:
             on_progress(n + 1)
     return found
@@ -73,12 +83,17 @@ def answer_threshold(settings: ReaderSettings) -> float:
     return min(settings.no_answer_threshold, by_score)
 
 
-def latencies(reader: Reader, examples: Sequence[Example], n: int, *, check: Callable[[], None] | None = None) -> list[float]:
-    """Milliseconds that each of `n` questions takes, asked alone one after the other, spread evenly over the examples.
+def latencies(
+    reader: Reader, examples: Sequence[Example], n: int, *, check: Callable[[], None] | None = None
+) -> list[float]:
+    """Milliseconds that each of `n` questions takes, asked alone one after the other, spread evenly over the
+    examples.
 
     The first few are asked once more before, for an engine prepares itself for the lengths it meets.
     """
-    chosen = [examples[i] for i in np.unique(np.linspace(0, len(examples) - 1, min(n, len(examples))).astype(int))]
+    chosen = [
+        examples[i] for i in np.unique(np.linspace(0, len(examples) - 1, min(n, len(examples))).astype(int))
+    ]
     taken = []
     for number, example in enumerate([*chosen[:WARM_UP], *chosen]):
         if check is not None:

@@ -1,6 +1,8 @@
-"""What a report says and how it lies on disk: `report.json`, the predictions in the official format, `questions.jsonl`.
+"""What a report says and how it lies on disk: `report.json`, the predictions in the official format,
+`questions.jsonl`.
 
-A report's directory also holds `index.html` and `plots/`; those are made from what is here, and nothing reads them again.
+A report's directory also holds `index.html` and `plots/`; those are made from what is here, and nothing reads
+them again.
 """
 
 from __future__ import annotations
@@ -18,8 +20,13 @@ from tinyreader.files import atomic_path, open_text
 FORMAT = 1
 
 REPORT, PREDICTIONS, NULL_ODDS, QUESTIONS, PAGE, PLOTS = (
-    "report.json", "predictions.json", "null_odds.json", "questions.jsonl", "index.html", "plots",
-)  # fmt: skip
+    "report.json",
+    "predictions.json",
+    "null_odds.json",
+    "questions.jsonl",
+    "index.html",
+    "plots",
+)
 """The names in a report's directory."""
 
 Interval = tuple[float, float]
@@ -29,10 +36,11 @@ Interval = tuple[float, float]
 class Question:
     """One question of a report: what was said, what it scores, and what slices are made by.
 
-    `prediction` is the best span's text, code points [start, end) of the context, whether or not the reader gave it;
-    `answered` says whether it did, at the threshold it ships with (`null_odds` at most that). `score` is the reader's own for
-    the span, `confidence` that for what it said, "no answer" included; all three 0 to 1. `exact` and `f1`, 0 to 1, are of what
-    it said; `text_exact` and `text_f1` of the best span. `position` is where in the context the first gold answer starts, 0 to
+    `prediction` is the best span's text, code points [start, end) of the context, whether or not the reader
+    gave it; `answered` says whether it did, at the threshold it ships with (`null_odds` at most that).
+    `score` is the reader's own for the span, `confidence` that for what it said, "no answer" included; all
+    three 0 to 1. `exact` and `f1`, 0 to 1, are of what it said; `text_exact` and `text_f1` of the best span.
+    `position` is where in the context the first gold answer starts, 0 to
     1. `teacher` is what the teacher said ("" for no answer), None where no teacher's predictions were given.
     """
 
@@ -63,19 +71,17 @@ class Question:
 class Report:
     """What `report.json` holds, by its top-level names; all of it is plain data.
 
-    model: name, parameters and weights, their fingerprint (None: unknown), size_bytes, run (what `distil` left beside the
-    model, or None).
-    reader: engine, precision, settings.
-    data: name, split (of a Hub data set; None: none was named), fingerprint, questions, answerable, left_out.
-    normalisation: "squad-en" is the official scripts'.
-    official: script ("1.1" or "2.0") and na_prob_thresh, the threshold the scores are at (None: always an answer).
-    scores: percentages by the official script's names. answered: exact and f1 of answerable questions with no-answer off.
-    intervals: of those scores' means, 95 %, in percent. calibration: ece and bins, against exact match, and ece_f1, against
-    F1. curves, slices: see the modules of these names.
-    speed: questions_per_second and reading_seconds of all questions in one stream; latency_ms, latency_questions and
-    latency_seconds of some asked alone; peak_memory_bytes; report_seconds, of checking and of all that follows reading.
-    teacher: scores of the teacher's predictions on the same questions, or None. training: what the run's log says, or None.
-    layers: agreement with the teacher per layer, or None.
+    model: name, parameters and weights, their fingerprint (None: unknown), size_bytes, run (what `distil`
+    left beside the model, or None). reader: engine, precision, settings. data: name, split (of a Hub data
+    set; None: none was named), fingerprint, questions, answerable, left_out. normalisation: "squad-en" is the
+    official scripts'. official: script ("1.1" or "2.0") and na_prob_thresh, the threshold the scores are at
+    (None: always an answer). scores: percentages by the official script's names. answered: exact and f1 of
+    answerable questions with no-answer off. intervals: of those scores' means, 95 %, in percent. calibration:
+    ece and bins, against exact match, and ece_f1, against F1. curves, slices: see the modules of these names.
+    speed: questions_per_second and reading_seconds of all questions in one stream; latency_ms,
+    latency_questions and latency_seconds of some asked alone; peak_memory_bytes; report_seconds, of checking
+    and of all that follows reading. teacher: scores of the teacher's predictions on the same questions, or
+    None. training: what the run's log says, or None. layers: agreement with the teacher per layer, or None.
     """
 
     model: dict[str, Any]
@@ -100,7 +106,9 @@ class Report:
 
 
 def save_report(report: Report, questions: Sequence[Question], directory: Path) -> None:
-    """Writes the four files; `report.json` goes first and comes last, so that a directory with one is whole."""
+    """Writes the four files; `report.json` goes first and comes last, so that a directory with one is
+    whole.
+    """
     (directory / REPORT).unlink(missing_ok=True)
     _write_json(directory / PREDICTIONS, {q.id: q.prediction for q in questions})
     _write_json(directory / NULL_ODDS, {q.id: q.null_odds for q in questions})
@@ -117,10 +125,14 @@ def load_report(directory: str | Path) -> Report:
     content = _read(path, directory)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
-        raise DataError(f"{path} is of format {found!r}; this version reads format {FORMAT}. Evaluate once more.")
+        raise DataError(
+            f"{path} is of format {found!r}; this version reads format {FORMAT}. Evaluate once more."
+        )
     known = {f.name for f in fields(Report)}
     try:
-        content["intervals"] = {name: (low, high) for name, (low, high) in content["intervals"].items()}  # JSON has lists
+        content["intervals"] = {
+            name: (low, high) for name, (low, high) in content["intervals"].items()
+        }  # JSON has lists
         return Report(**{name: value for name, value in content.items() if name in known})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} is no whole report ({error}). Evaluate once more.") from None
@@ -170,7 +182,8 @@ def _read(path: Path, directory: str | Path) -> object:
 
 def _no_report(directory: str | Path, error: OSError) -> DataError:
     return DataError(
-        f"{directory} holds no report: {Path(error.filename or REPORT).name} cannot be read ({error.strerror or error}). "
+        f"{directory} holds no report: {Path(error.filename or REPORT).name} cannot be read "
+        f"({error.strerror or error}). "
         f"Make one with: tinyreader evaluate MODEL DATA -o {directory}"
     )
 

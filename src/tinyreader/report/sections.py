@@ -16,18 +16,25 @@ if TYPE_CHECKING:
 Rows = Iterable[Sequence[str]]
 
 FEW = 50
-"""With fewer questions a bin, a calibration error of 0.05 is mostly noise: the share of so many varies by 0.07."""
+"""With fewer questions a bin, a calibration error of 0.05 is mostly noise: the share of so many varies by
+0.07.
+"""
 
 
 def headline(report: Report) -> str:
     """The scores with their intervals, as tiles, and a table of everything the official script says."""
     scores, spread, official = report.scores, report.intervals, report.official
-    tiles = [_score_tile(label, scores[name], spread.get(name)) for name, label in (("f1", "F1"), ("exact", "Exact match"))]
+    tiles = [
+        _score_tile(label, scores[name], spread.get(name))
+        for name, label in (("f1", "F1"), ("exact", "Exact match"))
+    ]
     if "HasAns_f1" in scores and "NoAns_f1" in scores:
         tiles.append(_score_tile("F1, answerable", scores["HasAns_f1"], spread.get("HasAns_f1")))
         tiles.append(_score_tile("F1, unanswerable", scores["NoAns_f1"], spread.get("NoAns_f1")))
     if report.answered:
-        tiles.append(_score_tile("F1, answerable, no-answer off", report.answered["f1"], spread.get("answered_f1")))
+        tiles.append(
+            _score_tile("F1, answerable, no-answer off", report.answered["f1"], spread.get("answered_f1"))
+        )
     calibration = report.calibration
     against = f"; against F1 {calibration['ece_f1']:.3f}" if "ece_f1" in calibration else ""
     bins = f"{len(calibration['bins'])} bins of equal mass{against}"
@@ -39,16 +46,32 @@ def headline(report: Report) -> str:
     threshold = official.get("na_prob_thresh")
     said = (
         f"Scores are those of the {rule} on <code>predictions.json</code>"
-        + ("" if official["script"] == "1.1" else f" with <code>null_odds.json</code>, {_threshold(threshold)}")
+        + (
+            ""
+            if official["script"] == "1.1"
+            else f" with <code>null_odds.json</code>, {_threshold(threshold)}"
+        )
         + f"; answers compared by normalisation <code>{escape(report.normalisation)}</code>"
-        + ("" if report.normalisation == OFFICIAL else ", not the official one: do not set these beside others' scores")
+        + (
+            ""
+            if report.normalisation == OFFICIAL
+            else ", not the official one: do not set these beside others' scores"
+        )
         + ". Intervals: 95 %, bootstrap over questions."
-        + (f" Bins of {a_bin:.0f} questions are small: chance alone makes the calibration error larger." if a_bin < FEW else "")
+        + (
+            f" Bins of {a_bin:.0f} questions are small: chance alone makes the calibration error larger."
+            if a_bin < FEW
+            else ""
+        )
     )
-    rows = [(escape(name), f"{value:,.4f}" if isinstance(value, float) else f"{value:,}") for name, value in scores.items()]
+    rows = [
+        (escape(name), f"{value:,.4f}" if isinstance(value, float) else f"{value:,}")
+        for name, value in scores.items()
+    ]
     return (
         f'<div class="tiles">{"".join(tiles)}</div><p class="note">{said}</p>'
-        f"<details><summary>All of the script's scores</summary>{table(('score', '%'), rows, numbers=(1,))}</details>"
+        "<details><summary>All of the script's "
+        f"scores</summary>{table(('score', '%'), rows, numbers=(1,))}</details>"
     )
 
 
@@ -60,18 +83,26 @@ def slices_tables(report: Report) -> str:
         head = ("", "questions", "EM", "F1", "95 %", "answered", *(("teacher's F1",) if has_teacher else ()))
         rows = [
             (
-                escape(s["slice"]), f"{s['n']:,}", f"{s['exact']:.1f}", f"{s['f1']:.1f}",
-                "{:.1f} to {:.1f}".format(*s["f1_interval"]) if s["f1_interval"] else "", f"{100 * s['answered']:.0f} %",
+                escape(s["slice"]),
+                f"{s['n']:,}",
+                f"{s['exact']:.1f}",
+                f"{s['f1']:.1f}",
+                "{:.1f} to {:.1f}".format(*s["f1_interval"]) if s["f1_interval"] else "",
+                f"{100 * s['answered']:.0f} %",
                 *((f"{s['teacher_f1']:.1f}",) if has_teacher else ()),
             )
             for s in slices
-        ]  # fmt: skip
+        ]
         parts.append(f"<h3>{escape(dimension)}</h3>{table(head, rows, numbers=range(1, len(head)))}")
     return f"<details><summary>The same as tables</summary>{''.join(parts)}</details>"
 
 
-def examples_section(shown: Shown, picked: Sequence[tuple[int, str]], anchor: str, contexts: Mapping[int, str]) -> str:
-    """The picked questions, each with its answers, its context and what the teacher said, to be filtered by kind."""
+def examples_section(
+    shown: Shown, picked: Sequence[tuple[int, str]], anchor: str, contexts: Mapping[int, str]
+) -> str:
+    """The picked questions, each with its answers, its context and what the teacher said, to be filtered by
+    kind.
+    """
     if not picked:
         return ""
     kinds = list(dict.fromkeys(kind for _, kind in picked))
@@ -82,7 +113,8 @@ def examples_section(shown: Shown, picked: Sequence[tuple[int, str]], anchor: st
     }[anchor]
     buttons = "".join(
         f'<button type="button" data-kind="{escape(kind)}" aria-pressed="{str(not kind).lower()}">{escape(kind) or "all"}'
-        "</button>" for kind in ("", *kinds)
+        "</button>"
+        for kind in ("", *kinds)
     )
     body = "".join(_example(shown, n, kind, contexts[n]) for n, kind in picked)
     marks = 'In the text: <mark class="gold">gold</mark>, <mark class="said">the reader\'s best words</mark>.'
@@ -101,7 +133,8 @@ def eye_section(eye: Sequence[Mapping[str, Any]]) -> str:
     options = "".join(f'<option value="{n}">{escape(item["label"])}</option>' for n, item in enumerate(eye))
     return (
         '<p class="note">The chance that the answer starts<i class="key start"></i>and ends<i class="key end"></i>at each '
-        "token, in the window that the best words were read from: the stronger the bar, the greater the chance. Point at a "
+        "token, in the window that the best words were read from: the stronger the bar, the greater the "
+        "chance. Point at a "
         f'token for its numbers.{inside}</p><div class="controls"><label for="eye-pick">Question</label>'
         f'<select id="eye-pick">{options}</select></div>'
         '<div id="eye-view"><noscript>This part needs scripts; they are in this file and load nothing.</noscript></div>'
@@ -109,7 +142,9 @@ def eye_section(eye: Sequence[Mapping[str, Any]]) -> str:
 
 
 def layers_section(report: Report, plot: str) -> str:
-    """The plot of the layers with what its numbers mean, and what each stage of training changed; or why it is not there."""
+    """The plot of the layers with what its numbers mean, and what each stage of training changed; or why it
+    is not there.
+    """
     layers = report.layers
     if layers is None:
         return ""
@@ -121,8 +156,9 @@ def layers_section(report: Report, plot: str) -> str:
     stages = title + table(head, rows, range(1, len(head))) if rows else ""
     return (
         f'{plot}<p class="note">Over {layers["windows"]} windows; 0 is the same, 1 unrelated. Hidden states: 1 - linear CKA, '
-        "layer 0 is the embedding. Attention: half the sum of absolute differences of the probabilities, heads compared "
-        f'{escape(layers["heads"])}.</p>{stages}'
+        "layer 0 is the embedding. Attention: half the sum of absolute differences of the probabilities, "
+        "heads compared "
+        f"{escape(layers['heads'])}.</p>{stages}"
     )
 
 
@@ -132,7 +168,10 @@ def cost(report: Report) -> str:
     late = speed.get("latency_ms") or {}
     tiles = [
         tile("Questions a second", _figure(speed["questions_per_second"]), "read in one stream"),
-        *(tile(f"Latency {name}", f"{_figure(value)} ms", "one question alone") for name, value in late.items()),
+        *(
+            tile(f"Latency {name}", f"{_figure(value)} ms", "one question alone")
+            for name, value in late.items()
+        ),
         tile("Peak memory", _bytes(speed.get("peak_memory_bytes")), "of the process"),
         tile("On disk", _bytes(model.get("size_bytes")), _count(model.get("parameters"))),
     ]
@@ -171,9 +210,13 @@ def table(head: Sequence[str], rows: Rows, numbers: Iterable[int] = ()) -> str:
     right = set(numbers)
 
     def line(tag: str, cells: Sequence[str]) -> str:
-        return "<tr>" + "".join(
-            f'<{tag}{" class=n" if n in right else ""}>{cell}</{tag}>' for n, cell in enumerate(cells)
-        ) + "</tr>"  # fmt: skip
+        return (
+            "<tr>"
+            + "".join(
+                f"<{tag}{' class=n' if n in right else ''}>{cell}</{tag}>" for n, cell in enumerate(cells)
+            )
+            + "</tr>"
+        )
 
     top = f"<thead>{line('th', head)}</thead>" if any(head) else ""
     return f'<div class="scroll"><table>{top}<tbody>{"".join(line("td", row) for row in rows)}</tbody></table></div>'
@@ -182,7 +225,11 @@ def table(head: Sequence[str], rows: Rows, numbers: Iterable[int] = ()) -> str:
 def _example(shown: Shown, n: int, kind: str, context: str) -> str:
     example, question = shown.examples[n], shown.questions[n]
     golds = " | ".join(dict.fromkeys(answer.text for answer in example.answers))
-    best = question.prediction if question.answered else f"no answer (best words: {question.prediction or 'none'})"
+    best = (
+        question.prediction
+        if question.answered
+        else f"no answer (best words: {question.prediction or 'none'})"
+    )
     rows = [("gold", golds or "no answer"), ("reader", best)]
     if question.teacher is not None:
         rows.append(("teacher", question.teacher or "no answer"))

@@ -1,4 +1,6 @@
-"""Whether a data set is one that a reader was trained or measured on, by what the run left beside it in `run.json`."""
+"""Whether a data set is one that a reader was trained or measured on, by what the run left beside it in
+`run.json`.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +22,20 @@ def read_run(directory: Path) -> dict[str, Any] | None:
 
 
 def seen_by(run: Mapping[str, Any] | None, examples: Sequence[Example]) -> list[str]:
-    """What the reader's run had to do with these examples before, in sentences; empty where nothing is known of it.
+    """What the reader's run had to do with these examples before, in sentences; empty where nothing is known
+    of it.
 
-    Data are the same by their fingerprint, whatever the file is called; where a file that the run names is still there,
-    single questions and paragraphs are looked up in it too.
+    Data are the same by their fingerprint, whatever the file is called; where a file that the run names is
+    still there, single questions and paragraphs are looked up in it too.
     """
     if run is None:
         return []
     identity = run.get("identity") or {}
     own = fingerprint(examples)
     trained, chosen = identity.get("data") or {}, identity.get("dev")
-    found = [f"it is {name}, which the reader was trained on" for name, print_ in trained.items() if print_ == own]
+    found = [
+        f"it is {name}, which the reader was trained on" for name, print_ in trained.items() if print_ == own
+    ]
     if chosen == own:
         found.append("it is the data that the reader's best weights were chosen by")
     if found:
@@ -38,14 +43,22 @@ def seen_by(run: Mapping[str, Any] | None, examples: Sequence[Example]) -> list[
     for use, path in _sources(run.get("recipe") or {}):
         questions, contexts = _shared(path, examples)
         if questions:
-            found.append(f"{questions:,} of its {len(examples):,} questions are in {path}, which the reader was {use} on")
+            found.append(
+                f"{questions:,} of its {len(examples):,} questions are in {path}, which the reader was {use} "
+                "on"
+            )
         elif contexts:
-            found.append(f"{contexts:,} of its {len(examples):,} questions are on paragraphs of {path}, which it was {use} on")
+            found.append(
+                f"{contexts:,} of its {len(examples):,} questions are on paragraphs of {path}, which it was "
+                f"{use} on"
+            )
     return found
 
 
 def unchecked(run: Mapping[str, Any] | None) -> list[str]:
-    """The data that the run names and that lie in no file here: whether single questions were in them cannot be told."""
+    """The data that the run names and that lie in no file here: whether single questions were in them cannot
+    be told.
+    """
     recipe = (run or {}).get("recipe") or {}
     there = {str(path) for _, path in _sources(recipe)}
     return list(dict.fromkeys(name for _, name in _named(recipe) if str(Path(name)) not in there))

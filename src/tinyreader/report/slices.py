@@ -39,11 +39,13 @@ class Failure:
 
 
 def by_slices(questions: Sequence[Question], samples: int = 1000) -> dict[str, list[dict[str, Any]]]:
-    """Scores of each slice, by dimension: slice, n, exact and f1 in percent, f1_interval (None for few questions), answered
-    (the share) and, where a teacher's predictions are there, teacher_f1. Answer length and position leave out questions
-    without answer.
+    """Scores of each slice, by dimension: slice, n, exact and f1 in percent, f1_interval (None for few
+    questions), answered (the share) and, where a teacher's predictions are there, teacher_f1. Answer length
+    and position leave out questions without answer.
     """
-    return {name: list(_slices(questions, label, order, samples)) for name, label, order in _dimensions(questions)}
+    return {
+        name: list(_slices(questions, label, order, samples)) for name, label, order in _dimensions(questions)
+    }
 
 
 def failures(questions: Sequence[Question], most: int = 60) -> list[Failure]:
@@ -77,14 +79,19 @@ def mistakes(questions: Sequence[Question]) -> dict[str, int]:
 
 
 def with_teacher(questions: Sequence[Question]) -> dict[str, int]:
-    """Questions by who was exactly right: both, only the teacher, only this reader, neither; empty without a teacher."""
+    """Questions by who was exactly right: both, only the teacher, only this reader, neither; empty without a
+    teacher.
+    """
     if not questions or questions[0].teacher_exact is None:
         return {}
     counts = dict.fromkeys(("both right", "only the teacher", "only this reader", "neither"), 0)
     for q in questions:
         theirs = q.teacher_exact == 1.0
-        counts[("both right" if theirs else "only this reader") if q.exact == 1.0 else
-               ("only the teacher" if theirs else "neither")] += 1  # fmt: skip
+        counts[
+            ("both right" if theirs else "only this reader")
+            if q.exact == 1.0
+            else ("only the teacher" if theirs else "neither")
+        ] += 1
     return counts
 
 
@@ -105,7 +112,9 @@ _NUMBERS: dict[str, Callable[[Question], int | None]] = {
 }
 
 
-def _slices(questions: Sequence[Question], label: Label, order: Sequence[str], samples: int) -> Iterator[dict[str, Any]]:
+def _slices(
+    questions: Sequence[Question], label: Label, order: Sequence[str], samples: int
+) -> Iterator[dict[str, Any]]:
     members: dict[str, list[Question]] = {name: [] for name in order}
     for question in questions:
         name = label(question)
@@ -117,10 +126,13 @@ def _slices(questions: Sequence[Question], label: Label, order: Sequence[str], s
         f1 = 100.0 * np.array([q.f1 for q in inside])
         spread = list(bootstrap_interval(f1, samples=samples)) if len(inside) >= MIN_FOR_INTERVAL else None
         scores: dict[str, Any] = {
-            "slice": name, "n": len(inside), "exact": 100.0 * float(np.mean([q.exact for q in inside])),
-            "f1": float(f1.mean()), "f1_interval": spread,
+            "slice": name,
+            "n": len(inside),
+            "exact": 100.0 * float(np.mean([q.exact for q in inside])),
+            "f1": float(f1.mean()),
+            "f1_interval": spread,
             "answered": float(np.mean([q.answered for q in inside])),
-        }  # fmt: skip
+        }
         if inside[0].teacher_f1 is not None:
             scores["teacher_f1"] = 100.0 * float(np.mean([q.teacher_f1 for q in inside]))
         yield scores

@@ -1,4 +1,6 @@
-"""What a teacher said to the same questions: a prediction file, or the directory of a report or run that holds one."""
+"""What a teacher said to the same questions: a prediction file, or the directory of a report or run that
+holds one.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,9 @@ from tinyreader.report.record import NULL_ODDS, PREDICTIONS, REPORT, load_report
 def teacher_answers(place: Path, examples: Sequence[Example]) -> dict[str, str]:
     """The teacher's answer to each example, "" for no answer.
 
-    Where null odds lie beside the predictions (as `null_odds.json`, or as NAME.null_odds.json), an answer whose odds exceed
-    the threshold counts as none: the report's own threshold, else 0. Raises `DataError` for what is no prediction file, or
-    one that lacks a question.
+    Where null odds lie beside the predictions (as `null_odds.json`, or as NAME.null_odds.json), an answer
+    whose odds exceed the threshold counts as none: the report's own threshold, else 0. Raises `DataError` for
+    what is no prediction file, or one that lacks a question.
     """
     path = place / PREDICTIONS if place.is_dir() else place
     texts = _object(path)
@@ -27,7 +29,8 @@ def teacher_answers(place: Path, examples: Sequence[Example]) -> dict[str, str]:
     missing = [e.id for e in examples if e.id not in texts]
     if missing:
         raise DataError(
-            f"{path} has no prediction for {len(missing)} of {len(examples)} questions, {missing[0]!r} among them: it was made "
+            f"{path} has no prediction for {len(missing)} of {len(examples)} questions, {missing[0]!r} among "
+            "them: it was made "
             "on other data. Have the teacher predict the same file: tinyreader predict TEACHER DATA -o OUT"
         )
     odds, threshold = _null_odds(path), _threshold(place)
@@ -35,7 +38,9 @@ def teacher_answers(place: Path, examples: Sequence[Example]) -> dict[str, str]:
     for example in examples:
         value = odds.get(example.id, -float("inf"))
         if not isinstance(value, int | float):
-            raise DataError(f"the null odds beside {path} hold {value!r} for {example.id!r}, which is no number.")
+            raise DataError(
+                f"the null odds beside {path} hold {value!r} for {example.id!r}, which is no number."
+            )
         answers[example.id] = "" if value > threshold else str(texts[example.id])
     return answers
 
@@ -50,7 +55,9 @@ def _null_odds(predictions: Path) -> dict[str, object]:
 
 
 def _threshold(place: Path) -> float:
-    """The threshold of the report in that directory, infinite where it always answers; 0 where it is no report."""
+    """The threshold of the report in that directory, infinite where it always answers; 0 where it is no
+    report.
+    """
     if not (place / REPORT).is_file():
         return 0.0
     threshold = load_report(place).official.get("na_prob_thresh")
@@ -66,5 +73,7 @@ def _object(path: Path) -> dict[str, object]:
     except ValueError as error:
         raise DataError(f"{path}: not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise DataError(f"{path} should be one JSON object from question ids, not a {type(content).__name__}.")
+        raise DataError(
+            f"{path} should be one JSON object from question ids, not a {type(content).__name__}."
+        )
     return content

@@ -1,4 +1,6 @@
-"""What a run's log says of the training: losses, learning rate, throughput and development scores over steps, per stage."""
+"""What a run's log says of the training: losses, learning rate, throughput and development scores over steps,
+per stage.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +24,26 @@ def run_record(model: Path) -> dict[str, Any] | None:
 
 
 def run_directory(model: Path) -> Path | None:
-    """The directory of the run that made the model, where it still lies there: the one above, with the run's log."""
+    """The directory of the run that made the model, where it still lies there: the one above, with the run's
+    log.
+    """
     above = model.resolve().parent
     return above if (model / RECORD).is_file() and (above / LOG).is_file() else None
 
 
 def training(run: Path) -> dict[str, Any]:
-    """The run's stages in order, each with `name`, `step`, the series of `SERIES`, `terms` of the loss by name, `evaluations`
-    and `seconds`; and `teacher_seconds`, `skipped_steps`.
+    """The run's stages in order, each with `name`, `step`, the series of `SERIES`, `terms` of the loss by
+    name, `evaluations` and `seconds`; and `teacher_seconds`, `skipped_steps`.
 
-    Long series are thinned to `POINTS`, the first and the last kept. Raises `DataError` where there is no log with steps.
+    Long series are thinned to `POINTS`, the first and the last kept. Raises `DataError` where there is no log
+    with steps.
     """
     events = RunLog(run / LOG).read()
     names = list(dict.fromkeys(e["stage"] for e in events if e.get("event") == "step" and "stage" in e))
     if not names:
-        raise DataError(f"{run / LOG} is not there or holds no training step; give the directory that distil wrote to.")
+        raise DataError(
+            f"{run / LOG} is not there or holds no training step; give the directory that distil wrote to."
+        )
     return {
         "stages": [_stage(name, [e for e in events if e.get("stage") == name]) for name in names],
         "teacher_seconds": sum(e.get("seconds") or 0.0 for e in events if e.get("event") == "teacher"),

@@ -13,7 +13,9 @@ import numpy.typing as npt
 from tinyreader.errors import ModelError, SettingsError
 
 Inputs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
-"""Token ids, mask (1 on real tokens) and segment ids of a batch of windows, each int64 [B, L], padded on the right."""
+"""Token ids, mask (1 on real tokens) and segment ids of a batch of windows, each int64 [B, L], padded on the
+right.
+"""
 
 Logits = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Start and end logits of a batch, each float32 [B, L]; what they say about padding means nothing."""
@@ -30,7 +32,10 @@ class Runtime(Protocol):
     pad_id: int
 
     def logits(
-        self, input_ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], segment_ids: npt.NDArray[np.int64]
+        self,
+        input_ids: npt.NDArray[np.int64],
+        mask: npt.NDArray[np.int64],
+        segment_ids: npt.NDArray[np.int64],
     ) -> Logits:
         """Start and end logits float32 [B, L] of padded windows [B, L]; `mask` is 1 on real tokens."""
         ...
@@ -48,7 +53,9 @@ class StreamingRuntime(Runtime, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What an engine has to know of a model besides its network; None where the model itself sets no limit."""
+    """What an engine has to know of a model besides its network; None where the model itself sets no
+    limit.
+    """
 
     pad_id: int
     max_tokens: int | None
@@ -59,8 +66,14 @@ class ModelFacts:
         """The model's inputs by name, checked: engines read zeros, or crash, for ids outside the table."""
         input_ids, mask, segment_ids = batch
         if self.max_tokens is not None and input_ids.shape[1] > self.max_tokens:
-            raise SettingsError(f"a window has {input_ids.shape[1]} tokens; this model takes at most {self.max_tokens}.")
-        if self.vocab_size is not None and input_ids.size and not 0 <= input_ids.min() <= input_ids.max() < self.vocab_size:
+            raise SettingsError(
+                f"a window has {input_ids.shape[1]} tokens; this model takes at most {self.max_tokens}."
+            )
+        if (
+            self.vocab_size is not None
+            and input_ids.size
+            and not 0 <= input_ids.min() <= input_ids.max() < self.vocab_size
+        ):
             raise ModelError(
                 f"the tokenizer gave ids from {input_ids.min()} to {input_ids.max()}, but the model embeds "
                 f"{self.vocab_size} tokens: they do not belong together"

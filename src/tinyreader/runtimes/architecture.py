@@ -1,4 +1,6 @@
-"""What a model directory's config.json says about its encoder, and what each family of encoders calls its tensors."""
+"""What a model directory's config.json says about its encoder, and what each family of encoders calls its
+tensors.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ RELATIVE_BIAS = "encoder.relative_attention_bias.weight"
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The names that a family of architectures gives to the parts of a layer, and how its configuration differs."""
+    """The names that a family of architectures gives to the parts of a layer, and how its configuration
+    differs.
+    """
 
     prefix: str
     layer: str = "encoder.layer"
@@ -50,31 +54,73 @@ FAMILIES = {
     "roberta": ROBERTA,
     "xlm-roberta": ROBERTA,
     "camembert": ROBERTA,
-    "electra": Family("electra", defaults={"hidden_size": 256, "embedding_size": 128, "num_attention_heads": 4,
-                                           "intermediate_size": 1024}),
+    "electra": Family(
+        "electra",
+        defaults={
+            "hidden_size": 256,
+            "embedding_size": 128,
+            "num_attention_heads": 4,
+            "intermediate_size": 1024,
+        },
+    ),
     "distilbert": Family(
-        "distilbert", "transformer.layer", "attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin",
-        "sa_layer_norm", "ffn.lin1", "ffn.lin2", "output_layer_norm",
+        "distilbert",
+        "transformer.layer",
+        "attention.q_lin",
+        "attention.k_lin",
+        "attention.v_lin",
+        "attention.out_lin",
+        "sa_layer_norm",
+        "ffn.lin1",
+        "ffn.lin2",
+        "output_layer_norm",
         defaults={"num_hidden_layers": 6, "type_vocab_size": 0},
-        called={"hidden_size": "dim", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads",
-                "intermediate_size": "hidden_dim", "hidden_act": "activation"},
+        called={
+            "hidden_size": "dim",
+            "num_hidden_layers": "n_layers",
+            "num_attention_heads": "n_heads",
+            "intermediate_size": "hidden_dim",
+            "hidden_act": "activation",
+        },
     ),
     "mpnet": Family(
-        "mpnet", "encoder.layer", "attention.attn.q", "attention.attn.k", "attention.attn.v", "attention.attn.o",
+        "mpnet",
+        "encoder.layer",
+        "attention.attn.q",
+        "attention.attn.k",
+        "attention.attn.v",
+        "attention.attn.o",
         "attention.LayerNorm",
         defaults={"pad_token_id": 1, "vocab_size": 30527, "type_vocab_size": 0},
-        positions_after_padding=True, relative_bias=True,
+        positions_after_padding=True,
+        relative_bias=True,
     ),
-}  # fmt: skip
+}
 DEFAULTS = {
-    "vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
-    "max_position_embeddings": 512, "type_vocab_size": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-12, "pad_token_id": 0,
-}  # fmt: skip
+    "vocab_size": 30522,
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "pad_token_id": 0,
+}
 ACTIVATIONS = {
-    "gelu": "gelu", "gelu_python": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh", "gelu_python_tanh": "gelu_tanh", "gelu_accurate": "gelu_tanh",
-    "relu": "relu", "silu": "silu", "swish": "silu", "tanh": "tanh",
-}  # fmt: skip
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_python_tanh": "gelu_tanh",
+    "gelu_accurate": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +156,24 @@ class Architecture:
         return f"{self.family.layer}.{number}.{getattr(self.family, part)}"
 
     def linears(self) -> dict[str, int]:
-        """The products with weights inside the layers, in the order they are computed, and their number of input channels."""
-        parts = {**dict.fromkeys(("query", "key", "value", "attended", "inner"), self.width), "outer": self.inner_width}
+        """The products with weights inside the layers, in the order they are computed, and their number of
+        input channels.
+        """
+        parts = {
+            **dict.fromkeys(("query", "key", "value", "attended", "inner"), self.width),
+            "outer": self.inner_width,
+        }
         return {self.layer(number, part): n for number in range(self.n_layers) for part, n in parts.items()}
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each tensor that a reader of this architecture has, by its name without the family's prefix."""
+        """The shape of each tensor that a reader of this architecture has, by its name without the family's
+        prefix.
+        """
         wide, narrow, inner = self.width, self.embedding_width, self.inner_width
-        shapes: dict[str, tuple[int, ...]] = {WORDS: (self.vocab_size, narrow), POSITIONS: (self.n_positions, narrow)}
+        shapes: dict[str, tuple[int, ...]] = {
+            WORDS: (self.vocab_size, narrow),
+            POSITIONS: (self.n_positions, narrow),
+        }
         if self.n_segments:
             shapes[SEGMENTS] = (self.n_segments, narrow)
         shapes |= _norm(EMBEDDINGS_NORM, narrow)
@@ -144,12 +200,15 @@ def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
 
 
 def read_architecture(directory: Path) -> Architecture:
-    """The architecture of the encoder in that directory; `ModelError` where it is none that can be built here."""
+    """The architecture of the encoder in that directory; `ModelError` where it is none that can be built
+    here.
+    """
     kind, path = model_type_of(directory), directory / "config.json"
     content = read_json(path)
     if kind not in FAMILIES:
         raise ModelError(
-            f"{path}: {kind!r} models are not built for OpenVINO. Supported are {', '.join(FAMILIES)}; read others with "
+            f"{path}: {kind!r} models are not built for OpenVINO. Supported are {', '.join(FAMILIES)}; read "
+            "others with "
             'the torch engine (pip install "tinyreader[train]")'
         )
     family = FAMILIES[kind]
@@ -177,10 +236,15 @@ def _guess_type(content: dict[str, Any]) -> str | None:
 
 def _refuse_variants(path: Path, content: dict[str, Any]) -> None:
     """Raise `ModelError` for what changes an encoder's arithmetic in ways that are not built here."""
-    for key, usual in (("is_decoder", False), ("add_cross_attention", False), ("position_embedding_type", "absolute")):
+    for key, usual in (
+        ("is_decoder", False),
+        ("add_cross_attention", False),
+        ("position_embedding_type", "absolute"),
+    ):
         if content.get(key, usual) != usual:
             raise ModelError(
-                f"{path}: {key} is {content[key]!r}; only {usual!r} is built here. Read it with the torch engine"
+                f"{path}: {key} is {content[key]!r}; only {usual!r} is built here. Read it with the torch "
+                "engine"
             )
 
 
@@ -188,7 +252,10 @@ def _architecture(path: Path, family: Family, config: dict[str, Any]) -> Archite
     def whole(key: str, least: int = 1) -> int:
         value = config[key]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ModelError(f"{path}: {family.called.get(key, key)} is {value!r}; it should be a whole number from {least} up")
+            raise ModelError(
+                f"{path}: {family.called.get(key, key)} is {value!r}; it should be a whole number from "
+                f"{least} up"
+            )
         return value
 
     width, n_heads = whole("hidden_size"), whole("num_attention_heads")
@@ -196,18 +263,28 @@ def _architecture(path: Path, family: Family, config: dict[str, Any]) -> Archite
         raise ModelError(f"{path}: a width of {width} cannot be divided among {n_heads} attention heads")
     activation, epsilon = config["hidden_act"], config["layer_norm_eps"]
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        raise ModelError(f"{path}: activation {activation!r} is not built for OpenVINO; {', '.join(ACTIVATIONS)} are")
+        raise ModelError(
+            f"{path}: activation {activation!r} is not built for OpenVINO; {', '.join(ACTIVATIONS)} are"
+        )
     if not isinstance(epsilon, float | int) or not 0 < epsilon < 1:
         raise ModelError(f"{path}: layer_norm_eps is {epsilon!r}; it should be a small positive number")
     pad_id = 0 if config["pad_token_id"] is None else whole("pad_token_id", 0)
     padding_row = 1 if family.relative_bias else pad_id  # MPNet's is fixed in its code
     architecture = Architecture(
-        family=family, vocab_size=whole("vocab_size"), width=width, embedding_width=whole("embedding_size"),
-        inner_width=whole("intermediate_size"), n_layers=whole("num_hidden_layers"), n_heads=n_heads,
-        n_positions=whole("max_position_embeddings"), n_segments=whole("type_vocab_size", 0),
+        family=family,
+        vocab_size=whole("vocab_size"),
+        width=width,
+        embedding_width=whole("embedding_size"),
+        inner_width=whole("intermediate_size"),
+        n_layers=whole("num_hidden_layers"),
+        n_heads=n_heads,
+        n_positions=whole("max_position_embeddings"),
+        n_segments=whole("type_vocab_size", 0),
         first_position=padding_row + 1 if family.positions_after_padding else 0,
-        pad_id=pad_id, activation=ACTIVATIONS[activation], epsilon=float(epsilon),
-    )  # fmt: skip
+        pad_id=pad_id,
+        activation=ACTIVATIONS[activation],
+        epsilon=float(epsilon),
+    )
     if architecture.max_tokens < 1:
         raise ModelError(f"{path}: {architecture.n_positions} positions leave no room for a token")
     return architecture
@@ -216,13 +293,15 @@ def _architecture(path: Path, family: Family, config: dict[str, Any]) -> Archite
 def mpnet_buckets(most: int) -> npt.NDArray[np.int64]:
     """The row of MPNet's table of relative biases for each distance key - query from -(most - 1) to most - 1.
 
-    Half of the rows are for each direction; half of these for one distance each, the others for ranges that grow
-    logarithmically up to MPNET_MAX_DISTANCE tokens (as T5's, arXiv 1910.10683).
+    Half of the rows are for each direction; half of these for one distance each, the others for ranges that
+    grow logarithmically up to MPNET_MAX_DISTANCE tokens (as T5's, arXiv 1910.10683).
     """
     distance = np.arange(-(most - 1), most)
     half = MPNET_BUCKETS // 2
     exact = half // 2
     n = np.abs(distance)
-    far = np.log(np.maximum(n, 1).astype(np.float32) / np.float32(exact)) / np.float32(np.log(MPNET_MAX_DISTANCE / exact))
+    far = np.log(np.maximum(n, 1).astype(np.float32) / np.float32(exact)) / np.float32(
+        np.log(MPNET_MAX_DISTANCE / exact)
+    )
     ranged = np.minimum(exact + (far * np.float32(half - exact)).astype(np.int64), half - 1)
     return np.where(distance > 0, half, 0) + np.where(n < exact, n, ranged)

@@ -20,8 +20,9 @@ def run_windows(
 ) -> list[tuple[FloatArray, FloatArray]]:
     """Unpadded start and end logits, each float32 [n], of each window of n tokens, in the order given.
 
-    A batch holds windows of like lengths, padded to the longest of them (rounded as `padded_length` does, up to `most`), and at
-    most `max_tokens` tokens with padding, or one window. A runtime that streams gets several batches at the same time.
+    A batch holds windows of like lengths, padded to the longest of them (rounded as `padded_length` does, up
+    to `most`), and at most `max_tokens` tokens with padding, or one window. A runtime that streams gets
+    several batches at the same time.
     """
     results: list[tuple[FloatArray, FloatArray]] = [(_EMPTY, _EMPTY)] * len(windows)
     plan = list(_plan([len(w) for w in windows], most, max_tokens))

@@ -1,4 +1,6 @@
-"""Models that were built once and are kept in the user's cache directory: whole or absent, built by one process at a time."""
+"""Models that were built once and are kept in the user's cache directory: whole or absent, built by one
+process at a time.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,10 @@ _DONE = "sizes.json"
 def kept(kind: str, name: str, build: Callable[[Path], None]) -> Path:
     """The cache's directory of that kind and name, filled by `build(directory)` where it is not there yet.
 
-    A second process that asks for the same waits for the first one. A process that is killed leaves a directory that is
-    never taken for whole (its name says so) and goes with the next build; so does one whose files have other sizes than
-    they were written with. Raises `SettingsError` where the cache directory cannot be made.
+    A second process that asks for the same waits for the first one. A process that is killed leaves a
+    directory that is never taken for whole (its name says so) and goes with the next build; so does one whose
+    files have other sizes than they were written with. Raises `SettingsError` where the cache directory
+    cannot be made.
     """
     home = cache_directory() / kind
     target = home / name
@@ -32,10 +35,13 @@ def kept(kind: str, name: str, build: Callable[[Path], None]) -> Path:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"{home}, where converted models are kept, cannot be made ({error.strerror}). Set XDG_CACHE_HOME to a directory "
+            f"{home}, where converted models are kept, cannot be made ({error.strerror}). Set XDG_CACHE_HOME "
+            "to a directory "
             "that can be written to"
         ) from None
-    with alone(home / f".{name}.lock"):  # on Windows two processes may build the same; the rename keeps it whole
+    with alone(
+        home / f".{name}.lock"
+    ):  # on Windows two processes may build the same; the rename keeps it whole
         if _is_whole(target):
             return target
         for left in (target, *home.glob(f".tmp-*-{name}")):
@@ -67,7 +73,9 @@ def _take_place(partial: Path, target: Path) -> None:
 def _seal(directory: Path) -> None:
     """Note the files' sizes beside them, and make all of it survive a power cut."""
     files = sorted(directory.iterdir())
-    (directory / _DONE).write_text(json.dumps({path.name: path.stat().st_size for path in files}), encoding="utf-8")
+    (directory / _DONE).write_text(
+        json.dumps({path.name: path.stat().st_size for path in files}), encoding="utf-8"
+    )
     sync(*directory.iterdir(), directory)
 
 

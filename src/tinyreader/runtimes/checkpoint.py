@@ -1,4 +1,6 @@
-"""Tensors of a safetensors checkpoint as fp32 arrays, read by numpy alone: bf16 has no numpy type and is widened here."""
+"""Tensors of a safetensors checkpoint as fp32 arrays, read by numpy alone: bf16 has no numpy type and is
+widened here.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,21 @@ FORMATS: dict[str, tuple[str, Callable[[Any], FloatArray]]] = {
     "F64": ("<f8", lambda stored: stored.astype(np.float32)),
     "I8": ("<i1", lambda stored: stored.astype(np.float32)),
 }
-SIZES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
-         "I8": 1, "U8": 1, "BOOL": 1}  # fmt: skip
+SIZES = {
+    "F64": 8,
+    "I64": 8,
+    "U64": 8,
+    "F32": 4,
+    "I32": 4,
+    "U32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I16": 2,
+    "U16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +62,12 @@ class Entry:
 
 
 class Checkpoint(Mapping[str, FloatArray]):
-    """The tensors of a model directory; each is read from disk, and checked to be finite, when it is asked for.
+    """The tensors of a model directory; each is read from disk, and checked to be finite, when it is asked
+    for.
 
-    Names are the encoder's own: without the `prefix` it has inside a reader and without the `module.` of models saved
-    from several GPUs; the LayerNorm parts that old files call gamma and beta are weight and bias.
+    Names are the encoder's own: without the `prefix` it has inside a reader and without the `module.` of
+    models saved from several GPUs; the LayerNorm parts that old files call gamma and beta are weight and
+    bias.
     """
 
     def __init__(self, directory: Path, prefix: str) -> None:
@@ -65,10 +82,18 @@ class Checkpoint(Mapping[str, FloatArray]):
 
     def __getitem__(self, name: str) -> FloatArray:
         entry = self.entries[name]
-        with np.errstate(invalid="ignore", over="ignore"):  # by scales that are not finite, or too large: found below
-            tensor = _read(entry) if entry.kind != "I8" else _read(entry) * _read(self._scale_of(name, entry))[:, None]
+        with np.errstate(
+            invalid="ignore", over="ignore"
+        ):  # by scales that are not finite, or too large: found below
+            tensor = (
+                _read(entry)
+                if entry.kind != "I8"
+                else _read(entry) * _read(self._scale_of(name, entry))[:, None]
+            )
         if not _is_finite(tensor):
-            raise ModelError(f"{self.directory}: {entry.name} holds values that are not finite; the weights are damaged")
+            raise ModelError(
+                f"{self.directory}: {entry.name} holds values that are not finite; the weights are damaged"
+            )
         return tensor
 
     def _scale_of(self, name: str, entry: Entry) -> Entry:
@@ -85,10 +110,14 @@ class Checkpoint(Mapping[str, FloatArray]):
         return len(self.entries)
 
     def check(self, expected: Mapping[str, tuple[int, ...]], n_layers: int) -> None:
-        """Raise `ModelError` unless these are the whole reader that the configuration describes; reads no tensor."""
+        """Raise `ModelError` unless these are the whole reader that the configuration describes; reads no
+        tensor.
+        """
         missing = sorted(expected.keys() - self.entries.keys())
         if lacking := [f"{self.prefix}.{name}" for name in missing if not name.startswith("qa_outputs.")]:
-            raise ModelError(f"{self.directory}: the weights lack {_some(lacking)}: they are not those of this config.json")
+            raise ModelError(
+                f"{self.directory}: the weights lack {_some(lacking)}: they are not those of this config.json"
+            )
         if missing:
             raise ModelError(
                 f"{self.directory} has no trained question-answering head: it is an encoder, not a reader. "
@@ -98,12 +127,17 @@ class Checkpoint(Mapping[str, FloatArray]):
             entry = self.entries[name]
             if entry.shape != shape:
                 raise ModelError(
-                    f"{self.directory}: {entry.name} has shape {entry.shape}, but config.json asks for {shape}: they do "
+                    f"{self.directory}: {entry.name} has shape {entry.shape}, but config.json asks for "
+                    f"{shape}: they do "
                     "not belong together"
                 )
-        numbers = {entry.name: re.search(r"\.layers?\.(\d+)\.", f".{name}") for name, entry in self.entries.items()}
+        numbers = {
+            entry.name: re.search(r"\.layers?\.(\d+)\.", f".{name}") for name, entry in self.entries.items()
+        }
         if extra := sorted(name for name, found in numbers.items() if found and int(found[1]) >= n_layers):
-            raise ModelError(f"{self.directory}: the weights have {_some(extra)}, but config.json only {n_layers} layers")
+            raise ModelError(
+                f"{self.directory}: the weights have {_some(extra)}, but config.json only {n_layers} layers"
+            )
 
 
 def _safetensors(directory: Path) -> list[Path]:
@@ -126,9 +160,13 @@ def _entries(path: Path) -> list[Entry]:
     except FileNotFoundError:
         raise ModelError(f"{path} is missing: fetch the model again") from None
     except PermissionError:
-        raise ModelError(f"{path} may not be read by this user; allow it, as with: chmod a+r {path}") from None
+        raise ModelError(
+            f"{path} may not be read by this user; allow it, as with: chmod a+r {path}"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} is damaged or no safetensors file: {error}. Fetch the model again") from error
+        raise ModelError(
+            f"{path} is damaged or no safetensors file: {error}. Fetch the model again"
+        ) from error
 
 
 def _read_header(path: Path, file: BinaryIO) -> list[Entry]:
@@ -147,7 +185,11 @@ def _read_header(path: Path, file: BinaryIO) -> list[Entry]:
         begin, end = (int(place) for place in about["data_offsets"])
         kind = str(about["dtype"])
         wanted = math.prod(shape) * SIZES.get(kind, 0)
-        if min(shape, default=0) < 0 or not 0 <= begin <= end <= size - first or (kind in SIZES and end - begin != wanted):
+        if (
+            min(shape, default=0) < 0
+            or not 0 <= begin <= end <= size - first
+            or (kind in SIZES and end - begin != wanted)
+        ):
             raise ValueError(f"{name} does not fit: shape {shape}, bytes {begin} to {end} of {size - first}")
         entries.append(Entry(path, name, kind, shape, first + begin))
     return entries
@@ -156,7 +198,9 @@ def _read_header(path: Path, file: BinaryIO) -> list[Entry]:
 def _read(entry: Entry) -> FloatArray:
     """The tensor as it is stored, in fp32."""
     if entry.kind not in FORMATS:
-        raise ModelError(f"{entry.path}: {entry.name} is stored as {entry.kind}; only {', '.join(FORMATS)} can be read")
+        raise ModelError(
+            f"{entry.path}: {entry.name} is stored as {entry.kind}; only {', '.join(FORMATS)} can be read"
+        )
     stored, convert = FORMATS[entry.kind]
     with entry.path.open("rb") as file:
         read = np.fromfile(file, stored, math.prod(entry.shape), offset=entry.begin)

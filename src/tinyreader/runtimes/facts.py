@@ -1,4 +1,6 @@
-"""What engines have to know of a model that they did not build themselves: from its config.json, or as it was exported."""
+"""What engines have to know of a model that they did not build themselves: from its config.json, or as it was
+exported.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def facts_of(architecture: Architecture) -> ModelFacts:
 
 
 def is_known(directory: Path) -> bool:
-    """Whether the networks of that directory's architecture are built here, without torch; `ModelError` without config."""
+    """Whether the networks of that directory's architecture are built here, without torch; `ModelError`
+    without config.
+    """
     return model_type_of(directory) in FAMILIES
 
 
@@ -33,7 +37,9 @@ def read_facts(directory: Path, inputs: set[str]) -> ModelFacts:
     if said is not None:
         return _exported(said, directory / READER_FILE)
     known = is_known(directory)
-    facts = facts_of(read_architecture(directory)) if known else _configured(read_json(directory / "config.json"))
+    facts = (
+        facts_of(read_architecture(directory)) if known else _configured(read_json(directory / "config.json"))
+    )
     return replace(facts, takes_segments="token_type_ids" in inputs)
 
 
@@ -55,14 +61,20 @@ def _exported(said: Mapping[str, Any], path: Path) -> ModelFacts:
             raise ModelError(f"{path}: {key} of the export is {value!r}; export the model again")
         return value
 
-    return ModelFacts(whole("pad_id") or 0, whole("max_tokens"), whole("vocab_size"), bool(said.get("takes_segments")))
+    return ModelFacts(
+        whole("pad_id") or 0, whole("max_tokens"), whole("vocab_size"), bool(said.get("takes_segments"))
+    )
 
 
 def _configured(content: Mapping[str, Any]) -> ModelFacts:
-    """What a configuration of an architecture that is not known here says; positions may not be counted from 0."""
+    """What a configuration of an architecture that is not known here says; positions may not be counted from
+    0.
+    """
 
     def whole(key: str) -> int | None:
         value = content.get(key)
         return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
-    return ModelFacts(whole("pad_token_id") or 0, whole("max_position_embeddings"), whole("vocab_size"), False)
+    return ModelFacts(
+        whole("pad_token_id") or 0, whole("max_position_embeddings"), whole("vocab_size"), False
+    )

@@ -1,10 +1,11 @@
-"""What int8 arithmetic needs to know of a model: the range of what goes into each product, and which products stay exact.
+"""What int8 arithmetic needs to know of a model: the range of what goes into each product, and which products
+stay exact.
 
-Every engine that computes in int8 takes the same `Int8Plan`: weights symmetric, a scale for each output; inputs in 256
-steps over a range measured on real windows (Krishnamoorthi, arXiv 1806.08342). Before that each input channel is divided
-by a number of its own, and the weights multiplied by it, so that a few large channels do not take all the steps
-(SmoothQuant, arXiv 2211.10438). A plan lies in `reader.json` beside the weights that it was measured on, with their
-fingerprint.
+Every engine that computes in int8 takes the same `Int8Plan`: weights symmetric, a scale for each output;
+inputs in 256 steps over a range measured on real windows (Krishnamoorthi, arXiv 1806.08342). Before that each
+input channel is divided by a number of its own, and the weights multiplied by it, so that a few large
+channels do not take all the steps (SmoothQuant, arXiv 2211.10438). A plan lies in `reader.json` beside the
+weights that it was measured on, with their fingerprint.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Range:
-    """What goes into a product is divided by `scale` [n_in], by channel, and then lies in [low, high] for the most part."""
+    """What goes into a product is divided by `scale` [n_in], by channel, and then lies in [low, high] for the
+    most part.
+    """
 
     low: float
     high: float
@@ -43,8 +46,8 @@ class Range:
 class Int8Plan:
     """The range of what goes into each product, by its name in the checkpoint; those `kept` are not int8.
 
-    Products with the same input have the same `Range` object.
-    `weights` is the fingerprint of the model that was measured; `findings` is what was found out on the way, as plain data.
+    Products with the same input have the same `Range` object. `weights` is the fingerprint of the model that
+    was measured; `findings` is what was found out on the way, as plain data.
     """
 
     ranges: Mapping[str, Range]
@@ -64,7 +67,12 @@ class Int8Plan:
             group = {"products": [], "low": found.low, "high": found.high, "scale": scale}
             groups.setdefault(id(found), group)["products"].append(name)
         inputs = list(groups.values())
-        return {"weights": self.weights, "kept": list(self.kept), "findings": dict(self.findings), "inputs": inputs}
+        return {
+            "weights": self.weights,
+            "kept": list(self.kept),
+            "findings": dict(self.findings),
+            "inputs": inputs,
+        }
 
 
 def quantised(weight: FloatArray) -> tuple[npt.NDArray[np.int8], FloatArray]:
@@ -83,7 +91,8 @@ def read_plan(directory: Path, linears: Mapping[str, int]) -> Int8Plan:
     content = read_section(directory, SECTION)
     if content is None:
         raise ModelError(
-            f"{directory} has no int8 ranges: they have to be measured first, by 'tinyreader export {directory} "
+            f"{directory} has no int8 ranges: they have to be measured first, by 'tinyreader export "
+            f"{directory} "
             "--precision int8 --calibrate DATA -o OUT'. Or choose another precision"
         )
     plan = _parsed(content, path)
@@ -92,7 +101,8 @@ def read_plan(directory: Path, linears: Mapping[str, int]) -> Int8Plan:
         raise ModelError(f"{path}: the int8 section does not fit this model; measure again")
     if plan.weights != model_fingerprint(directory):
         raise ModelError(
-            f"{path}: the int8 section was measured on other weights than those in {directory}. Measure again: 'tinyreader "
+            f"{path}: the int8 section was measured on other weights than those in {directory}. Measure "
+            "again: 'tinyreader "
             f"export {directory} --precision int8 --calibrate DATA -o OUT'"
         )
     return plan
@@ -107,13 +117,24 @@ def _parsed(content: Mapping[str, Any], path: Path) -> Int8Plan:
     try:
         ranges: dict[str, Range] = {}
         for group in content["inputs"]:
-            one = Range(float(group["low"]), float(group["high"]), np.array(group["scale"], np.float32).reshape(-1))
+            one = Range(
+                float(group["low"]), float(group["high"]), np.array(group["scale"], np.float32).reshape(-1)
+            )
             ranges |= {str(name): one for name in group["products"]}
-        plan = Int8Plan(ranges, tuple(map(str, content["kept"])), str(content["weights"]), dict(content["findings"]))
+        plan = Int8Plan(
+            ranges, tuple(map(str, content["kept"])), str(content["weights"]), dict(content["findings"])
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path}: the int8 section cannot be read ({type(error).__name__}: {error}); measure again") from None
+        raise ModelError(
+            f"{path}: the int8 section cannot be read ({type(error).__name__}: {error}); measure again"
+        ) from None
     for name, one in ranges.items():
-        usable = math.isfinite(one.low) and math.isfinite(one.high) and one.low <= 0 <= one.high and one.low < one.high
+        usable = (
+            math.isfinite(one.low)
+            and math.isfinite(one.high)
+            and one.low <= 0 <= one.high
+            and one.low < one.high
+        )
         if not (usable and np.isfinite(one.scale).all() and (one.scale > 0).all()):
             raise ModelError(f"{path}: the int8 range of {name} cannot be used; measure again")
     return plan

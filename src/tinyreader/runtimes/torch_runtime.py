@@ -43,7 +43,10 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def logits(
-        self, input_ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], segment_ids: npt.NDArray[np.int64]
+        self,
+        input_ids: npt.NDArray[np.int64],
+        mask: npt.NDArray[np.int64],
+        segment_ids: npt.NDArray[np.int64],
     ) -> Logits:
         """Start and end logits float32 [B, L] of padded windows [B, L]; `mask` is 1 on real tokens."""
         inputs = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)}
@@ -53,7 +56,9 @@ class TorchRuntime:
         return out.start_logits.float().cpu().numpy(), out.end_logits.float().cpu().numpy()
 
 
-def open_torch(directory: Path, precision: Literal["auto", "bf16", "fp32"], threads: int | None = None) -> TorchRuntime:
+def open_torch(
+    directory: Path, precision: Literal["auto", "bf16", "fp32"], threads: int | None = None
+) -> TorchRuntime:
     """The runtime of the reader in that directory, on the accelerator where there is one."""
     if threads is not None:
         torch.set_num_threads(threads)

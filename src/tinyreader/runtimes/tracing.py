@@ -1,4 +1,6 @@
-"""Transformers' own models made ready to be converted for other engines, and a check of what came out; needs torch."""
+"""Transformers' own models made ready to be converted for other engines, and a check of what came out; needs
+torch.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ class _Logits(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Traceable:
-    """Transformers' model in a form that can be traced, the names of its inputs, and what engines have to know of it."""
+    """Transformers' model in a form that can be traced, the names of its inputs, and what engines have to
+    know of it.
+    """
 
     model: nn.Module
     names: tuple[str, ...]
@@ -48,8 +52,12 @@ class Traceable:
         segments = (torch.arange(length) > 3).long().expand(n, length).contiguous()
         return (ids, torch.ones_like(ids), segments)[: len(self.names)]
 
-    def difference(self, run: Callable[[dict[str, npt.NDArray[np.int64]]], Sequence[npt.NDArray[np.float32]]]) -> float:
-        """How far a network made of it is off: the largest difference of a logit on batches and lengths of other shapes."""
+    def difference(
+        self, run: Callable[[dict[str, npt.NDArray[np.int64]]], Sequence[npt.NDArray[np.float32]]]
+    ) -> float:
+        """How far a network made of it is off: the largest difference of a logit on batches and lengths of
+        other shapes.
+        """
         most = 0.0
         for n, length in ((1, 9), (3, 57)):
             inputs = self.example(n, length)
@@ -77,7 +85,9 @@ def traceable(directory: Path) -> Traceable:
 
 def refusal(directory: Path, engine: str, reason: str) -> ModelError:
     """The error of a model that cannot be converted."""
-    return ModelError(f'{directory} cannot be converted for {engine} ({reason}). Read it with engine = "torch"')
+    return ModelError(
+        f'{directory} cannot be converted for {engine} ({reason}). Read it with engine = "torch"'
+    )
 
 
 def first_line(error: Exception) -> str:

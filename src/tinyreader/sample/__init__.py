@@ -1,4 +1,5 @@
-"""A small invented encyclopaedia to learn from, and a page to ask: everything for a first run without a download.
+"""A small invented encyclopaedia to learn from, and a page to ask: everything for a first run without a
+download.
 
 Articles are generated from the hand-written sentences in `templates/`; every name in them is made up.
 """

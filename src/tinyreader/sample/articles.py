@@ -18,7 +18,9 @@ _N_TOLD = ((0, 2), (1, 1), (1, 2), (2, 1))  # facts told after the lead: with a 
 _TOLD_SHARES = (0.3, 0.35, 0.15, 0.2)
 _FILLER_SHARE = 0.2
 _N_ANSWERED, _N_OPEN = 4, 2
-_TEMPTING_SHARE = 0.1  # of the open questions: another year, person or place of the text looks like the answer
+_TEMPTING_SHARE = (
+    0.1  # of the open questions: another year, person or place of the text looks like the answer
+)
 _NAME_IN_QUESTION_SHARE = 0.7
 _MAX_TRIES = 500
 
@@ -44,7 +46,12 @@ class _Subject:
         """Fields for one sentence: the full name at first, then pronouns and the short form by turns."""
         she, her, hers = self.pronouns
         opener = self.name if first else rng.choice((she, self.short))
-        fields = {"S": opener, "s": rng.choice((she, self.short)), "o": rng.choice((her, self.short)), "p": hers}
+        fields = {
+            "S": opener,
+            "s": rng.choice((she, self.short)),
+            "o": rng.choice((her, self.short)),
+            "p": hers,
+        }
         fields["P"] = hers if opener == she else f"{self.short}'s"
         return fields
 
@@ -71,7 +78,9 @@ def written(kind: Kind, names: Names, rng: Random, taken: set[str]) -> Article:
 
 def _drawn_subject(kind: Kind, names: Names, rng: Random) -> _Subject:
     if kind.noun == "person":
-        given_names, pronouns = rng.choice(((names.women, ("she", "her", "her")), (names.men, ("he", "him", "his"))))
+        given_names, pronouns = rng.choice(
+            ((names.women, ("she", "her", "her")), (names.men, ("he", "him", "his")))
+        )
         surname = rng.choice(names.surnames)
         return _Subject(f"{rng.choice(given_names)} {surname}", surname, pronouns)
     name = _FIELD.sub(lambda field: drawn(field[1], rng, names), rng.choice(kind.subjects))
@@ -89,14 +98,18 @@ def _told(kind: Kind, rng: Random) -> list[Fact]:
 
 
 def _drawn_values(kind: Kind, told: list[Fact], names: Names, rng: Random) -> dict[str, str]:
-    """A value for each slot of the told facts; years ascend in the kind's order, those of untold facts counted too."""
+    """A value for each slot of the told facts; years ascend in the kind's order, those of untold facts
+    counted too.
+    """
     sorts = {slot: sort for fact in kind.facts for slot, sort in fact.slots.items()}
     dated = [slot for slot, sort in sorts.items() if sort == "year"]
     years = dict(zip(dated, ascending_years(len(dated), kind.first_year, kind.year_gap, rng), strict=True))
     values = {}
     for slot in (slot for fact in told for slot in fact.slots):
         sort = sorts[slot]
-        values[slot] = years.get(slot) or (drawn(sort, rng, names) if isinstance(sort, str) else rng.choice(sort))
+        values[slot] = years.get(slot) or (
+            drawn(sort, rng, names) if isinstance(sort, str) else rng.choice(sort)
+        )
     return values
 
 

@@ -1,4 +1,6 @@
-"""The encyclopaedia: articles for training, others that share no name with them, and two questions to show."""
+"""The encyclopaedia: articles for training, others that share no name with them, and two questions to
+show.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,17 @@ HELD_OUT_NAMES = 0.15  # the share of all names that only held-out articles may 
 
 @dataclass(frozen=True, slots=True)
 class Encyclopaedia:
-    """Questions on articles to learn from, and on articles about other, unheard-of subjects to be measured by."""
+    """Questions on articles to learn from, and on articles about other, unheard-of subjects to be measured
+    by.
+    """
 
     train: tuple[Example, ...]
     held_out: tuple[Example, ...]
 
 
 def encyclopaedia(*, n_articles: int = 4000, n_held_out: int = 200, seed: int = 0) -> Encyclopaedia:
-    """An encyclopaedia of `n_articles` articles and `n_held_out` held-out ones, the same for the same arguments.
+    """An encyclopaedia of `n_articles` articles and `n_held_out` held-out ones, the same for the same
+    arguments.
 
     Each article is a paragraph with six questions, two of which it does not answer.
     """
@@ -41,13 +46,17 @@ def _examples(side: str, n_articles: int, names: Names, rng: Random) -> tuple[Ex
         article = written(kinds()[number % len(kinds())], names, rng, taken)
         for index, (question, answer) in enumerate(article.questions):
             answers = () if answer is None else (answer,)
-            examples.append(Example(f"{side}-{number}-{index}", question, article.text, answers, (), article.title))
+            examples.append(
+                Example(f"{side}-{number}-{index}", question, article.text, answers, (), article.title)
+            )
     return tuple(examples)
 
 
 _SHOWN = (
-    "The Talenford Bridge crosses the River Kelissa at Ornamere. It was designed by Tamine Fenavane, until then known "
-    "only for churches. After a long dispute the building work was begun in 1764. From bank to bank the bridge has a "
+    "The Talenford Bridge crosses the River Kelissa at Ornamere. It was designed by Tamine Fenavane, until "
+    "then known "
+    "only for churches. After a long dispute the building work was begun in 1764. From bank to bank the "
+    "bridge has a "
     "length of 218 metres."
 )
 
@@ -61,4 +70,6 @@ SHOWCASE = (
     ),
     Example("showcase-1", "Why was the Talenford Bridge closed?", _SHOWN, title="The Talenford Bridge"),
 )
-"""One question that its paragraph answers and one that it does not; its names (`names.RESERVED`) are in no article."""
+"""One question that its paragraph answers and one that it does not; its names (`names.RESERVED`) are in no
+article.
+"""

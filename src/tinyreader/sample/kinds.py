@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict
 class Fact(BaseModel):
     """One relation of a kind: how a text states it and how one asks for each of its slots.
 
-    `slots` gives each slot "year", a type of `values`, or the list it is drawn from. In texts {S} is the subject at the
-    start of a sentence, {s} inside one, {o} as an object, {P} and {p} its possessive; in questions {q} is its name.
+    `slots` gives each slot "year", a type of `values`, or the list it is drawn from. In texts {S} is the
+    subject at the start of a sentence, {s} inside one, {o} as an object, {P} and {p} its possessive; in
+    questions {q} is its name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,7 +31,9 @@ class Fact(BaseModel):
 
 
 class Kind(BaseModel):
-    """A kind of article: what its subjects are called and the facts that may be told, the earliest in time first."""
+    """A kind of article: what its subjects are called and the facts that may be told, the earliest in time
+    first.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,5 +55,7 @@ class Kind(BaseModel):
 def kinds() -> tuple[Kind, ...]:
     """All kinds of article."""
     folder = files("tinyreader.sample").joinpath("templates")
-    texts = sorted((entry.name, entry.read_text("utf-8")) for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    texts = sorted(
+        (entry.name, entry.read_text("utf-8")) for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
     return tuple(Kind.model_validate(tomllib.loads(text)) for _, text in texts)

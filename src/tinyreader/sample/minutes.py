@@ -1,4 +1,6 @@
-"""A page of the kind that people have lying about, with questions that a small reader can be expected to answer."""
+"""A page of the kind that people have lying about, with questions that a small reader can be expected to
+answer.
+"""
 
 from __future__ import annotations
 

@@ -8,12 +8,14 @@ from itertools import product
 from random import Random
 
 _ROOTS = (
-    "Tal Or Mar Ven Kel Bris Dor Fen Gal Hal Ist Jor Lor Mel Nor Os Pel Quil Ras Sel Tor Ul Var Wen Yar Zel Ald Bran "
+    "Tal Or Mar Ven Kel Bris Dor Fen Gal Hal Ist Jor Lor Mel Nor Os Pel Quil Ras Sel Tor Ul Var Wen Yar Zel "
+    "Ald Bran "
     "Cor Dun Eld Far Gren Hes Il Kest Lun Mor Ned Ost Pras Rill Sor Tam Und Ves Wil Yel"
 ).split()
 _LINKS = ("", "a", "en", "is", "o")
 _PLACE_ENDS = (
-    "mere ford wick holm dale stead mouth combe haven ness thorpe field worth bourne minster leigh strand fell moor "
+    "mere ford wick holm dale stead mouth combe haven ness thorpe field worth bourne minster leigh strand "
+    "fell moor "
     "brook barrow hythe stow wold gard"
 ).split()
 _SURNAME_ENDS = (
@@ -21,16 +23,19 @@ _SURNAME_ENDS = (
 ).split()
 _RIVER_ENDS = "eth ane ula issa ow een arne olle ima uth erre ax".split()
 _GIVEN_ROOTS = (
-    "An El Mir Or Sel Tam Ish Lav Ros Cel Dor Em Fen Il Jun Kat Lis Nor Per Ril Sib Tess Ver Win Yl Hal Ben Gor"
+    "An El Mir Or Sel Tam Ish Lav Ros Cel Dor Em Fen Il Jun Kat Lis Nor Per Ril Sib Tess Ver Win Yl Hal Ben "
+    "Gor"
 ).split()
 _FEMALE_ENDS = ("a", "ine", "ia", "enna", "ild", "ette", "isa")
 _MALE_ENDS = ("an", "or", "ic", "el", "ard", "us", "on")
 _SHIP_QUALITIES = (
-    "Grey Patient Merry Silver Restless Northern Golden Humble Brave Quiet Crimson Wandering Lucky Proud Old Faithful "
+    "Grey Patient Merry Silver Restless Northern Golden Humble Brave Quiet Crimson Wandering Lucky Proud Old "
+    "Faithful "
     "Gentle Midnight Green Hasty Noble Amber Jolly Sullen White Swift Rosy Steady Ragged Bold"
 ).split()
 _SHIP_THINGS = (
-    "Heron Lantern Widow Dolphin Thistle Falcon Pilgrim Duchess Acorn Comet Sparrow Anchor Mermaid Badger Star Otter "
+    "Heron Lantern Widow Dolphin Thistle Falcon Pilgrim Duchess Acorn Comet Sparrow Anchor Mermaid Badger "
+    "Star Otter "
     "Rose Beacon Drummer Gull Maiden Arrow Juniper Squire Bell Swallow Traveller Crown Fiddler Petrel"
 ).split()
 _TITLE_QUALITIES = (
@@ -63,8 +68,8 @@ class Names:
 def divided_names(rng: Random, held_out_share: float) -> tuple[Names, Names]:
     """The names for training articles and those for held-out ones, in each pool `held_out_share` of them.
 
-    The pools differ in their endings, so that no name is in two of them. Given names alone are common to both sides:
-    surnames tell people apart.
+    The pools differ in their endings, so that no name is in two of them. Given names alone are common to both
+    sides: surnames tell people apart.
     """
     given = {"women": _joined(_GIVEN_ROOTS, _FEMALE_ENDS), "men": _joined(_GIVEN_ROOTS, _MALE_ENDS)}
     common = {pool: tuple(sorted(set(names) - RESERVED)) for pool, names in given.items()}

@@ -22,7 +22,8 @@ _DRAWS: dict[str, Callable[[Random, Names], str]] = {
 
 
 def drawn(sort: str, rng: Random, names: Names) -> str:
-    """A value of the type `sort`: a name, a number of people, or from a range with a unit such as "30-390 metres".
+    """A value of the type `sort`: a name, a number of people, or from a range with a unit such as "30-390
+    metres".
 
     Raises:
         KeyError: if there is no such type.
@@ -33,7 +34,9 @@ def drawn(sort: str, rng: Random, names: Names) -> str:
 
 
 def ascending_years(n: int, first: tuple[int, int], gap: tuple[int, int], rng: Random) -> list[str]:
-    """`n` years in order: the earliest within `first`, each later one within `gap` years of the one before."""
+    """`n` years in order: the earliest within `first`, each later one within `gap` years of the one
+    before.
+    """
     years = [rng.randint(*first)]
     for _ in range(n - 1):
         years.append(years[-1] + rng.randint(*gap))

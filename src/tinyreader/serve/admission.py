@@ -16,9 +16,11 @@ class Admission:
         """A place for a request; raises `Problem` where there is none."""
         if self.requests >= self.max_requests:
             raise Problem(
-                "full", f"It is at work on {self.requests} requests. Ask again shortly.", limit=self.max_requests,
+                "full",
+                f"It is at work on {self.requests} requests. Ask again shortly.",
+                limit=self.max_requests,
                 retry_after_s=1,
-            )  # fmt: skip
+            )
         self.requests += 1
         return Entry(self)
 
@@ -34,9 +36,11 @@ class Entry:
         inside = self._admission
         if inside.bytes + n > inside.max_bytes:
             raise Problem(
-                "full", "The requests it is at work on are as large as it takes. Ask again shortly.", limit=inside.max_bytes,
+                "full",
+                "The requests it is at work on are as large as it takes. Ask again shortly.",
+                limit=inside.max_bytes,
                 retry_after_s=1,
-            )  # fmt: skip
+            )
         inside.bytes += n
         self._bytes += n
 

@@ -52,7 +52,9 @@ STATIC = Path(__file__).parent / "static"
 NDJSON = "application/x-ndjson"
 FRESH = {"cache-control": "no-cache"}
 
-_DESCRIPTION = "Answers questions with verbatim pieces of texts, and says where they stand, or that there is no answer."
+_DESCRIPTION = (
+    "Answers questions with verbatim pieces of texts, and says where they stand, or that there is no answer."
+)
 
 
 def make_app(service: Service) -> Border:
@@ -60,9 +62,14 @@ def make_app(service: Service) -> Border:
     settings = service.settings
     admission = Admission(settings.max_requests, settings.max_held_bytes)
     app = FastAPI(
-        title="Tinyreader", version=version("tinyreader"), description=_DESCRIPTION, docs_url=None, redoc_url=None,
-        openapi_url=None, redirect_slashes=False,
-    )  # fmt: skip
+        title="Tinyreader",
+        version=version("tinyreader"),
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
     _add_reading(app, service)
     _add_documents(app, service)
     _add_state(app, service)
@@ -78,14 +85,17 @@ def _add_reading(app: FastAPI, service: Service) -> None:
     settings = service.settings
 
     @app.post(
-        "/read", openapi_extra=body_of(ReadBody, READ_EXAMPLE), responses=answers(ReadingOut, ReadingsOut, streams=True),
+        "/read",
+        openapi_extra=body_of(ReadBody, READ_EXAMPLE),
+        responses=answers(ReadingOut, ReadingsOut, streams=True),
         response_class=Response,
-    )  # fmt: skip
+    )
     async def read(request: Request) -> Response:
         """Answer a question, or several, of the documents sent along, or of the folder that is served.
 
-        One question gives a reading; several give {"readings": [...]} in their order, or, with "stream": true or where
-        application/x-ndjson is accepted alone, a reading a line; a line with "error" says that something went wrong.
+        One question gives a reading; several give {"readings": [...]} in their order, or, with "stream": true
+        or where application/x-ndjson is accepted alone, a reading a line; a line with "error" says that
+        something went wrong.
         """
         entry: Entry = request.state.entry
         body = parse(ReadBody, await _body(request, entry, settings))
@@ -98,14 +108,19 @@ def _add_reading(app: FastAPI, service: Service) -> None:
             return StreamingResponse(_lines(found, request), media_type=NDJSON)
         readings = await service.run(
             lambda: [_json(reading.as_dict()) for reading in service.readings(questions, options)],
-            request.receive, entry, body.timeout_s,
-        )  # fmt: skip
+            request.receive,
+            entry,
+            body.timeout_s,
+        )
         content = readings[0] if is_one else b'{"readings": [' + b", ".join(readings) + b"]}"
         return Response(content, media_type="application/json")
 
     @app.post(
-        "/", openapi_extra=body_of(HostedBody, HOSTED_EXAMPLE), responses=answers(HostedAnswerOut), response_class=Response,
-    )  # fmt: skip
+        "/",
+        openapi_extra=body_of(HostedBody, HOSTED_EXAMPLE),
+        responses=answers(HostedAnswerOut),
+        response_class=Response,
+    )
     async def hosted(request: Request) -> Response:
         """Answer as the hosted question-answering service does: its schema, its parameters, its scores."""
         entry: Entry = request.state.entry
@@ -117,16 +132,22 @@ def _add_reading(app: FastAPI, service: Service) -> None:
         parameters = {} if body.parameters is None else body.parameters.model_dump(exclude_none=True)
         pairs = [one.model_dump() for one in inputs]
         service.check_hosted(pairs, parameters)
-        found = await service.run(lambda: service.hosted(pairs, parameters) if pairs else [], request.receive, entry)
+        found = await service.run(
+            lambda: service.hosted(pairs, parameters) if pairs else [], request.receive, entry
+        )
         return Response(_json(found[0] if is_one else found), media_type="application/json")
 
 
 def _add_documents(app: FastAPI, service: Service) -> None:
     settings = service.settings
 
-    @app.get("/documents", openapi_extra=name_of("id"), responses=answers(DocumentOut), response_class=Response)
+    @app.get(
+        "/documents", openapi_extra=name_of("id"), responses=answers(DocumentOut), response_class=Response
+    )
     async def document(request: Request) -> Response:
-        """The text of a document of the folder, as it was indexed, by its `id`: the name that answers have for it."""
+        """The text of a document of the folder, as it was indexed, by its `id`: the name that answers have
+        for it.
+        """
         name = request.query_params.get("id", "")
         found = await asyncio.to_thread(service.collection().store.document, name)
         if found is None:
@@ -134,17 +155,26 @@ def _add_documents(app: FastAPI, service: Service) -> None:
         return _document(found)
 
     @app.post(
-        "/documents/text", openapi_extra=name_of("name") | FILE_BODY, responses=answers(DocumentOut), response_class=Response
+        "/documents/text",
+        openapi_extra=name_of("name") | FILE_BODY,
+        responses=answers(DocumentOut),
+        response_class=Response,
     )
     async def text_of(request: Request) -> Response:
-        """The text of a file, which is the body: text, Markdown, HTML, PDF or DOCX, told by its content and by `name`.
+        """The text of a file, which is the body: text, Markdown, HTML, PDF or DOCX, told by its content and
+        by `name`.
 
         What comes back can be sent among the documents of a question; nothing is kept here.
         """
         entry: Entry = request.state.entry
         name = request.query_params.get("name") or "document"
         if len(name) > MOST_ID:
-            raise Problem("limit", f"name has {len(name):,} characters; {MOST_ID:,} are taken.", where="name", limit=MOST_ID)
+            raise Problem(
+                "limit",
+                f"name has {len(name):,} characters; {MOST_ID:,} are taken.",
+                where="name",
+                limit=MOST_ID,
+            )
         raw = await _body(request, entry, settings)
         found = await service.run(lambda: service.converter.document(raw, name), request.receive, entry)
         return _document(found)
@@ -165,7 +195,10 @@ def _add_state(app: FastAPI, service: Service) -> None:
             raise Problem("not-ready", f"Not now: {lacking}.", retry_after_s=2)
         return {"status": "ready"}
 
-    for path, answer in (("/health", health), ("/ready", ready)):  # load balancers ask without wanting to read
+    for path, answer in (
+        ("/health", health),
+        ("/ready", ready),
+    ):  # load balancers ask without wanting to read
         app.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
 
     @app.get("/info")
@@ -173,12 +206,15 @@ def _add_state(app: FastAPI, service: Service) -> None:
         """Model, engine, the reader's settings, the limits of requests, and the folder that is served."""
         names = [name for name in type(settings).model_fields if name.startswith("max_")]
         return {
-            "version": app.version, "model": settings.model, "engine": service.pool.facts["engine"],
-            "precision": service.pool.facts["precision"], "workers": service.pool.alive,
+            "version": app.version,
+            "model": settings.model,
+            "engine": service.pool.facts["engine"],
+            "precision": service.pool.facts["precision"],
+            "workers": service.pool.alive,
             "settings": _finite(asdict(service.reader.settings)),
             "limits": {name: getattr(settings, name) for name in [*names, "timeout_s"]},
             "collection": None if service.keeper is None else _of_folder(service.keeper.collection),
-        }  # fmt: skip
+        }
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
@@ -233,14 +269,18 @@ async def _body(request: Request, entry: Entry, settings: ServeSettings) -> byte
                 size += len(part)
                 if size > settings.max_body_bytes:
                     limit = settings.max_body_bytes
-                    raise Problem("too-large", f"At most {limit:,} bytes are taken.", where="the body", limit=limit)
+                    raise Problem(
+                        "too-large", f"At most {limit:,} bytes are taken.", where="the body", limit=limit
+                    )
                 entry.grow(len(part))
                 parts.append(part)
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:
         limit_s = settings.receive_s
-        raise Problem("too-slow", f"It has to arrive within {limit_s:g} s.", where="the body", limit=limit_s) from None
+        raise Problem(
+            "too-slow", f"It has to arrive within {limit_s:g} s.", where="the body", limit=limit_s
+        ) from None
 
 
 async def _lines(found: AsyncIterator[Any], request: Request) -> AsyncIterator[bytes]:
@@ -266,12 +306,20 @@ def _of_folder(collection: Collection | None) -> dict[str, int | bool]:
     """How much there is to ask; nothing yet while the folder is being indexed for the first time."""
     documents, unreadable = collection.store.counts() if collection is not None else (0, 0)
     passages = 0 if collection is None else len(collection)
-    return {"is_ready": collection is not None, "documents": documents, "unreadable_files": unreadable, "passages": passages}
+    return {
+        "is_ready": collection is not None,
+        "documents": documents,
+        "unreadable_files": unreadable,
+        "passages": passages,
+    }
 
 
 def _finite(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings as JSON can hold them: infinity as a text."""
-    return {name: str(value) if value in (float("inf"), float("-inf")) else value for name, value in settings.items()}
+    return {
+        name: str(value) if value in (float("inf"), float("-inf")) else value
+        for name, value in settings.items()
+    }
 
 
 def _tell(request: Request, **facts: Any) -> None:

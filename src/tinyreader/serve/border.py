@@ -1,7 +1,8 @@
-"""What every request passes: its id, who may ask, how much is taken; and what every answer gets: headers, counts, a log line.
+"""What every request passes: its id, who may ask, how much is taken; and what every answer gets: headers,
+counts, a log line.
 
-A plain ASGI application around the routes. Whatever is raised inside becomes a problem here, and nothing of a request but
-its id, method, route and size is logged.
+A plain ASGI application around the routes. Whatever is raised inside becomes a problem here, and nothing of a
+request but its id, method, route and size is logged.
 """
 
 from __future__ import annotations
@@ -37,10 +38,13 @@ READING_ROUTES = frozenset((("POST", "/read"), ("POST", "/"), FILE_ROUTE))
 """What costs work, and is therefore counted before it is let in."""
 
 OPEN_PATHS = ("/", "/health", "/ready")
-"""What is answered to GET without a key: whether the server lives, and the page, which holds nothing of anybody's."""
+"""What is answered to GET without a key: whether the server lives, and the page, which holds nothing of
+anybody's.
+"""
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; "
     "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _ANSWER_HEADERS = (
@@ -52,7 +56,12 @@ _ANSWER_HEADERS = (
 )
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_JSON_KINDS = ("", "application/json", "text/plain", "application/x-www-form-urlencoded")  # the last is what curl -d says
+_JSON_KINDS = (
+    "",
+    "application/json",
+    "text/plain",
+    "application/x-www-form-urlencoded",
+)  # the last is what curl -d says
 _UNUSED = (b"range", b"if-range")  # nothing here is so large that a part of it is of use
 _GONE = 499  # as nginx notes a client that did not wait
 
@@ -64,7 +73,9 @@ class Border:
         self.app, self.settings, self.admission, self.metrics = app, settings, admission, metrics
         key = settings.api_key
         self._key = None if key is None else _hash(key.get_secret_value().encode())
-        self._names = {name.lower() for name in settings.allow_hosts} or (set(_LOCAL_NAMES) if settings.is_local else None)
+        self._names = {name.lower() for name in settings.allow_hosts} or (
+            set(_LOCAL_NAMES) if settings.is_local else None
+        )
         metrics.gauge("requests_inside", "Requests at work.", lambda: admission.requests)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -107,7 +118,9 @@ class Border:
         origin = headers.get("origin")
         if origin is None or self._allows(origin):
             return
-        if _netloc(origin) != headers.get("host", "").lower() or not origin.startswith(("http://", "https://")):
+        if _netloc(origin) != headers.get("host", "").lower() or not origin.startswith(
+            ("http://", "https://")
+        ):
             raise Problem("foreign-origin", "allow_origins names the web pages that may ask.")
 
     def _allows(self, origin: str) -> bool:
@@ -120,7 +133,9 @@ class Border:
         given = _hash(token.strip().encode("utf-8", "replace"))
         if not hmac.compare_digest(given, self._key) or kind.lower() != "bearer":
             raise Problem(
-                "wrong-key", "Send it as Authorization: Bearer KEY.", headers={"www-authenticate": 'Bearer realm="tinyreader"'}
+                "wrong-key",
+                "Send it as Authorization: Bearer KEY.",
+                headers={"www-authenticate": 'Bearer realm="tinyreader"'},
             )
 
     def _check_body(self, headers: dict[str, str], *, is_file: bool) -> None:
@@ -129,7 +144,9 @@ class Border:
         if is_file and kind.strip() == "multipart/form-data":
             detail = "Send the file itself as the body, as with curl --data-binary @FILE."
             raise Problem("wrong-media-type", detail, where="content-type")
-        if not is_file and (kind.strip() not in _JSON_KINDS or (charset and charset[1] not in ("utf-8", "utf8", "us-ascii"))):
+        if not is_file and (
+            kind.strip() not in _JSON_KINDS or (charset and charset[1] not in ("utf-8", "utf8", "us-ascii"))
+        ):
             raise Problem("wrong-media-type", "Send application/json in UTF-8.", where="content-type")
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise Problem("wrong-media-type", "Send it without a content encoding.", where="content-encoding")
@@ -183,7 +200,11 @@ class _Passage:
         """Passes an answer on, with the headers that all answers have."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            own = [(b"x-request-id", self.id.encode()), *_ANSWER_HEADERS, *self.border.cross_origin(self.headers)]
+            own = [
+                (b"x-request-id", self.id.encode()),
+                *_ANSWER_HEADERS,
+                *self.border.cross_origin(self.headers),
+            ]
             message = {**message, "headers": [*message.get("headers", []), *own]}
         await self._send(message)
 
@@ -219,8 +240,12 @@ class _Passage:
             metrics.refusals.labels(kind).inc()
         method = self.scope["method"] if self.scope["method"].isalpha() else "other"
         fields: dict[str, Any] = {
-            "request": self.id, "method": method[:10], "route": route, "status": self.status, "ms": round(1000 * seconds, 1),
-        }  # fmt: skip
+            "request": self.id,
+            "method": method[:10],
+            "route": route,
+            "status": self.status,
+            "ms": round(1000 * seconds, 1),
+        }
         if kind:
             fields["problem"] = kind
         fields |= self.scope["state"].get("told", {})
@@ -237,7 +262,9 @@ def _netloc(origin: str) -> str:
 
 def _is_open(method: str, path: str) -> bool:
     """Whether no key is asked for."""
-    return method == "OPTIONS" or (method in ("GET", "HEAD") and (path in OPEN_PATHS or path.startswith("/static/")))
+    return method == "OPTIONS" or (
+        method in ("GET", "HEAD") and (path in OPEN_PATHS or path.startswith("/static/"))
+    )
 
 
 def _hash(secret: bytes) -> bytes:

@@ -41,7 +41,9 @@ class Owner(Protocol):
         """The child can take calls, or no longer can."""
 
     def answered(self, child: Child, number: int) -> Flying | None:
-        """Takes a call that came back off the child, and gives it; None where it is not the child's any more."""
+        """Takes a call that came back off the child, and gives it; None where it is not the child's any
+        more.
+        """
 
     def done(self, flying: Flying) -> None:
         """A call's logits have been delivered: there is room for another one."""
@@ -63,7 +65,9 @@ class Flying:
 
 
 class Child:
-    """A worker. Its owner keeps `flying` and `is_ready`, under the owner's lock; the process is this object's own."""
+    """A worker. Its owner keeps `flying` and `is_ready`, under the owner's lock; the process is this object's
+    own.
+    """
 
     def __init__(self, owner: Owner, number: int, command: Sequence[str], start_s: float) -> None:
         self.number = number
@@ -80,7 +84,9 @@ class Child:
         self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def greet(self) -> None:
-        """Waits for the process's facts. Raises `ModelError` where it says that it cannot, or says nothing."""
+        """Waits for the process's facts. Raises `ModelError` where it says that it cannot, or says
+        nothing.
+        """
         process = self._running()
         late = threading.Timer(self._start_s, process.kill)
         late.start()
@@ -89,7 +95,8 @@ class Child:
         except (EOFError, ValueError):
             process.kill()
             raise ModelError(
-                f"an engine worker ended before it was ready (exit code {process.wait()}); what it said stands above."
+                f"an engine worker ended before it was ready (exit code {process.wait()}); what it said "
+                "stands above."
             ) from None
         finally:
             late.cancel()

@@ -1,10 +1,11 @@
 """A file becomes text, in a process of its own: python -m tinyreader.serve.convert < REQUEST > ANSWER
 
-The request is a line of JSON, {"name", "max_pages", "max_characters", "seconds"}, and behind it the file's bytes. The answer
-is {"text", "pages"}, or {"kind", "detail"} where there is no text, kind being one of a problem.
+The request is a line of JSON, {"name", "max_pages", "max_characters", "seconds"}, and behind it the file's
+bytes. The answer is {"text", "pages"}, or {"kind", "detail"} where there is no text, kind being one of a
+problem.
 
-Files come from anywhere. What parses them may loop, take all memory or fall over the parser's own faults: here that ends a
-child that has nothing, within the processor time and memory it was given.
+Files come from anywhere. What parses them may loop, take all memory or fall over the parser's own faults:
+here that ends a child that has nothing, within the processor time and memory it was given.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def convert(raw: bytes, name: str, max_pages: int, max_characters: int) -> dict[
     if len(document.pages) > max_pages:
         raise Refused("limit", f"{name} has {len(document.pages):,} pages; this server takes {max_pages:,}.")
     if len(document.text) > max_characters:
-        raise Refused("limit", f"{name} has {len(document.text):,} characters; this server takes {max_characters:,}.")
+        raise Refused(
+            "limit", f"{name} has {len(document.text):,} characters; this server takes {max_characters:,}."
+        )
     if not document.text.strip():
         raise DataError(f"{name} is empty.")
     return {"text": document.text, "pages": document.pages}
@@ -82,7 +85,10 @@ def main() -> None:
     except (DataError, MemoryError) as error:
         answer = {"kind": "cannot-read", "detail": str(error)}
         if _lacked_memory(error):
-            answer = {"kind": "limit", "detail": f"{head['name']} takes more than {MEMORY_BYTES >> 20:,} MB of memory to read."}
+            answer = {
+                "kind": "limit",
+                "detail": f"{head['name']} takes more than {MEMORY_BYTES >> 20:,} MB of memory to read.",
+            }
     sys.stdout.buffer.write(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
 
 
@@ -93,15 +99,19 @@ def bounded(seconds: int) -> None:
     except ImportError:  # Windows: the time that the parent waits is the only bound there
         return
     for which, most in (
-        (resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, seconds), (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
-    ):  # fmt: skip
+    ):
         with suppress(ValueError, OSError):  # less is allowed already
             resource.setrlimit(which, (most, most))
 
 
 def _said_pages(raw: bytes) -> int:
-    """How many pages a PDF says it has: too many are refused before they are read. What is broken is the parser's to tell."""
+    """How many pages a PDF says it has: too many are refused before they are read. What is broken is the
+    parser's to tell.
+    """
     with suppress(Exception):
         import pypdf
 

@@ -1,4 +1,6 @@
-"""Files that clients send become text, each in a child process that is given little and ended where it takes too long."""
+"""Files that clients send become text, each in a child process that is given little and ended where it takes
+too long.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,15 @@ from tinyreader.serve.settings import ServeSettings
 COMMAND = (sys.executable, "-m", "tinyreader.serve.convert")
 
 _LOOK_S = 0.1  # how soon it is seen that a client has gone
-_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")  # no keys among them
+_ENVIRONMENT = (
+    "PATH",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "LD_LIBRARY_PATH",
+    "LANG",
+    "LC_ALL",
+    "SYSTEMROOT",
+)  # no keys among them
 
 
 class Converter:
@@ -31,7 +41,9 @@ class Converter:
         self._places = threading.BoundedSemaphore(settings.converters)
 
     def document(self, raw: bytes, name: str) -> Document:
-        """The document in a file's bytes. Raises `Problem` for what cannot be read or is too much, or `Abandoned`."""
+        """The document in a file's bytes. Raises `Problem` for what cannot be read or is too much, or
+        `Abandoned`.
+        """
         ticket = current_ticket()
         while not self._places.acquire(timeout=_LOOK_S):
             ticket.check()
@@ -47,13 +59,17 @@ class Converter:
     def _answer(self, raw: bytes, name: str, ticket: Ticket) -> dict[str, Any]:
         own = self._settings
         head = {
-            "name": name, "max_pages": own.max_pages, "max_characters": own.max_document_characters,
+            "name": name,
+            "max_pages": own.max_pages,
+            "max_characters": own.max_document_characters,
             "seconds": math.ceil(own.convert_s),
-        }  # fmt: skip
+        }
         environment = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
         command, pipe = self._command, subprocess.PIPE
         with (
-            subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=environment) as process,
+            subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=environment
+            ) as process,
             _Watch(process, ticket, own.convert_s) as watch,
         ):
             said, _ = process.communicate(json.dumps(head).encode() + b"\n" + raw)
@@ -62,7 +78,9 @@ class Converter:
             detail = f"{name} takes longer than {own.convert_s:g} s to read. Send a part of it, or its text."
             raise Problem("limit", detail, where="the body", limit=own.convert_s)
         if process.returncode:
-            raise Problem("cannot-read", f"{name} cannot be read: what reads such files fell over it.", where="the body")
+            raise Problem(
+                "cannot-read", f"{name} cannot be read: what reads such files fell over it.", where="the body"
+            )
         answer: dict[str, Any] = json.loads(said)
         return answer
 

@@ -1,4 +1,6 @@
-"""What a request costs to read, estimated before it is begun: work that no deadline would see finished is refused at once."""
+"""What a request costs to read, estimated before it is begun: work that no deadline would see finished is
+refused at once.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,11 @@ _SPECIAL = 3  # tokens of a window that belong to nobody
 
 
 def read_tokens(questions: Sequence[Question], max_seq_len: int, doc_stride: int, passages: int) -> int:
-    """About how many tokens the engine has to compute for these questions, overlaps and repeated questions included.
+    """About how many tokens the engine has to compute for these questions, overlaps and repeated questions
+    included.
 
-    Of a question's documents, `passages` of them are read, or, with 0, everything; of a question without documents so many
-    in any case.
+    Of a question's documents, `passages` of them are read, or, with 0, everything; of a question without
+    documents so many in any case.
     """
     longest = max((_tokens(question.text) for question in questions), default=0) + _SPECIAL
     room = max(doc_stride + MIN_STEP, max_seq_len - longest)
@@ -43,9 +46,13 @@ def check_cost(tokens: int, limit: int) -> None:
     """Raises `Problem` where that is more than the limit."""
     if tokens > limit:
         raise Problem(
-            "limit", f"It is about {tokens:,} tokens to read; this server takes {limit:,} in a request. Ask fewer questions, "
-            "send shorter texts, or read only the best passages (passages).", where="the body", limit=limit,
-        )  # fmt: skip
+            "limit",
+            f"It is about {tokens:,} tokens to read; this server takes {limit:,} in a request. Ask fewer "
+            "questions, "
+            "send shorter texts, or read only the best passages (passages).",
+            where="the body",
+            limit=limit,
+        )
 
 
 def _size(documents: Sequence[Document], room: int, stride: int) -> tuple[int, int]:

@@ -1,4 +1,6 @@
-"""The service's description: OpenAPI for programs, and a page at /docs for people, which loads nothing from elsewhere."""
+"""The service's description: OpenAPI for programs, and a page at /docs for people, which loads nothing from
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ READ_EXAMPLE = {
     "top_k": 3,
 }
 HOSTED_EXAMPLE = {
-    "inputs": {"question": "Who drew it up?", "context": "It was drawn up by Ada Rost."}, "parameters": {"top_k": 1},
-}  # fmt: skip
+    "inputs": {"question": "Who drew it up?", "context": "It was drawn up by Ada Rost."},
+    "parameters": {"top_k": 1},
+}
 
 FILE_BODY: dict[str, Any] = {
     "requestBody": {
@@ -52,21 +55,29 @@ STYLE_PATH = "/docs.css"
 
 def describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document of the application."""
-    content = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    content = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
     schemas: dict[str, Any] = content.setdefault("components", {}).setdefault("schemas", {})
     for model in (ReadBody, HostedBody, ReadingOut, ReadingsOut, HostedAnswerOut, DocumentOut):
         own = model.model_json_schema(ref_template=_REF)
         schemas |= own.pop("$defs", {})
         schemas[model.__name__] = own
     schemas["Problem"] = {
-        "type": "object", "required": ["type", "title", "status", "detail"],
+        "type": "object",
+        "required": ["type", "title", "status", "detail"],
         "properties": {
-            "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
-            "detail": {"type": "string"}, "error": {"type": "string"}, "where": {"type": "string"},
-            "limit": {"type": "number"}, "request_id": {"type": "string"},
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "error": {"type": "string"},
+            "where": {"type": "string"},
+            "limit": {"type": "number"},
+            "request_id": {"type": "string"},
             "errors": {"type": "array", "items": {"type": "object"}},
         },
-    }  # fmt: skip
+    }
     refusal = {"description": "A refusal.", "content": {MEDIA_TYPE: {"schema": _ref("Problem")}}}
     for operations in content["paths"].values():
         for operation in operations.values():

@@ -1,8 +1,9 @@
 """Which windows are computed next: fairly among requests, together with windows of like length.
 
-Fair is self-clocked fair queueing (Golestani, INFOCOM 1994), by tokens: a window is to be finished at the clock's time, or
-at that of the window before it from the same request, plus its length; the earliest goes first, and is what the clock then
-shows. So a request of one window passes one of a thousand, and nobody waits for ever.
+Fair is self-clocked fair queueing (Golestani, INFOCOM 1994), by tokens: a window is to be finished at the
+clock's time, or at that of the window before it from the same request, plus its length; the earliest goes
+first, and is what the clock then shows. So a request of one window passes one of a thousand, and nobody waits
+for ever.
 """
 
 from __future__ import annotations
@@ -22,9 +23,26 @@ from tinyreader.windows import padded_length
 IntArray = npt.NDArray[np.int32]
 
 BUSY_REQUESTS = 4
-"""From so many waiting requests on, what counts is how many are answered; below, that a new one is not kept waiting."""
+"""From so many waiting requests on, what counts is how many are answered; below, that a new one is not kept
+waiting.
+"""
 
-_ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # engines keep code for each shape they meet: few shapes
+_ROWS = (
+    1,
+    2,
+    3,
+    4,
+    6,
+    8,
+    12,
+    16,
+    24,
+    32,
+    48,
+    64,
+    96,
+    128,
+)  # engines keep code for each shape they meet: few shapes
 _WASTE = 0.12  # at most such a share of a call is padding beside the window that must be in it
 _LOOKED_AT = 128  # about so many waiting windows are looked at for a call
 
@@ -45,7 +63,9 @@ class Waiting:
 
 @dataclass(slots=True, eq=False)
 class Flow:
-    """The waiting windows of one request, and when, by the queue's clock, the last one taken was to be finished."""
+    """The waiting windows of one request, and when, by the queue's clock, the last one taken was to be
+    finished.
+    """
 
     windows: deque[Waiting] = field(default_factory=deque)
     finish: float = 0.0
@@ -53,7 +73,9 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """Tokens of an engine call, with padding: at most so many when busy, and about so many else; one window in any case."""
+    """Tokens of an engine call, with padding: at most so many when busy, and about so many else; one window
+    in any case.
+    """
 
     busy_tokens: int = 1024
     calm_tokens: int = 512
@@ -77,7 +99,9 @@ class FairQueue:
         return len(self._flows) >= BUSY_REQUESTS
 
     def add(self, windows: Iterable[Waiting], *, first: bool = False) -> None:
-        """Puts windows behind those of their requests, or before them: those that a worker lost go `first`."""
+        """Puts windows behind those of their requests, or before them: those that a worker lost go
+        `first`.
+        """
         for window in windows:
             flow = window.flow
             if not flow.windows:
@@ -136,7 +160,9 @@ def _due(flow: Flow) -> float:
 
 
 def call_length(lengths: Iterable[int], most: int) -> int:
-    """The length that a call's windows are padded to: a multiple of 8 for one window, of 16 for several, up to `most`."""
+    """The length that a call's windows are padded to: a multiple of 8 for one window, of 16 for several, up
+    to `most`.
+    """
     several = list(lengths)
     longest = max(several)
     if len(several) == 1:
@@ -145,7 +171,9 @@ def call_length(lengths: Iterable[int], most: int) -> int:
 
 
 def _like(must: Waiting, seen: list[Waiting], budget: int) -> list[Waiting]:
-    """`must`, and of `seen` those nearest to it in length, while they fit and little of the call is padding."""
+    """`must`, and of `seen` those nearest to it in length, while they fit and little of the call is
+    padding.
+    """
     order = sorted(seen, key=len)
     at = next(place for place, window in enumerate(order) if window is must)
     low, high, total = at, at, len(must)

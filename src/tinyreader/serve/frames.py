@@ -64,7 +64,9 @@ class Call:
 
 def pack_logits(number: int, starts: Sequence[FloatArray], ends: Sequence[FloatArray]) -> bytes:
     """Start and end logits of each window of a call, each float32 [n], as a frame's content."""
-    return b"".join((_NUMBER.pack(number), np.concatenate([*starts, *ends]).astype("<f4", copy=False).tobytes()))
+    return b"".join(
+        (_NUMBER.pack(number), np.concatenate([*starts, *ends]).astype("<f4", copy=False).tobytes())
+    )
 
 
 def unpack_logits(content: bytes) -> tuple[int, FloatArray, FloatArray]:
@@ -96,7 +98,9 @@ def write_frame(stream: BinaryIO, kind: int, content: bytes) -> None:
 
 
 def read_frame(stream: BinaryIO) -> tuple[int, bytes]:
-    """The next frame's kind and content. Raises `EOFError` where the stream ends, `ValueError` for what is no frame."""
+    """The next frame's kind and content. Raises `EOFError` where the stream ends, `ValueError` for what is no
+    frame.
+    """
     kind, length = _HEAD.unpack(_exactly(stream, _HEAD.size))
     if kind not in (HELLO, CALL, LOGITS, FAILED) or length > MOST_BYTES:
         raise ValueError(f"a frame of kind {kind} and {length} bytes is none of ours")

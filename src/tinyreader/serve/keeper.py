@@ -20,7 +20,12 @@ class Keeper:
     """`collection` is None until the folder was indexed for the first time."""
 
     def __init__(self, folder: Path, index: Path | None, every_s: float, file_s: float) -> None:
-        self.folder, self.index, self.every_s, self.file_s = folder, index or index_directory(folder), every_s, file_s
+        self.folder, self.index, self.every_s, self.file_s = (
+            folder,
+            index or index_directory(folder),
+            every_s,
+            file_s,
+        )
         self.collection: Collection | None = None
         self._stop = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
@@ -58,12 +63,16 @@ class Keeper:
         with self._lock:
             if self._stop.is_set():
                 return
-            self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self._child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
         said, complaint = self._child.communicate()
         if self._stop.is_set():
             return
         if self._child.returncode:
-            lines = complaint.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {self._child.returncode}"]
+            lines = complaint.decode("utf-8", "replace").strip().splitlines()[-1:] or [
+                f"exit code {self._child.returncode}"
+            ]
             log.error("the folder could not be indexed: %s", lines[0])
             return
         if self.collection is None:

@@ -1,4 +1,6 @@
-"""Logs as JSON, one object a line: when, how bad, what, and for a request its id, status and time. Never texts or questions."""
+"""Logs as JSON, one object a line: when, how bad, what, and for a request its id, status and time. Never
+texts or questions.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +16,25 @@ FIELDS = "fields"
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as a line of JSON. Of an exception, its type and where it was raised: its words might quote a text."""
+    """A record as a line of JSON. Of an exception, its type and where it was raised: its words might quote a
+    text.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
-            "time": f"{now}.{int(record.msecs):03d}Z", "level": record.levelname.lower(), "logger": record.name,
-            "message": record.getMessage(), **getattr(record, FIELDS, {}),
-        }  # fmt: skip
+            "time": f"{now}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, FIELDS, {}),
+        }
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = record.exc_info[0].__name__
-            line["stack"] = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(record.exc_info[2])]
+            line["stack"] = [
+                f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(record.exc_info[2])
+            ]
         return json.dumps(line, ensure_ascii=False, default=str)
 
 

@@ -19,15 +19,25 @@ class Metrics:
         self.registry = CollectorRegistry()
         own: dict[str, Any] = {"registry": self.registry, "namespace": "tinyreader"}
         self.requests = Counter("requests", "Requests answered.", ["route", "status"], **own)
-        self.seconds = Histogram("request_seconds", "Time from head to answer.", ["route"], buckets=_SECONDS, **own)
+        self.seconds = Histogram(
+            "request_seconds", "Time from head to answer.", ["route"], buckets=_SECONDS, **own
+        )
         self.refusals = Counter("refusals", "Requests refused or failed.", ["kind"], **own)
-        self.abandoned = Counter("abandoned", "Requests given up before they were answered.", ["reason"], **own)
+        self.abandoned = Counter(
+            "abandoned", "Requests given up before they were answered.", ["reason"], **own
+        )
         self.questions = Counter("questions", "Questions answered.", **own)
         self.windows = Counter("windows", "Windows computed.", **own)
         self.restarts = Counter("worker_restarts", "Engine workers that died and were replaced.", **own)
-        self.call_seconds = Histogram("engine_call_seconds", "Time of an engine call.", buckets=_SECONDS, **own)
-        self.call_windows = Histogram("engine_call_windows", "Windows of an engine call.", buckets=_WINDOWS, **own)
-        self.fill = Histogram("engine_call_fill", "Share of a call's tokens that are no padding.", buckets=_SHARES, **own)
+        self.call_seconds = Histogram(
+            "engine_call_seconds", "Time of an engine call.", buckets=_SECONDS, **own
+        )
+        self.call_windows = Histogram(
+            "engine_call_windows", "Windows of an engine call.", buckets=_WINDOWS, **own
+        )
+        self.fill = Histogram(
+            "engine_call_fill", "Share of a call's tokens that are no padding.", buckets=_SHARES, **own
+        )
         self._own = own
 
     def gauge(self, name: str, what: str, value: Callable[[], float]) -> None:

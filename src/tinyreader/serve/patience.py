@@ -65,12 +65,15 @@ class PatientProtocol(H11Protocol):
         problem = Problem("wrong-request", msg)
         body = problem.body()
         headers = [
-            (b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), (b"connection", b"close"),
-        ]  # fmt: skip
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
         for event in (
-            h11.Response(status_code=problem.status, headers=headers, reason=b"Bad Request"), h11.Data(data=body),
+            h11.Response(status_code=problem.status, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=body),
             h11.EndOfMessage(),
-        ):  # fmt: skip
+        ):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 

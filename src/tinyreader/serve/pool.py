@@ -1,8 +1,8 @@
 """The engine workers around one queue: fed, watched, and replaced when they die.
 
-Whoever has windows, or has taken a worker's answer, sends the next calls himself; there is no thread between. A worker
-computes one call at a time while few requests wait, so that a new one is soon heard; when many wait it has a second one at
-hand.
+Whoever has windows, or has taken a worker's answer, sends the next calls himself; there is no thread between.
+A worker computes one call at a time while few requests wait, so that a new one is soon heard; when many wait
+it has a second one at hand.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """How many workers, what starts one, and how long (seconds) a call may take before its worker counts as hung."""
+    """How many workers, what starts one, and how long (seconds) a call may take before its worker counts as
+    hung.
+    """
 
     command: Sequence[str]
     workers: int = 1
@@ -65,7 +67,16 @@ class PoolSettings:
 
 def worker_command(model: str, engine: str, precision: str, threads: int | None) -> list[str]:
     """The command line of a worker."""
-    words = [sys.executable, "-m", "tinyreader.serve.worker", model, "--engine", engine, "--precision", precision]
+    words = [
+        sys.executable,
+        "-m",
+        "tinyreader.serve.worker",
+        model,
+        "--engine",
+        engine,
+        "--precision",
+        precision,
+    ]
     return words if threads is None else [*words, "--threads", str(threads)]
 
 
@@ -86,7 +97,9 @@ class Pool:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Starts the workers and returns when all are ready. Raises `ModelError` with a worker's words where one is not."""
+        """Starts the workers and returns when all are ready. Raises `ModelError` with a worker's words where
+        one is not.
+        """
         try:
             for child in self._children:
                 child.launch()
@@ -158,7 +171,9 @@ class Pool:
         self._feed()
 
     def answered(self, child: Child, number: int) -> Flying | None:
-        """Takes a call that came back off the worker, and gives it; None where it went to another one meanwhile."""
+        """Takes a call that came back off the worker, and gives it; None where it went to another one
+        meanwhile.
+        """
         with self._lock:
             return child.flying.pop(number, None)
 
@@ -195,28 +210,38 @@ class Pool:
             child.send(number, flying, shares=shares)
 
     def _next(self) -> tuple[Child, int, Flying, bool] | None:
-        """The next call and the worker that gets it, the one with least to do; None where there is nothing to send."""
+        """The next call and the worker that gets it, the one with least to do; None where there is nothing to
+        send.
+        """
         with self._lock:
             if self.closing or not len(self._queue):
                 return None
             busy = self._queue.busy
-            free = [child for child in self._children if child.is_ready and len(child.flying) < (2 if busy else 1)]
+            free = [
+                child for child in self._children if child.is_ready and len(child.flying) < (2 if busy else 1)
+            ]
             if not free:
                 return None
             child = min(free, key=lambda one: len(one.flying))
             self._n_calls += 1
-            flying = child.flying[self._n_calls] = flight(self._queue.take(), self.facts.get("max_tokens") or 1 << 30)
+            flying = child.flying[self._n_calls] = flight(
+                self._queue.take(), self.facts.get("max_tokens") or 1 << 30
+            )
             return child, self._n_calls, flying, busy
 
     def _watch(self) -> None:
-        """Kills workers that have been at a call for too long; their deaths are seen to where they are read from."""
+        """Kills workers that have been at a call for too long; their deaths are seen to where they are read
+        from.
+        """
         while not self._closed.wait(min(_TICK_S, self.settings.hung_s)):
             now = time.monotonic()
             for child in self._children:
                 with self._lock:
                     oldest = min((flying.since for flying in child.flying.values()), default=now)
                 if now - oldest > self.settings.hung_s:
-                    log.error("worker %d has been at a call for %d s and is replaced", child.number, now - oldest)
+                    log.error(
+                        "worker %d has been at a call for %d s and is replaced", child.number, now - oldest
+                    )
                     child.kill()
 
     def _thread(self, target: Callable[[], None], name: str) -> None:

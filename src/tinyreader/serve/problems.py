@@ -1,4 +1,6 @@
-"""Refusals as `application/problem+json` (RFC 9457): what was refused, where in the request, and the limit it met."""
+"""Refusals as `application/problem+json` (RFC 9457): what was refused, where in the request, and the limit it
+met.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +44,16 @@ class Problem(Exception):  # noqa: N818 - the RFC's name
     """A refusal: its kind (a key of `KINDS`), a sentence for who asked, and what else it tells."""
 
     def __init__(
-        self, kind: str, detail: str, *, where: str | None = None, limit: float | None = None,
-        retry_after_s: int | None = None, headers: dict[str, str] | None = None, errors: list[dict[str, str]] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        kind: str,
+        detail: str,
+        *,
+        where: str | None = None,
+        limit: float | None = None,
+        retry_after_s: int | None = None,
+        headers: dict[str, str] | None = None,
+        errors: list[dict[str, str]] | None = None,
+    ) -> None:
         super().__init__(kind)  # the detail may quote a request, so it stays out of tracebacks
         self.kind, self.detail, self.where, self.limit, self.errors = kind, detail, where, limit, errors
         self.status, self.title = KINDS[kind]
@@ -53,11 +62,20 @@ class Problem(Exception):  # noqa: N818 - the RFC's name
             self.headers["retry-after"] = str(retry_after_s)
 
     def content(self, request_id: str | None = None) -> dict[str, Any]:
-        """The problem as plain data; `error` repeats the detail for clients of the hosted service, which look for it."""
+        """The problem as plain data; `error` repeats the detail for clients of the hosted service, which look
+        for it.
+        """
         own: dict[str, Any] = {
-            "type": f"/docs#{self.kind}", "title": self.title, "status": self.status, "detail": self.detail,
-            "error": self.detail, "where": self.where, "limit": self.limit, "errors": self.errors, "request_id": request_id,
-        }  # fmt: skip
+            "type": f"/docs#{self.kind}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "error": self.detail,
+            "where": self.where,
+            "limit": self.limit,
+            "errors": self.errors,
+            "request_id": request_id,
+        }
         return {name: value for name, value in own.items() if value is not None}
 
     def body(self, request_id: str | None = None) -> bytes:
@@ -66,7 +84,8 @@ class Problem(Exception):  # noqa: N818 - the RFC's name
 
 
 def of_validation(error: ValidationError, union_names: Iterable[str] = ()) -> Problem:
-    """The problem of a body that does not fit its model: the first few places, none of the values given there.
+    """The problem of a body that does not fit its model: the first few places, none of the values given
+    there.
 
     `union_names` are names of models that stand in the places of alternatives, and not in the request.
     """
@@ -77,7 +96,10 @@ def of_validation(error: ValidationError, union_names: Iterable[str] = ()) -> Pr
         return Problem("wrong-json", f"{found[0]['msg']}. Send one JSON object in UTF-8.")
     tags = {*union_names, "str", "int"}
     errors = [
-        {"where": place([part for part in each["loc"] if part not in tags]) or "the body", "what": each["msg"]}
+        {
+            "where": place([part for part in each["loc"] if part not in tags]) or "the body",
+            "what": each["msg"],
+        }
         for each in found
     ]
     errors.sort(key=lambda each: -each["where"].count("."))  # of alternatives, the one that fitted deepest

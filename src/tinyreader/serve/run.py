@@ -35,12 +35,15 @@ from tinyreader.serve.service import Service
 from tinyreader.serve.settings import ServeSettings
 from tinyreader.tokenizer import load_tokenizer, read_json
 
-SWITCH_S = 0.0005  # threads that wait for the interpreter get it after so long: the event loop must not lag behind them
+# threads that wait for the interpreter get it after so long: the event loop must not lag behind them
+SWITCH_S = 0.0005
 BACKLOG = 1024
 
 
 def open_service(settings: ServeSettings, command: Sequence[str] | None = None) -> Service:
-    """A service with its workers up, each started by the command. Raises `ModelError` where the model cannot be used."""
+    """A service with its workers up, each started by the command. Raises `ModelError` where the model cannot
+    be used.
+    """
     directory = model_directory(settings.model, settings.revision)
     if settings.documents is not None and find_spec("bm25s") is None:
         raise MissingExtraError("asking a folder", "search")
@@ -85,7 +88,9 @@ def open_pipeline(directory: Path, reader: Reader, runtime: PooledRuntime) -> Qu
 
 
 def serve(settings: ServeSettings, announce: Callable[[dict[str, object]], None]) -> None:
-    """Serves until SIGTERM or Ctrl-C; `announce` is told the address once requests are answered. Raises `RunError`."""
+    """Serves until SIGTERM or Ctrl-C; `announce` is told the address once requests are answered. Raises
+    `RunError`.
+    """
     sys.setswitchinterval(SWITCH_S)
     share_heaps()
     listening = listen(settings)
@@ -97,32 +102,50 @@ def serve(settings: ServeSettings, announce: Callable[[dict[str, object]], None]
     try:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        told: dict[str, object] = {"url": f"http://{shown}:{port}", "model": settings.model, "workers": service.pool.processes}
+        told: dict[str, object] = {
+            "url": f"http://{shown}:{port}",
+            "model": settings.model,
+            "workers": service.pool.processes,
+        }
         asyncio.run(_serve(service, listening, lambda: announce(told)))
     finally:
         service.close()
 
 
 def listen(settings: ServeSettings) -> socket.socket:
-    """A socket that listens at the settings' address. Raises `RunError` where that is taken, or not this machine's."""
+    """A socket that listens at the settings' address. Raises `RunError` where that is taken, or not this
+    machine's.
+    """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM
+        )[0]
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(BACKLOG)
     except OSError as error:
-        raise RunError(f"{settings.host}:{settings.port} cannot be listened at: {error}. Give another --port.") from None
+        raise RunError(
+            f"{settings.host}:{settings.port} cannot be listened at: {error}. Give another --port."
+        ) from None
     return listening
 
 
 async def _serve(service: Service, listening: socket.socket, announce: Callable[[], None]) -> None:
     drain = service.settings.drain_s
     config = uvicorn.Config(
-        make_app(service), http=PatientProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
-        server_header=False, proxy_headers=False, timeout_keep_alive=30, timeout_graceful_shutdown=max(1, round(drain)),
+        make_app(service),
+        http=PatientProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=max(1, round(drain)),
         backlog=BACKLOG,
-    )  # fmt: skip
+    )
     server = Server(config, announce)
     await server.serve(sockets=[listening])
 
@@ -148,7 +171,9 @@ class Server(uvicorn.Server):
             self.handle_exit(number, frame)
 
         for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(ValueError):  # not in the main thread: whoever runs us there handles signals
+            with contextlib.suppress(
+                ValueError
+            ):  # not in the main thread: whoever runs us there handles signals
                 before[number] = signal.signal(number, stop)
         try:
             yield

@@ -1,7 +1,8 @@
-"""The pool as a reader's runtime: the windows of a request wait with those of others, and the request for its own.
+"""The pool as a reader's runtime: the windows of a request wait with those of others, and the request for its
+own.
 
-So a reader in the front reads over workers with the very code it reads with alone; which request a thread works for is
-known by its `Ticket`.
+So a reader in the front reads over workers with the very code it reads with alone; which request a thread
+works for is known by its `Ticket`.
 """
 
 from __future__ import annotations
@@ -133,7 +134,9 @@ def current_ticket() -> Ticket:
 
 
 class PooledRuntime:
-    """A `StreamingRuntime` whose network runs in the pool's workers. Threads share it, each under a ticket of its own."""
+    """A `StreamingRuntime` whose network runs in the pool's workers. Threads share it, each under a ticket of
+    its own.
+    """
 
     def __init__(self, pool: Pool) -> None:
         """The pool must have been started."""
@@ -146,11 +149,15 @@ class PooledRuntime:
         self._pool = pool
 
     def logits(self, input_ids: IntArray, mask: IntArray, segment_ids: IntArray) -> Logits:
-        """Start and end logits float32 [B, L] of windows [B, L] padded on the right; `mask` is 1 on real tokens."""
+        """Start and end logits float32 [B, L] of windows [B, L] padded on the right; `mask` is 1 on real
+        tokens.
+        """
         return next(self.stream([(input_ids, mask, segment_ids)]))
 
     def stream(self, batches: Iterable[Inputs]) -> Iterator[Logits]:
-        """What `logits` gives for each batch, in order; the windows of all batches wait from the beginning."""
+        """What `logits` gives for each batch, in order; the windows of all batches wait from the
+        beginning.
+        """
         ticket = _CURRENT.get()
         waiting: deque[_Batch] = deque()
         windows = []

@@ -1,4 +1,6 @@
-"""What requests look like, as pydantic models that refuse what they do not know; and the limits they are held to."""
+"""What requests look like, as pydantic models that refuse what they do not know; and the limits they are held
+to.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ Number = Annotated[int, Field(ge=-(2**53), le=2**53)]
 Place = Annotated[int, Field(ge=0, le=2**53)]
 
 MOST_SIGNS = 50_000
-"""So many strings, commas and brackets a body may be made of: what a small body can cost to take apart has a bound."""
+"""So many strings, commas and brackets a body may be made of: what a small body can cost to take apart has a
+bound.
+"""
 
 _NOT_BLANK = re.compile(r"\S")
 
@@ -58,15 +62,25 @@ class Options(_Strict):
     """How the reader reads, for this request; left out, as the server's model says."""
 
     top_k: int | None = Field(None, ge=1, le=1000, description="So many answers at most.")
-    score_threshold: float | None = Field(None, ge=0, le=1, description="Leave out answers with a lower score.")
+    score_threshold: float | None = Field(
+        None, ge=0, le=1, description="Leave out answers with a lower score."
+    )
     no_answer_threshold: float | None = Field(None, description="Largest null odds of an answer, in logits.")
     max_answer_tokens: int | None = Field(None, ge=1, le=1000, description="Longest answer, in tokens.")
-    max_overlap: float | None = Field(None, ge=0, le=1, description="Share of the shorter answer that two may have in common.")
+    max_overlap: float | None = Field(
+        None, ge=0, le=1, description="Share of the shorter answer that two may have in common."
+    )
     word_boundaries: bool | None = Field(None, description="Widen answers to whole words.")
-    on_long_question: Literal["error", "truncate"] | None = Field(None, description="What becomes of a question too long.")
-    passages: int | None = Field(None, ge=0, le=10_000, description="Read only so many passages; 0: everything.")
+    on_long_question: Literal["error", "truncate"] | None = Field(
+        None, description="What becomes of a question too long."
+    )
+    passages: int | None = Field(
+        None, ge=0, le=10_000, description="Read only so many passages; 0: everything."
+    )
     max_seq_len: int | None = Field(None, ge=1, le=100_000, description="Longest window, in tokens.")
-    doc_stride: int | None = Field(None, ge=0, le=100_000, description="Tokens that neighbouring windows share.")
+    doc_stride: int | None = Field(
+        None, ge=0, le=100_000, description="Tokens that neighbouring windows share."
+    )
     temperature: float | None = Field(None, gt=0, le=1e6, description="Of the score.")
     score_offset: float | None = Field(None, description="Of the score, in logits.")
     no_answer_temperature: float | None = Field(None, gt=0, le=1e6, description="Of the no-answer score.")
@@ -84,7 +98,8 @@ class ReadBody(Options):
     questions: tuple[Text | QuestionIn, ...] | None = None
     id: Id | Number | None = Field(None, description="Of the one question.")
     documents: tuple[Text | DocumentIn, ...] | None = Field(
-        None, description="For all questions that have none of their own; left out, the folder that is served is asked."
+        None,
+        description="For all questions that have none of their own; left out, the folder that is served is asked.",
     )
     context: Text | None = Field(None, description="A single document.")
     stream: bool = Field(False, description="One reading a line, as they come (application/x-ndjson).")
@@ -116,7 +131,9 @@ class HostedParameters(_Strict):
 
 
 class HostedBody(_Strict):
-    """A request as `InferenceClient.question_answering` sends it; `options` are the hosted service's own and do nothing."""
+    """A request as `InferenceClient.question_answering` sends it; `options` are the hosted service's own and
+    do nothing.
+    """
 
     inputs: HostedInput | tuple[HostedInput, ...]
     parameters: HostedParameters | None = None
@@ -159,7 +176,9 @@ class DocumentOut(BaseModel):
 
     id: str
     text: str
-    pages: list[int] = Field(description="Where its pages begin, in code points; empty for a text without pages.")
+    pages: list[int] = Field(
+        description="Where its pages begin, in code points; empty for a text without pages."
+    )
 
 
 class HostedAnswerOut(BaseModel):
@@ -175,9 +194,11 @@ def parse(model: type[M], body: bytes) -> M:
     """The body as that model; raises `Problem` with the places that do not fit."""
     if _is_crumbs(body):
         raise Problem(
-            "limit", f"It has more than {MOST_SIGNS:,} strings, commas and brackets. Send less in one request.",
-            where="the body", limit=MOST_SIGNS,
-        )  # fmt: skip
+            "limit",
+            f"It has more than {MOST_SIGNS:,} strings, commas and brackets. Send less in one request.",
+            where="the body",
+            limit=MOST_SIGNS,
+        )
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -186,7 +207,8 @@ def parse(model: type[M], body: bytes) -> M:
 
 
 def questions_of(body: ReadBody, settings: ServeSettings) -> tuple[list[Question], bool]:
-    """The questions asked, and whether it is one by itself; a question without documents is asked of the served folder.
+    """The questions asked, and whether it is one by itself; a question without documents is asked of the
+    served folder.
 
     Such a question's documents are None here. Raises `Problem`, with place and limit, for what is too much.
     """
@@ -216,14 +238,18 @@ def check_hosted(inputs: Sequence[HostedInput], settings: ServeSettings) -> None
     _at_most(len(inputs), settings.max_questions, "inputs", "inputs")
     for number, item in enumerate(inputs):
         _question(item.question, f"inputs[{number}].question", settings)
-        _at_most(len(item.context), settings.max_document_characters, f"inputs[{number}].context", "characters")
+        _at_most(
+            len(item.context), settings.max_document_characters, f"inputs[{number}].context", "characters"
+        )
 
 
 def _is_crumbs(body: bytes) -> bool:
     """Whether a body is of more pieces than `MOST_SIGNS`; what stands inside of strings does not count."""
     if len(body) <= MOST_SIGNS:
         return False
-    parts = body.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"', 2 * MOST_SIGNS)  # every second one is a string
+    parts = (
+        body.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"', 2 * MOST_SIGNS)
+    )  # every second one is a string
     outside = sum(part.count(sign) for part in parts[::2] for sign in (b",", b"[", b"{"))
     return len(parts) // 2 + outside > MOST_SIGNS
 

@@ -1,4 +1,6 @@
-"""Requests become readings: each in a thread of its own, under a ticket that its client and its deadline can take back."""
+"""Requests become readings: each in a thread of its own, under a ticket that its client and its deadline can
+take back.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ T = TypeVar("T")
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 PART_QUESTIONS = 32
-"""At most so many questions of a stream are read together: the first are answered soon, and all are batched well."""
+"""At most so many questions of a stream are read together: the first are answered soon, and all are batched
+well.
+"""
 
 _HOSTED_SEQ_LEN, _HOSTED_STRIDE = 384, 128  # as the hosted service has them
 
@@ -42,12 +46,19 @@ class ClientGone(Exception):  # noqa: N818 - nothing failed here
 
 
 class Service:
-    """A reader over a pool of workers, the hosted service's pipeline over the same, and perhaps a folder to ask."""
+    """A reader over a pool of workers, the hosted service's pipeline over the same, and perhaps a folder to
+    ask.
+    """
 
     def __init__(
-        self, settings: ServeSettings, pool: Pool, reader: Reader, pipeline: QuestionAnsweringPipeline, metrics: Metrics,
+        self,
+        settings: ServeSettings,
+        pool: Pool,
+        reader: Reader,
+        pipeline: QuestionAnsweringPipeline,
+        metrics: Metrics,
         keeper: Keeper | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.settings, self.pool, self.reader, self.pipeline = settings, pool, reader, pipeline
         self.metrics, self.keeper = metrics, keeper
         self.converter = Converter(settings)
@@ -56,7 +67,9 @@ class Service:
         metrics.gauge("windows_in_flight", "Windows that engines have.", lambda: pool.in_flight)
         metrics.gauge("workers_ready", "Engine workers that are ready.", lambda: pool.alive)
         if keeper is not None:
-            metrics.gauge("passages", "Passages of the folder that is served.", lambda: len(keeper.collection or ()))
+            metrics.gauge(
+                "passages", "Passages of the folder that is served.", lambda: len(keeper.collection or ())
+            )
 
     def close(self) -> None:
         """Ends workers and folder; requests should be over."""
@@ -75,7 +88,9 @@ class Service:
         return None
 
     def readings(self, questions: Sequence[Question], options: dict[str, Any]) -> list[Reading]:
-        """A reading for each question, in order; a question whose documents are None is asked of the folder."""
+        """A reading for each question, in order; a question whose documents are None is asked of the
+        folder.
+        """
         asked = [question for question in questions if question.documents is None]
         inline = self.reader.read_many((q for q in questions if q.documents is not None), **options)
         of_folder: Iterator[Reading] = iter(())
@@ -102,13 +117,17 @@ class Service:
     def collection(self) -> Any:
         """The folder's collection; `Problem` where there is none, or none yet."""
         if self.keeper is None:
-            raise Problem("not-served", "This server has no folder of documents; send documents.", where="documents")
+            raise Problem(
+                "not-served", "This server has no folder of documents; send documents.", where="documents"
+            )
         if self.keeper.collection is None:
             raise Problem("not-ready", "The folder is being indexed for the first time.", retry_after_s=5)
         return self.keeper.collection
 
     def check(self, questions: Sequence[Question], options: dict[str, Any]) -> None:
-        """Raises `Problem` where a question is to be asked of a folder that is not there, or there is too much to read."""
+        """Raises `Problem` where a question is to be asked of a folder that is not there, or there is too
+        much to read.
+        """
         n = options.get("passages") or 0
         if any(question.documents is None for question in questions):
             self.collection()
@@ -130,8 +149,12 @@ class Service:
         doc_stride = parameters.get("doc_stride", _HOSTED_STRIDE)
         check_cost(read_tokens(questions, max_seq_len, doc_stride, 0), self.settings.max_read_tokens)
 
-    async def run(self, work: Callable[[], T], receive: Receive, entry: Entry, timeout_s: float | None = None) -> T:
-        """What the work gives, done in a thread. Raises `Problem`, or `ClientGone` as soon as the client has gone."""
+    async def run(
+        self, work: Callable[[], T], receive: Receive, entry: Entry, timeout_s: float | None = None
+    ) -> T:
+        """What the work gives, done in a thread. Raises `Problem`, or `ClientGone` as soon as the client has
+        gone.
+        """
         ticket = Ticket(min(timeout_s or self.settings.timeout_s, self.settings.timeout_s))
         job: asyncio.Future[Any] = self._begin(work, ticket, entry)
         gone: asyncio.Future[Any] = asyncio.ensure_future(_gone(receive))
@@ -168,7 +191,9 @@ class Service:
                 loop.call_soon_threadsafe(made.put_nowait, ("item", item))
 
         job = self._begin(produce, ticket, entry)
-        job.add_done_callback(lambda done: made.put_nowait(("end", None if done.cancelled() else done.exception())))
+        job.add_done_callback(
+            lambda done: made.put_nowait(("end", None if done.cancelled() else done.exception()))
+        )
         is_over = False
         try:
             while True:
@@ -189,7 +214,9 @@ class Service:
                 self._abandoned(late=False)
 
     def _begin(self, work: Callable[[], T], ticket: Ticket, entry: Entry) -> asyncio.Future[T]:
-        """The work in a thread; the entry holds its place until that has ended, whoever still waits for it."""
+        """The work in a thread; the entry holds its place until that has ended, whoever still waits for
+        it.
+        """
 
         def job() -> T:
             with working_for(ticket):
@@ -219,7 +246,9 @@ class Service:
             return Problem("cannot-read", str(error))
         log.error("a request failed", exc_info=(type(error), error, error.__traceback__))
         if isinstance(error, RunError | ModelError):
-            return Problem("engine-failed", "The engine did not answer. Ask again; if it stays so, see the server's log.")
+            return Problem(
+                "engine-failed", "The engine did not answer. Ask again; if it stays so, see the server's log."
+            )
         return Problem("failed", "The server's log says more.")
 
 

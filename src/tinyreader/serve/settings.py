@@ -1,4 +1,5 @@
-"""What can be set of a server: defaults, a TOML file, `TINYREADER_*` variables, flags, the later over the earlier.
+"""What can be set of a server: defaults, a TOML file, `TINYREADER_*` variables, flags, the later over the
+earlier.
 
 Unknown ones are refused wherever they stand.
 """
@@ -12,7 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from tinyreader.errors import SettingsError
 from tinyreader.model_files import STARTER
@@ -22,55 +31,89 @@ MEGABYTE = 1 << 20
 
 
 class ServeSettings(BaseModel):
-    """A server's settings. Sizes are bytes or characters (code points) as their names say, times are seconds."""
+    """A server's settings. Sizes are bytes or characters (code points) as their names say, times are
+    seconds.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = Field(STARTER, min_length=1, description="Reader: a directory or a Hub id.")
     revision: str | None = Field(None, description="Revision of a Hub id.")
-    host: str = Field("127.0.0.1", description="Address to listen at; 0.0.0.0 is every network this machine is in.")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen at; 0.0.0.0 is every network this machine is in."
+    )
     port: int = Field(8080, ge=0, le=65535, description="Port to listen at; 0 takes a free one.")
     engine: Literal["auto", "openvino", "onnx", "torch"] = Field("auto", description="What computes.")
-    precision: Literal["auto", "fp32", "bf16", "int8"] = Field("auto", description="Number format of the arithmetic.")
+    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
+        "auto", description="Number format of the arithmetic."
+    )
     workers: int = Field(1, ge=1, le=256, description="Engine processes.")
-    threads: int | None = Field(None, ge=1, le=1024, description="Threads of each engine process; all cores shared among them.")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="Threads of each engine process; all cores shared among them."
+    )
     api_key: SecretStr | None = Field(None, description="Asked for as bearer token; 16 characters at least.")
     allow_origins: tuple[str, ...] = Field((), description="Web pages of these origins may ask; * is any.")
-    allow_hosts: tuple[str, ...] = Field((), description="Names it may be called by; at loopback, local ones if none.")
+    allow_hosts: tuple[str, ...] = Field(
+        (), description="Names it may be called by; at loopback, local ones if none."
+    )
     documents: Path | None = Field(None, description="Folder whose documents can be asked.")
-    index: Path | None = Field(None, description="Where the folder's index is kept; the user's cache directory otherwise.")
-    refresh_s: float = Field(30.0, ge=1.0, le=86400.0, description="How often the folder is looked through for changes.")
-    passages: int = Field(20, ge=1, le=1000, description="Passages of the folder that are read for a question.")
-    busy_tokens: int = Field(1024, ge=16, le=1 << 20, description="Tokens of an engine call when many requests wait.")
+    index: Path | None = Field(
+        None, description="Where the folder's index is kept; the user's cache directory otherwise."
+    )
+    refresh_s: float = Field(
+        30.0, ge=1.0, le=86400.0, description="How often the folder is looked through for changes."
+    )
+    passages: int = Field(
+        20, ge=1, le=1000, description="Passages of the folder that are read for a question."
+    )
+    busy_tokens: int = Field(
+        1024, ge=16, le=1 << 20, description="Tokens of an engine call when many requests wait."
+    )
     calm_tokens: int = Field(512, ge=16, le=1 << 20, description="Tokens of an engine call when few do.")
-    max_requests: int = Field(128, ge=1, le=4096, description="Requests accepted at a time; more are refused with 503.")
+    max_requests: int = Field(
+        128, ge=1, le=4096, description="Requests accepted at a time; more are refused with 503."
+    )
     max_body_bytes: int = Field(16 * MEGABYTE, ge=1024, description="Size of a request.")
-    max_held_bytes: int = Field(256 * MEGABYTE, ge=1024, description="Size of all accepted requests together.")
+    max_held_bytes: int = Field(
+        256 * MEGABYTE, ge=1024, description="Size of all accepted requests together."
+    )
     max_question_characters: int = Field(2000, ge=1, description="Length of a question.")
     max_questions: int = Field(1000, ge=1, description="Questions in a request.")
     max_documents: int = Field(2000, ge=1, description="Documents in a request.")
     max_document_characters: int = Field(10_000_000, ge=1, description="Length of a document.")
     max_read_tokens: int = Field(
-        5_000_000, ge=1, description="What is read for a request, at four characters a token: each text once for each question."
+        5_000_000,
+        ge=1,
+        description="What is read for a request, at four characters a token: each text once for each question.",
     )
     max_pages: int = Field(5000, ge=1, description="Pages of a document.")
     convert_s: float = Field(30.0, ge=1.0, le=3600.0, description="How long a file may take to become text.")
     converters: int = Field(2, ge=1, le=64, description="Files that become text at a time; others wait.")
     timeout_s: float = Field(120.0, ge=1.0, le=86400.0, description="How long a request may take.")
     receive_s: float = Field(30.0, ge=0.1, le=3600.0, description="How long a request may take to arrive.")
-    drain_s: float = Field(60.0, ge=0.0, le=3600.0, description="How long accepted requests may take after SIGTERM.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged, from this level on.")
+    drain_s: float = Field(
+        60.0, ge=0.0, le=3600.0, description="How long accepted requests may take after SIGTERM."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="What is logged, from this level on."
+    )
 
     @field_validator("allow_origins", "allow_hosts", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         """Lists may be given as text, parted by commas."""
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
 
     @field_validator("api_key")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and (len(value.get_secret_value()) < 16 or not value.get_secret_value().isascii()):
+        if value is not None and (
+            len(value.get_secret_value()) < 16 or not value.get_secret_value().isascii()
+        ):
             raise ValueError("it must have 16 ASCII characters at least, or anyone could guess it")
         return value
 
@@ -84,7 +127,9 @@ class ServeSettings(BaseModel):
     @model_validator(mode="after")
     def _fitting(self) -> ServeSettings:
         if self.max_held_bytes < self.max_body_bytes:
-            raise ValueError("max_held_bytes must be at least max_body_bytes, or the largest request could never be taken")
+            raise ValueError(
+                "max_held_bytes must be at least max_body_bytes, or the largest request could never be taken"
+            )
         return self
 
     @property
@@ -96,7 +141,9 @@ class ServeSettings(BaseModel):
             return self.host == "localhost"
 
 
-def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None = None) -> ServeSettings:
+def resolve(
+    flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None = None
+) -> ServeSettings:
     """The settings of a TOML file, over these of the environment, over these the flags that are not None.
 
     Raises `SettingsError`, naming the place a value came from, for unknown names and values that do not fit.
@@ -107,7 +154,9 @@ def resolve(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path
 
     def take(name: str, value: Any, source: str) -> None:
         if name not in known:
-            raise SettingsError(f"{source}: there is no setting {name!r}; there are: {', '.join(sorted(known))}.")
+            raise SettingsError(
+                f"{source}: there is no setting {name!r}; there are: {', '.join(sorted(known))}."
+            )
         values[name], sources[name] = value, source
 
     for name, value in _of_file(file).items():

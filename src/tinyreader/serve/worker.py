@@ -2,8 +2,8 @@
 
     python -m tinyreader.serve.worker MODEL --engine auto --precision auto --threads 2
 
-It says which model it runs, then answers calls, two at a time where they share the engine. What libraries print goes to
-stderr; Ctrl-C and SIGTERM are the front's to handle, whose end is seen as the end of the input.
+It says which model it runs, then answers calls, two at a time where they share the engine. What libraries
+print goes to stderr; Ctrl-C and SIGTERM are the front's to handle, whose end is seen as the end of the input.
 """
 
 from __future__ import annotations
@@ -37,21 +37,25 @@ from tinyreader.serve.frames import (
 )
 
 WARM_SHAPES = (
-    (1, 64), (1, 176), (1, 384),
+    (1, 64),
+    (1, 176),
+    (1, 384),
     *((1, length) for length in range(32, 385, 32)),
     *((rows, area // rows // 16 * 16) for area in (512, 1024) for rows in (2, 3, 4, 6, 8, 12, 16)),
-)  # fmt: skip
-"""Windows and tokens of the calls made before the first question: engines make code for each shape that they meet, and by
-these a worker has nearly the memory that it will have."""
+)
+"""Windows and tokens of the calls made before the first question: engines make code for each shape that they
+meet, and by these a worker has nearly the memory that it will have.
+"""
 
 LONGEST = 384
 WARM_S = 10.0
 """A large model on a slow machine is not kept longer from its first question."""
 
 
-
 class Engine:
-    """A model opened once for single calls, and once more for two calls at a time where that is another thing."""
+    """A model opened once for single calls, and once more for two calls at a time where that is another
+    thing.
+    """
 
     def __init__(self, single: Runtime, double: Runtime | None = None) -> None:
         self.single, self.double = single, double or single
@@ -65,7 +69,9 @@ class Engine:
             ids[row, :n], mask[row, :n], segments[row, :n] = call.ids[row], 1, call.segments[row]
         runtime = self.double if call.shares else self.single
         starts, ends = runtime.logits(ids, mask, segments)
-        return [starts[row, :n] for row, n in enumerate(lengths)], [ends[row, :n] for row, n in enumerate(lengths)]
+        return [starts[row, :n] for row, n in enumerate(lengths)], [
+            ends[row, :n] for row, n in enumerate(lengths)
+        ]
 
     def facts(self) -> dict[str, Any]:
         """What the front has to know of the model."""
@@ -73,7 +79,9 @@ class Engine:
         return {name: getattr(self.single, name, None) for name in names}
 
     def warm_up(self) -> None:
-        """Computes windows of many shapes, so that the first questions do not wait for the engine to get ready."""
+        """Computes windows of many shapes, so that the first questions do not wait for the engine to get
+        ready.
+        """
         most = min(LONGEST, getattr(self.single, "max_tokens", None) or LONGEST)
         began = time.monotonic()
         for rows, length in dict.fromkeys((rows, min(length, most)) for rows, length in WARM_SHAPES):
@@ -120,7 +128,9 @@ def serve_calls(engine: Engine, given: BinaryIO, answers: BinaryIO) -> None:
 
 
 KEPT_PRIMITIVES = "64"
-"""oneDNN's own kernels, kept beside OpenVINO's: of its 1,024 a worker would hold some 80 MB more, and be no faster."""
+"""oneDNN's own kernels, kept beside OpenVINO's: of its 1,024 a worker would hold some 80 MB more, and be no
+faster.
+"""
 
 
 def main(words: Sequence[str] | None = None) -> None:

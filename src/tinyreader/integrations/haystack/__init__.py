@@ -1,9 +1,12 @@
-"""`ExtractiveReader`, the Haystack component, on Tinyreader's engines: for haystack-ai 2 and 3, without torch.
+"""`ExtractiveReader`, the Haystack component, on Tinyreader's engines: for haystack-ai 2 and 3, without
+torch.
 
-Constructor and `run` are those of Haystack 2's reader of that name, and so are its answers and scores where it was right.
+Constructor and `run` are those of Haystack 2's reader of that name, and so are its answers and scores where
+it was right.
 """
 
-# No `from __future__ import annotations`: Haystack releases before 2.17 read the annotations of `run` as they stand.
+# No `from __future__ import annotations`: Haystack releases before 2.17 read the annotations of `run` as they
+# stand.
 
 import asyncio
 import logging
@@ -31,18 +34,20 @@ __all__ = ["ExtractiveReader"]
 
 log = logging.getLogger(__name__)
 
-_LOADING = threading.Lock()  # the module's, not the component's: pipelines copy components, and locks cannot be copied
+_LOADING = (
+    threading.Lock()
+)  # the module's, not the component's: pipelines copy components, and locks cannot be copied
 
 
 @component
 class ExtractiveReader:
     """Answers a query with verbatim pieces of documents, each with its score and place.
 
-    An answer's score is the logistic function of `calibration_factor` times the sum of its start and end logit, so answers
-    can be compared across documents. With `no_answer`, one more answer, whose data is None, says that there is none; its
-    score is the chance that all others are wrong (`no_answer_from="product"`), or, with `no_answer_from="model"`, comes from
-    the model's own null logit on the scale of the others: it stands before the best answer where the model says that the
-    documents do not answer.
+    An answer's score is the logistic function of `calibration_factor` times the sum of its start and end
+    logit, so answers can be compared across documents. With `no_answer`, one more answer, whose data is None,
+    says that there is none; its score is the chance that all others are wrong (`no_answer_from="product"`),
+    or, with `no_answer_from="model"`, comes from the model's own null logit on the scale of the others: it
+    stands before the best answer where the model says that the documents do not answer.
     """
 
     def __init__(
@@ -69,10 +74,11 @@ class ExtractiveReader:
     ) -> None:
         """Prepare to read; the model is loaded by `warm_up`, or by the first `run`.
 
-        The parameters before the star mean what they do in Haystack. `engine` is "openvino", "onnx", "torch" or "auto";
-        `precision` "fp32", "bf16", "int8" or "auto" (bf16 where this machine computes in it), and None for what
-        `model_kwargs` ask for, else fp32. An answer's `context` is the answer with up to `context_chars` characters on each
-        side. Batches are bounded by their tokens; `max_batch_size` bounds their windows too.
+        The parameters before the star mean what they do in Haystack. `engine` is "openvino", "onnx", "torch"
+        or "auto"; `precision` "fp32", "bf16", "int8" or "auto" (bf16 where this machine computes in it), and
+        None for what `model_kwargs` ask for, else fp32. An answer's `context` is the answer with up to
+        `context_chars` characters on each side. Batches are bounded by their tokens; `max_batch_size` bounds
+        their windows too.
         """
         self.model_name_or_path = str(model)
         self.device, self.token = device, token
@@ -81,7 +87,12 @@ class ExtractiveReader:
         self.max_batch_size, self.answers_per_seq = max_batch_size, answers_per_seq
         self.no_answer, self.no_answer_from = no_answer, no_answer_from
         self.calibration_factor, self.overlap_threshold = calibration_factor, overlap_threshold
-        self.engine, self.precision, self.threads, self.context_chars = engine, precision, threads, context_chars
+        self.engine, self.precision, self.threads, self.context_chars = (
+            engine,
+            precision,
+            threads,
+            context_chars,
+        )
         if no_answer_from not in ("product", "model"):
             raise SettingsError(f'no_answer_from is {no_answer_from!r}; it must be "product" or "model".')
         if not isinstance(context_chars, int) or isinstance(context_chars, bool) or context_chars < 0:
@@ -89,9 +100,13 @@ class ExtractiveReader:
         if not isinstance(calibration_factor, int | float) or not math.isfinite(calibration_factor):
             raise SettingsError(f"calibration_factor is {calibration_factor!r}; it must be a finite number.")
         if device is not None and not isinstance(device, ComponentDevice):
-            raise SettingsError(f"device is {device!r}; give Haystack's, as in ComponentDevice.from_str('cpu'), or None.")
+            raise SettingsError(
+                f"device is {device!r}; give Haystack's, as in ComponentDevice.from_str('cpu'), or None."
+            )
         if token is not None and not isinstance(token, Secret):
-            raise SettingsError("token is no Secret of Haystack's; give Secret.from_env_var(NAME) or Secret.from_token(...).")
+            raise SettingsError(
+                "token is no Secret of Haystack's; give Secret.from_env_var(NAME) or Secret.from_token(...)."
+            )
         if model_kwargs is not None and not isinstance(model_kwargs, Mapping):
             raise SettingsError(f"model_kwargs is {model_kwargs!r}; it must be a dict, or None.")
         self.model_kwargs = dict(model_kwargs or {})
@@ -102,16 +117,29 @@ class ExtractiveReader:
         component.set_output_types(self, answers=list[ExtractedAnswer])
 
     def to_dict(self) -> dict[str, Any]:
-        """The component as plain data, for `from_dict` and for pipelines as YAML; a token by the name of its variable."""
+        """The component as plain data, for `from_dict` and for pipelines as YAML; a token by the name of its
+        variable.
+        """
         numbers = {name: _plain(value) for name, value in self.model_kwargs.items()}
         data: dict[str, Any] = default_to_dict(
-            self, model=self.model_name_or_path, top_k=self.top_k, score_threshold=self.score_threshold,
-            max_seq_length=self.max_seq_length, stride=self.stride, max_batch_size=self.max_batch_size,
-            answers_per_seq=self.answers_per_seq, no_answer=self.no_answer, calibration_factor=self.calibration_factor,
-            overlap_threshold=self.overlap_threshold, model_kwargs=numbers or None, engine=self.engine,
-            precision=self.precision, threads=self.threads, no_answer_from=self.no_answer_from,
+            self,
+            model=self.model_name_or_path,
+            top_k=self.top_k,
+            score_threshold=self.score_threshold,
+            max_seq_length=self.max_seq_length,
+            stride=self.stride,
+            max_batch_size=self.max_batch_size,
+            answers_per_seq=self.answers_per_seq,
+            no_answer=self.no_answer,
+            calibration_factor=self.calibration_factor,
+            overlap_threshold=self.overlap_threshold,
+            model_kwargs=numbers or None,
+            engine=self.engine,
+            precision=self.precision,
+            threads=self.threads,
+            no_answer_from=self.no_answer_from,
             context_chars=self.context_chars,
-        )  # fmt: skip
+        )
         data["init_parameters"]["token"] = self.token.to_dict() if self.token else None
         data["init_parameters"]["device"] = self.device.to_dict() if self.device else None
         return data
@@ -127,7 +155,9 @@ class ExtractiveReader:
         return made
 
     def warm_up(self) -> None:
-        """Load the model, the first time; nothing happens later. Raises `ModelError` where it cannot be used."""
+        """Load the model, the first time; nothing happens later. Raises `ModelError` where it cannot be
+        used.
+        """
         self._loaded()
 
     def run(
@@ -145,14 +175,22 @@ class ExtractiveReader:
     ) -> dict[str, Any]:
         """{"answers": what the documents answer, best first}.
 
-        Parameters that are not None take the place of the constructor's for this call; 0 and False are values. A document
-        whose content is None is left out with a warning. Raises `DataError` for a query that is empty or leaves no room for
-        the text.
+        Parameters that are not None take the place of the constructor's for this call; 0 and False are
+        values. A document whose content is None is left out with a warning. Raises `DataError` for a query
+        that is empty or leaves no room for the text.
         """
         answers = self.run_many(
-            [query], [documents], top_k, score_threshold, max_seq_length, stride, max_batch_size, answers_per_seq,
-            no_answer, overlap_threshold,
-        )["answers"]  # fmt: skip
+            [query],
+            [documents],
+            top_k,
+            score_threshold,
+            max_seq_length,
+            stride,
+            max_batch_size,
+            answers_per_seq,
+            no_answer,
+            overlap_threshold,
+        )["answers"]
         return {"answers": answers[0]}
 
     async def run_async(
@@ -170,9 +208,18 @@ class ExtractiveReader:
     ) -> dict[str, Any]:
         """What `run` gives, read in a thread, so that the event loop goes on meanwhile."""
         return await asyncio.to_thread(
-            self.run, query, documents, top_k, score_threshold, max_seq_length, stride, max_batch_size, answers_per_seq,
-            no_answer, overlap_threshold,
-        )  # fmt: skip
+            self.run,
+            query,
+            documents,
+            top_k,
+            score_threshold,
+            max_seq_length,
+            stride,
+            max_batch_size,
+            answers_per_seq,
+            no_answer,
+            overlap_threshold,
+        )
 
     def run_many(
         self,
@@ -187,25 +234,36 @@ class ExtractiveReader:
         no_answer: bool | None = None,
         overlap_threshold: float | None = None,
     ) -> dict[str, list[list[ExtractedAnswer]]]:
-        """{"answers": the answers of each query in its own documents}, with the windows of all queries batched together."""
+        """{"answers": the answers of each query in its own documents}, with the windows of all queries
+        batched together.
+        """
         _require_queries(queries, documents)
         readable = [_readable(number, own) for number, own in enumerate(documents)]
         model = self._loaded()
-        choices = self._lengths(model, Choices(
-            top_k=self.top_k if top_k is None else top_k,
-            score_threshold=self.score_threshold if score_threshold is None else score_threshold,
-            max_seq_length=self.max_seq_length if max_seq_length is None else max_seq_length,
-            stride=self.stride if stride is None else stride,
-            max_batch_size=self.max_batch_size if max_batch_size is None else max_batch_size,
-            answers_per_seq=next((n for n in (answers_per_seq, self.answers_per_seq) if n is not None), 20),
-            no_answer=self.no_answer if no_answer is None else no_answer,
-            overlap_threshold=self.overlap_threshold if overlap_threshold is None else overlap_threshold,
-        ))  # fmt: skip
-        texts = (text for number, query in enumerate(queries) for text in _texts(number, query, readable[number]))
+        choices = self._lengths(
+            model,
+            Choices(
+                top_k=self.top_k if top_k is None else top_k,
+                score_threshold=self.score_threshold if score_threshold is None else score_threshold,
+                max_seq_length=self.max_seq_length if max_seq_length is None else max_seq_length,
+                stride=self.stride if stride is None else stride,
+                max_batch_size=self.max_batch_size if max_batch_size is None else max_batch_size,
+                answers_per_seq=next(
+                    (n for n in (answers_per_seq, self.answers_per_seq) if n is not None), 20
+                ),
+                no_answer=self.no_answer if no_answer is None else no_answer,
+                overlap_threshold=self.overlap_threshold if overlap_threshold is None else overlap_threshold,
+            ),
+        )
+        texts = (
+            text for number, query in enumerate(queries) for text in _texts(number, query, readable[number])
+        )
         try:
             found = search(texts, self._windower(model, choices), model.runtime, choices, len(queries))
         except LongQuestionError as error:
-            raise DataError(f"{error.fact}. Shorten the query, raise max_seq_length or lower stride.") from None
+            raise DataError(
+                f"{error.fact}. Shorten the query, raise max_seq_length or lower stride."
+            ) from None
         return {
             "answers": [
                 self._answers(query, own, of_query, choices, model.no_answer_threshold)
@@ -227,8 +285,12 @@ class ExtractiveReader:
         stride = min(choices.stride, most - LEAST_ROOM, max(most // 3, 0))
         log.warning(
             "%s takes at most %d tokens: max_seq_length is %d instead of %d, stride %d",
-            self.model_name_or_path, most, most, choices.max_seq_length, stride,
-        )  # fmt: skip
+            self.model_name_or_path,
+            most,
+            most,
+            choices.max_seq_length,
+            stride,
+        )
         return replace(choices, max_seq_length=most, stride=stride)
 
     def _windower(self, model: Model, choices: Choices) -> Windower:
@@ -239,12 +301,26 @@ class ExtractiveReader:
         return self._windowers[lengths]
 
     def _answers(
-        self, query: str, documents: Sequence[Document], found: Found, choices: Choices, no_answer_threshold: float
+        self,
+        query: str,
+        documents: Sequence[Document],
+        found: Found,
+        choices: Choices,
+        no_answer_threshold: float,
     ) -> list[ExtractedAnswer]:
-        """The answers as Haystack has them, best first, with the one that there is none where that is wanted."""
+        """The answers as Haystack has them, best first, with the one that there is none where that is
+        wanted.
+        """
         factor, pages = self.calibration_factor, _pages(documents, found.places)
         answers = [
-            _answer(query, documents[place.document], place, probability(place.logit, factor), page, self.context_chars)
+            _answer(
+                query,
+                documents[place.document],
+                place,
+                probability(place.logit, factor),
+                page,
+                self.context_chars,
+            )
             for place, page in zip(found.places, pages, strict=True)
         ]
         if choices.no_answer and documents:
@@ -263,9 +339,13 @@ def _require_queries(queries: Any, documents: Any) -> None:
     """Raises `DataError` unless these are texts to ask, and as many lists of documents."""
     for name, given in (("queries", queries), ("documents", documents)):
         if isinstance(given, str) or not isinstance(given, Sequence):
-            raise DataError(f"{name} is of type {type(given).__name__}; give a list with one entry for each query.")
+            raise DataError(
+                f"{name} is of type {type(given).__name__}; give a list with one entry for each query."
+            )
     if len(queries) != len(documents):
-        raise DataError(f"{len(queries)} queries came with {len(documents)} lists of documents; give one list for each.")
+        raise DataError(
+            f"{len(queries)} queries came with {len(documents)} lists of documents; give one list for each."
+        )
     for number, query in enumerate(queries):
         require_text(query, f"query {number}")
         if not query.strip():
@@ -273,15 +353,22 @@ def _require_queries(queries: Any, documents: Any) -> None:
 
 
 def _readable(query: int, documents: Any) -> list[Document]:
-    """The documents of a query that have a text; the others are named in a warning. `DataError` for what is no document."""
+    """The documents of a query that have a text; the others are named in a warning. `DataError` for what is
+    no document.
+    """
     if isinstance(documents, str | Document | Mapping) or not isinstance(documents, Iterable):
         kind = type(documents).__name__
-        raise DataError(f"the documents of query {query} are of type {kind}; give a list of Haystack's Document.")
+        raise DataError(
+            f"the documents of query {query} are of type {kind}; give a list of Haystack's Document."
+        )
     readable = []
     for number, document in enumerate(documents):
         if not isinstance(document, Document):
             kind = type(document).__name__
-            raise DataError(f"document {number} of query {query} is of type {kind}; give Haystack's Document(content=text).")
+            raise DataError(
+                f"document {number} of query {query} is of type {kind}; give Haystack's "
+                "Document(content=text)."
+            )
         if document.content is None:
             log.warning("document %s has no text and is left out", document.id)
             continue
@@ -291,7 +378,9 @@ def _readable(query: int, documents: Any) -> list[Document]:
 
 
 def _texts(question: int, query: str, documents: Sequence[Document]) -> Iterator[Text]:
-    """Yield what is to be read for a query: each text once per document, a document that came twice only once."""
+    """Yield what is to be read for a query: each text once per document, a document that came twice only
+    once.
+    """
     seen = set()
     for number, document in enumerate(documents):
         if (document.id, document.content) not in seen and document.content.strip():
@@ -317,19 +406,26 @@ def _answer(
 
 
 def _pages(documents: Sequence[Document], places: Sequence[Place]) -> list[int | None]:
-    """The page of each place: that of its document plus the form feeds before it; None where the document names none."""
+    """The page of each place: that of its document plus the form feeds before it; None where the document
+    names none.
+    """
     firsts: dict[int, int | None] = {}
     for number in sorted({place.document for place in places}):
         page = documents[number].meta.get("page_number")
         if page is not None and not isinstance(page, int):
-            log.warning("document %s has page_number %r, which is no int: its answers get no page", documents[number].id, page)
+            log.warning(
+                "document %s has page_number %r, which is no int: its answers get no page",
+                documents[number].id,
+                page,
+            )
             page = None
         firsts[number] = page
     return [
-        None if (first := firsts[place.document]) is None
+        None
+        if (first := firsts[place.document]) is None
         else first + documents[place.document].content.count("\f", 0, place.start)
         for place in places
-    ]  # fmt: skip
+    ]
 
 
 def _plain(value: Any) -> Any:

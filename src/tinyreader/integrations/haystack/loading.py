@@ -19,15 +19,24 @@ from tinyreader.tokenizer import load_tokenizer
 
 log = logging.getLogger(__name__)
 
-PRECISIONS: dict[str, PrecisionName] = {"float32": "fp32", "bfloat16": "bf16", "float16": "auto", "auto": "auto"}
-"""Numbers by the names torch has for them; no engine computes in float16 on a CPU, so the best of the others is taken."""
+PRECISIONS: dict[str, PrecisionName] = {
+    "float32": "fp32",
+    "bfloat16": "bf16",
+    "float16": "auto",
+    "auto": "auto",
+}
+"""Numbers by the names torch has for them; no engine computes in float16 on a CPU, so the best of the others
+is taken.
+"""
 
 USED_KWARGS = ("device_map", "dtype", "revision", "torch_dtype")
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model ready to read: its tokenizer, its engine, and the null odds up to which it says that there is an answer."""
+    """A model ready to read: its tokenizer, its engine, and the null odds up to which it says that there is
+    an answer.
+    """
 
     tokenizer: Tokenizer
     runtime: Runtime
@@ -47,22 +56,31 @@ class Wanted:
 
 
 def wanted(
-    model: str, device: str | None, model_kwargs: Mapping[str, Any], engine: Engine, precision: PrecisionName | None,
+    model: str,
+    device: str | None,
+    model_kwargs: Mapping[str, Any],
+    engine: Engine,
+    precision: PrecisionName | None,
     threads: int | None,
-) -> Wanted:  # fmt: skip
-    """What the arguments ask for; `precision` None is what `model_kwargs` say, else fp32, as Transformers has it.
+) -> Wanted:
+    """What the arguments ask for; `precision` None is what `model_kwargs` say, else fp32, as Transformers has
+    it.
 
-    Of `model_kwargs`, the revision, the number format and the device are taken; the others are about Transformers' own
-    loading and are named in a warning.
+    Of `model_kwargs`, the revision, the number format and the device are taken; the others are about
+    Transformers' own loading and are named in a warning.
     """
     others = sorted(set(model_kwargs) - set(USED_KWARGS))
     if others:
-        log.warning("model_kwargs of %s that do not apply here and have no effect: %s", model, ", ".join(others))
+        log.warning(
+            "model_kwargs of %s that do not apply here and have no effect: %s", model, ", ".join(others)
+        )
     if precision is None:
         asked = model_kwargs.get("dtype", model_kwargs.get("torch_dtype", "float32"))
         name = str(asked).removeprefix("torch.")
         if name not in PRECISIONS:
-            raise SettingsError(f"model_kwargs ask for numbers of type {asked!r}; there are: {', '.join(PRECISIONS)}.")
+            raise SettingsError(
+                f"model_kwargs ask for numbers of type {asked!r}; there are: {', '.join(PRECISIONS)}."
+            )
         precision = PRECISIONS[name]
     if "device_map" in model_kwargs:
         if device is not None:
@@ -74,7 +92,8 @@ def wanted(
 def load(asked: Wanted, token: str | None) -> Model:
     """The model, from its directory or from the Hub.
 
-    Raises `ModelError` for what is no question-answering model, `SettingsError` for devices that the engine does not have.
+    Raises `ModelError` for what is no question-answering model, `SettingsError` for devices that the engine
+    does not have.
     """
     directory = model_directory(asked.model, asked.revision, token)
     runtime = _runtime(directory, asked)
@@ -86,9 +105,13 @@ def _runtime(directory: Path, asked: Wanted) -> Runtime:
     if device is None or (device == "cpu" and asked.engine != "torch"):
         return open_engine(directory, asked.engine, asked.precision, asked.threads)
     if asked.engine not in ("auto", "torch"):
-        raise SettingsError(f'{asked.engine} runs on the CPU, not on {device}; set engine="torch", or leave the device out.')
+        raise SettingsError(
+            f'{asked.engine} runs on the CPU, not on {device}; set engine="torch", or leave the device out.'
+        )
     if asked.precision == "int8":
-        raise SettingsError("torch does not compute in int8; leave engine and device out, or set another precision.")
+        raise SettingsError(
+            "torch does not compute in int8; leave engine and device out, or set another precision."
+        )
     try:
         import torch
 

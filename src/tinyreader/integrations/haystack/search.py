@@ -1,4 +1,6 @@
-"""The places in texts that answer questions, scored as Haystack 2 scores them: by their logits alone, text by text."""
+"""The places in texts that answer questions, scored as Haystack 2 scores them: by their logits alone, text by
+text.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ GROUP_WINDOWS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """How one call reads; lengths are in tokens, and None is "no limit" for thresholds and for `max_batch_size`."""
+    """How one call reads; lengths are in tokens, and None is "no limit" for thresholds and for
+    `max_batch_size`.
+    """
 
     top_k: int
     score_threshold: float | None
@@ -40,9 +44,14 @@ class Choices:
         whole: tuple[Any, str] = (Integral, "a whole number")
         number: tuple[Any, str] = (Real, "a number")
         for name, (kind, called), least in (
-            ("top_k", whole, 0), ("max_seq_length", whole, 1), ("stride", whole, 0), ("max_batch_size", whole, 1),
-            ("answers_per_seq", whole, 1), ("overlap_threshold", number, 0), ("score_threshold", number, -math.inf),
-        ):  # fmt: skip
+            ("top_k", whole, 0),
+            ("max_seq_length", whole, 1),
+            ("stride", whole, 0),
+            ("max_batch_size", whole, 1),
+            ("answers_per_seq", whole, 1),
+            ("overlap_threshold", number, 0),
+            ("score_threshold", number, -math.inf),
+        ):
             value = getattr(self, name)
             if value is None and name in ("max_batch_size", "overlap_threshold", "score_threshold"):
                 continue
@@ -79,8 +88,8 @@ class Place:
 class Found:
     """What was found for one question: the best places, best first, and the logit of there being no answer.
 
-    `null_odds` is the least, over the documents, of null score minus best span, as SQuAD 2.0 models give them in logits;
-    `best_logit` the best place's logit, kept or not.
+    `null_odds` is the least, over the documents, of null score minus best span, as SQuAD 2.0 models give them
+    in logits; `best_logit` the best place's logit, kept or not.
     """
 
     places: list[Place] = field(default_factory=list)
@@ -88,7 +97,9 @@ class Found:
     null_odds: float = math.inf
 
     def add(self, document: int, decoding: Decoding, choices: Choices) -> None:
-        """Takes in the best places of one document; of equal ones, those of the earlier document stand first."""
+        """Takes in the best places of one document; of equal ones, those of the earlier document stand
+        first.
+        """
         if not decoding.spans:
             return
         kept = without_overlaps(decoding.spans, choices.overlap_threshold, choices.top_k)
@@ -98,7 +109,9 @@ class Found:
         self.null_odds = min(self.null_odds, decoding.null_odds)
 
 
-def search(texts: Iterable[Text], windower: Windower, runtime: Runtime, choices: Choices, n_questions: int) -> list[Found]:
+def search(
+    texts: Iterable[Text], windower: Windower, runtime: Runtime, choices: Choices, n_questions: int
+) -> list[Found]:
     """What is found for each question in its texts; those of all questions are computed together.
 
     Memory holds a chunk of texts, a group of windows, and of what was read the places themselves.
@@ -111,7 +124,8 @@ def search(texts: Iterable[Text], windower: Windower, runtime: Runtime, choices:
 
 
 def without_overlaps(spans: Sequence[Span], threshold: float | None, most: int) -> Sequence[Span]:
-    """The best `most` spans none of which overlaps a better one by more than the threshold, a share of the shorter one.
+    """The best `most` spans none of which overlaps a better one by more than the threshold, a share of the
+    shorter one.
 
     `spans` stand best first.
     """
@@ -165,11 +179,15 @@ def _read(texts: Sequence[Text], windower: Windower, runtime: Runtime, choices: 
 def _logits(
     windows: Sequence[Window], runtime: Runtime, max_batch_size: int | None, most: int
 ) -> Sequence[tuple[FloatArray, FloatArray]]:
-    """Start and end logits of each window, batched by tokens and never more than `max_batch_size` windows together."""
+    """Start and end logits of each window, batched by tokens and never more than `max_batch_size` windows
+    together.
+    """
     if max_batch_size is None:
         return run_windows(windows, runtime, most=most)
     order = sorted(range(len(windows)), key=lambda row: -len(windows[row]))
     results: dict[int, tuple[FloatArray, FloatArray]] = {}
     for rows in chunks(order, max_batch_size):
-        results.update(zip(rows, run_windows([windows[row] for row in rows], runtime, most=most), strict=True))
+        results.update(
+            zip(rows, run_windows([windows[row] for row in rows], runtime, most=most), strict=True)
+        )
     return [results[row] for row in range(len(windows))]

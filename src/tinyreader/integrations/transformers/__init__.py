@@ -1,9 +1,10 @@
-"""The question-answering pipeline that Transformers had until 5.2, by the names it had, on Tinyreader's engines.
+"""The question-answering pipeline that Transformers had until 5.2, by the names it had, on Tinyreader's
+engines.
 
     from tinyreader.integrations.transformers import AutoModelForQuestionAnswering, AutoTokenizer, pipeline
 
-takes the place of the same import from `transformers`; what runs and what differs stands in docs/transformers.md. It needs
-neither Transformers nor torch, and works beside both.
+takes the place of the same import from `transformers`; what runs and what differs stands in
+docs/transformers.md. It needs neither Transformers nor torch, and works beside both.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""How Transformers' pipeline turns logits into answers: products of softmaxes over a window, widened to whole words.
+"""How Transformers' pipeline turns logits into answers: products of softmaxes over a window, widened to whole
+words.
 
-In a window, the softmaxes run over the null position and the context's tokens. A span's score is the product of its start
-and end probability; spans that become the same place once they are widened to words are one answer, which has their sum.
-"No answer" has the product at the null position, the smallest of all windows.
+In a window, the softmaxes run over the null position and the context's tokens. A span's score is the product
+of its start and end probability; spans that become the same place once they are widened to words are one
+answer, which has their sum. "No answer" has the product at the null position, the smallest of all windows.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ IntArray = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is found and how it is merged; `adds_windows`, `merges_texts` and `cuts_words` are what Transformers 4 did.
+    """What is found and how it is merged; `adds_windows`, `merges_texts` and `cuts_words` are what
+    Transformers 4 did.
 
-    A place that several windows show has its best window's score, or the sum over them (`adds_windows`). Equal words at two
-    places are two answers, or one at the place seen first, whatever their case (`merges_texts`). A word that the end of a
-    window cuts is taken whole, or up to there (`cuts_words`).
+    A place that several windows show has its best window's score, or the sum over them (`adds_windows`).
+    Equal words at two places are two answers, or one at the place seen first, whatever their case
+    (`merges_texts`). A word that the end of a window cuts is taken whole, or up to there (`cuts_words`).
     """
 
     top_k: int = 1
@@ -44,18 +46,24 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An answer's score and its place in the context, code points [start, end); "no answer" stands at [0, 0)."""
+    """An answer's score and its place in the context, code points [start, end); "no answer" stands at [0,
+    0).
+    """
 
     score: float
     start: int
     end: int
 
 
-def decode(windows: Sequence[WindowLogits], words: Sequence[IntArray], text: str, rules: Rules) -> list[Found]:
-    """At most `top_k` answers, best first, of the windows of one question on one text; equal scores as they were met.
+def decode(
+    windows: Sequence[WindowLogits], words: Sequence[IntArray], text: str, rules: Rules
+) -> list[Found]:
+    """At most `top_k` answers, best first, of the windows of one question on one text; equal scores as they
+    were met.
 
-    `words` has for each window, where answers are aligned to words, the places int [m, 2] of the words of its m context
-    tokens. Answers without characters are left out, so there may be none. Raises `ModelError` for logits that are not finite.
+    `words` has for each window, where answers are aligned to words, the places int [m, 2] of the words of its
+    m context tokens. Answers without characters are left out, so there may be none. Raises `ModelError` for
+    logits that are not finite.
     """
     merged: dict[object, Found] = {}
     null = 1.0
@@ -74,13 +82,17 @@ def decode(windows: Sequence[WindowLogits], words: Sequence[IntArray], text: str
 
 
 def word_places(word_ids: Sequence[int | None], offsets: IntArray) -> IntArray:
-    """For each token of a text, int32 [n, 2], the place of its word; `offsets` are the tokens' own places, without blanks.
+    """For each token of a text, int32 [n, 2], the place of its word; `offsets` are the tokens' own places,
+    without blanks.
 
-    Tokens of no width do not widen a word; a word of nothing else has their place. A token of no word is a word of its own.
+    Tokens of no width do not widen a word; a word of nothing else has their place. A token of no word is a
+    word of its own.
     """
     if not len(offsets):
         return offsets
-    ids = np.array([-1 - token if word is None else word for token, word in enumerate(word_ids)], dtype=np.int64)
+    ids = np.array(
+        [-1 - token if word is None else word for token, word in enumerate(word_ids)], dtype=np.int64
+    )
     first = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
     starts, ends = offsets[:, 0], offsets[:, 1]
     wide = starts < ends
@@ -93,13 +105,18 @@ def word_places(word_ids: Sequence[int | None], offsets: IntArray) -> IntArray:
     return np.repeat(np.stack([a, b], axis=1).astype(np.int32), lengths, axis=0)
 
 
-def _window(window: WindowLogits, number: int, words: IntArray | None, rules: Rules) -> tuple[float, Iterator[Found]]:
-    """The null position's probability, and the window's best spans as places, best first, some perhaps twice."""
+def _window(
+    window: WindowLogits, number: int, words: IntArray | None, rules: Rules
+) -> tuple[float, Iterator[Found]]:
+    """The null position's probability, and the window's best spans as places, best first, some perhaps
+    twice.
+    """
     start, end = window.start.astype(np.float64), window.end.astype(np.float64)
     shown = np.r_[NULL_TOKEN, window.first : window.stop]
     if not (np.isfinite(start[shown]).all() and np.isfinite(end[shown]).all()):
         raise ModelError(
-            f"the model gave logits that are not finite in window {number}: its weights are damaged or its precision is too "
+            f"the model gave logits that are not finite in window {number}: its weights are damaged or its "
+            "precision is too "
             "low. Check the model, or read in float32."
         )
     total = _log_sum_exp(start[shown]) + _log_sum_exp(end[shown])
@@ -127,7 +144,9 @@ def _key(found: Found, text: str, rules: Rules) -> object:
 
 
 def _merge(into: dict[object, Found], key: object, found: Found, *, adds: bool) -> None:
-    """Puts an answer to those of its key: the place seen first stays, scores are added or the better one stays."""
+    """Puts an answer to those of its key: the place seen first stays, scores are added or the better one
+    stays.
+    """
     kept = into.get(key)
     if kept is None:
         into[key] = found

@@ -1,4 +1,6 @@
-"""The forms in which questions and contexts are given to the pipeline: each becomes pairs, and says how results go back."""
+"""The forms in which questions and contexts are given to the pipeline: each becomes pairs, and says how
+results go back.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class SquadExample:
-    """A question on a context by the names that Transformers' class has for them; a call takes it like a dict."""
+    """A question on a context by the names that Transformers' class has for them; a call takes it like a
+    dict.
+    """
 
     question_text: str
     context_text: str
@@ -46,13 +50,15 @@ class Given:
 
 
 _FORMS = (
-    "give question= and context= (two texts, two lists of the same length, or a list of questions and one context), a dict "
+    "give question= and context= (two texts, two lists of the same length, or a list of questions and one "
+    "context), a dict "
     "with these keys, a list of such dicts, or a generator or data set of them"
 )
 
 
 def given(args: Sequence[Any], named: Mapping[str, Any]) -> Given:
-    """The pairs of a call, by its positional arguments, or else by those named question and context, X, or data.
+    """The pairs of a call, by its positional arguments, or else by those named question and context, X, or
+    data.
 
     Lists are checked at once, streams item by item. Raises `InputError` and `MissingKeyError`.
     """
@@ -90,7 +96,10 @@ def _named(question: Any, context: Any) -> Given:
         kinds = f"question is a {type(question).__name__} and context a {type(context).__name__}"
         raise InputError(f"{kinds}; {_FORMS}. To ask one question of several contexts, repeat it in a list.")
     if len(question) != len(context):
-        raise InputError(f"{len(question)} questions and {len(context)} contexts were given; the lists must be equally long.")
+        raise InputError(
+            f"{len(question)} questions and {len(context)} contexts were given; the lists must be equally "
+            "long."
+        )
     rows = zip(question, context, strict=True)
     return _listed([pair_of({"question": q, "context": c}, number) for number, (q, c) in enumerate(rows)])
 
@@ -120,23 +129,35 @@ def _checked(items: Iterable[Any]) -> Iterator[Pair]:
 
 
 def _is_dataset(items: Any) -> bool:
-    """Whether it is a data set of torch or datasets, or made like one; neither needs to be installed to tell."""
+    """Whether it is a data set of torch or datasets, or made like one; neither needs to be installed to
+    tell.
+    """
     if any(kind.__module__.split(".")[0] in ("torch", "datasets") for kind in type(items).__mro__):
         return True
-    return hasattr(items, "__getitem__") and hasattr(items, "__len__") and not isinstance(items, Sequence | Mapping)
+    return (
+        hasattr(items, "__getitem__")
+        and hasattr(items, "__len__")
+        and not isinstance(items, Sequence | Mapping)
+    )
 
 
 def _rows(dataset: Any) -> Iterator[Any]:
     """The items of a data set; those that only give items by number are asked for each."""
-    return iter(dataset) if hasattr(dataset, "__iter__") else (dataset[number] for number in range(len(dataset)))
+    return (
+        iter(dataset) if hasattr(dataset, "__iter__") else (dataset[number] for number in range(len(dataset)))
+    )
 
 
 def pair_of(item: Any, number: int) -> Pair:
-    """The pair in a dict (other keys may stand beside), or in an object with `question_text` and `context_text`."""
+    """The pair in a dict (other keys may stand beside), or in an object with `question_text` and
+    `context_text`.
+    """
     if isinstance(item, Mapping):
         for name in ("question", "context"):
             if name not in item:
-                raise MissingKeyError(f"item {number} has no {name!r}; it has {', '.join(map(str, item)) or 'nothing'}.")
+                raise MissingKeyError(
+                    f"item {number} has no {name!r}; it has {', '.join(map(str, item)) or 'nothing'}."
+                )
         question, context = item["question"], item["context"]
     elif hasattr(item, "question_text") and hasattr(item, "context_text"):
         question, context = item.question_text, item.context_text
@@ -144,7 +165,10 @@ def pair_of(item: Any, number: int) -> Pair:
         raise InputError(f"item {number} is of type {type(item).__name__}; {_FORMS}.")
     for name, value in (("question", question), ("context", context)):
         if value is None or not isinstance(value, str):
-            raise InputError(f"the {name} of item {number} is {'None' if value is None else type(value).__name__}, not a text.")
+            raise InputError(
+                f"the {name} of item {number} is {'None' if value is None else type(value).__name__}, not a "
+                "text."
+            )
         if not value:
             raise InputError(f"the {name} of item {number} is empty.")
         try:

@@ -1,4 +1,6 @@
-"""Models and tokenizers by the names Transformers gave them: light handles, or objects of Transformers itself."""
+"""Models and tokenizers by the names Transformers gave them: light handles, or objects of Transformers
+itself.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,21 @@ log = logging.getLogger(__name__)
 _FULL = ("float32", "float", "fp32", "float64", "double")
 _HALF = ("bfloat16", "bf16", "float16", "half", "fp16")
 _NO_EFFECT = (
-    "attn_implementation", "code_revision", "from_flax", "from_tf", "low_cpu_mem_usage", "trust_remote_code", "use_fast",
+    "attn_implementation",
+    "code_revision",
+    "from_flax",
+    "from_tf",
+    "low_cpu_mem_usage",
+    "trust_remote_code",
+    "use_fast",
     "use_safetensors",
-)  # fmt: skip
+)
 _OF_THE_HUB = {
-    "token": "HF_TOKEN", "use_auth_token": "HF_TOKEN", "cache_dir": "HF_HUB_CACHE", "local_files_only": "HF_HUB_OFFLINE",
-}  # fmt: skip
+    "token": "HF_TOKEN",
+    "use_auth_token": "HF_TOKEN",
+    "cache_dir": "HF_HUB_CACHE",
+    "local_files_only": "HF_HUB_OFFLINE",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +52,9 @@ class TokenizerHandle:
 
 @dataclass(frozen=True, slots=True)
 class ModelHandle:
-    """A model's directory and how to run it; the engine is opened by the first pipeline that needs it, and shared."""
+    """A model's directory and how to run it; the engine is opened by the first pipeline that needs it, and
+    shared.
+    """
 
     directory: Path
     name_or_path: str
@@ -58,11 +71,17 @@ class ModelHandle:
 
     def _open(self, device: str | None) -> Runtime:
         if device in (None, "cpu"):
-            engine = choose_engine(self.directory, self.precision).engine if self.engine == "auto" else self.engine
-            if device is None or engine != "torch":  # left to itself, torch takes an accelerator where there is one
+            engine = (
+                choose_engine(self.directory, self.precision).engine if self.engine == "auto" else self.engine
+            )
+            if (
+                device is None or engine != "torch"
+            ):  # left to itself, torch takes an accelerator where there is one
                 return open_engine(self.directory, engine, self.precision, self.threads)
         if self.engine not in ("auto", "torch"):
-            raise ParameterError(f'engine {self.engine!r} runs on a CPU only, not on {device!r}; take engine="torch".')
+            raise ParameterError(
+                f'engine {self.engine!r} runs on a CPU only, not on {device!r}; take engine="torch".'
+            )
         return torch_runtime(self.directory, device or "cpu", self.precision)
 
 
@@ -71,14 +90,22 @@ class AutoModelForQuestionAnswering:
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str | Path, *, revision: str | None = None, dtype: Any = None,
-        torch_dtype: Any = None, engine: Engine = "auto", threads: int | None = None, **options: Any,
-    ) -> ModelHandle:  # fmt: skip
-        """The model of a directory or Hub id, which `pipeline` takes; its weights are read when a pipeline opens it.
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        dtype: Any = None,
+        torch_dtype: Any = None,
+        engine: Engine = "auto",
+        threads: int | None = None,
+        **options: Any,
+    ) -> ModelHandle:
+        """The model of a directory or Hub id, which `pipeline` takes; its weights are read when a pipeline
+        opens it.
 
-        `dtype` float32 computes in full, bfloat16 and float16 in bf16 where the CPU has it, "int8" as `Reader` does; None and
-        "auto" as the weights are stored. Raises `ModelError` for what is no model, and `ParameterError` for options that
-        cannot be followed.
+        `dtype` float32 computes in full, bfloat16 and float16 in bf16 where the CPU has it, "int8" as
+        `Reader` does; None and "auto" as the weights are stored. Raises `ModelError` for what is no model,
+        and `ParameterError` for options that cannot be followed.
         """
         directory = _directory(pretrained_model_name_or_path, revision, options)
         config = directory / "config.json"
@@ -100,12 +127,19 @@ class AutoTokenizer:
         path = directory / "tokenizer_config.json"
         settings = read_json(path) if path.is_file() else {}
         if settings.get("padding_side") == "left":
-            raise ModelError(f"{path} pads on the left: its model reads the context before the question, not supported here.")
-        return TokenizerHandle(load_tokenizer(directory), str(pretrained_model_name_or_path), _sane_length(settings))
+            raise ModelError(
+                f"{path} pads on the left: its model reads the context before the question, not supported "
+                "here."
+            )
+        return TokenizerHandle(
+            load_tokenizer(directory), str(pretrained_model_name_or_path), _sane_length(settings)
+        )
 
 
 def precision_of(dtype: Any, config: Mapping[str, Any]) -> PrecisionName:
-    """The precision for a dtype, by name or torch's own; None and "auto" take what the weights are stored in."""
+    """The precision for a dtype, by name or torch's own; None and "auto" take what the weights are stored
+    in.
+    """
     name = str(dtype).removeprefix("torch.")
     if dtype is None or name == "auto":
         name = str(config.get("dtype") or config.get("torch_dtype") or "float32")
@@ -115,7 +149,9 @@ def precision_of(dtype: Any, config: Mapping[str, Any]) -> PrecisionName:
         return "auto"
     if name == "int8":
         return "int8"
-    raise ParameterError(f'dtype is {dtype!r}; it must be "float32", "bfloat16", "float16", "int8" or "auto".')
+    raise ParameterError(
+        f'dtype is {dtype!r}; it must be "float32", "bfloat16", "float16", "int8" or "auto".'
+    )
 
 
 def model_of(given: Any, **options: Any) -> Any:
@@ -125,14 +161,21 @@ def model_of(given: Any, **options: Any) -> Any:
     if isinstance(given, ModelHandle):
         return given
     if not hasattr(given, "config") or not hasattr(given, "forward"):
-        raise ParameterError(f"model is of type {type(given).__name__}; give a name, a path or a question-answering model.")
+        raise ParameterError(
+            f"model is of type {type(given).__name__}; give a name, a path or a question-answering model."
+        )
     if not type(given).__name__.endswith("ForQuestionAnswering"):
-        raise ModelError(f"{type(given).__name__} is no question-answering model; load it by AutoModelForQuestionAnswering.")
+        raise ModelError(
+            f"{type(given).__name__} is no question-answering model; load it by "
+            "AutoModelForQuestionAnswering."
+        )
     return given
 
 
 def tokenizer_of(given: Any, model: Any, **options: Any) -> TokenizerHandle:
-    """The handle of a name, a path, a pair (name, options) or a fast tokenizer; of None, that of the model's own directory."""
+    """The handle of a name, a path, a pair (name, options) or a fast tokenizer; of None, that of the model's
+    own directory.
+    """
     if given is None:
         if not isinstance(model, ModelHandle):
             raise ParameterError("a model object was given without a tokenizer; give tokenizer= as well.")
@@ -149,11 +192,15 @@ def tokenizer_of(given: Any, model: Any, **options: Any) -> TokenizerHandle:
     backend = getattr(given, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
         raise ParameterError(
-            f"tokenizer is of type {type(given).__name__}; give a name, a path or a fast tokenizer (slow ones cannot say where "
+            f"tokenizer is of type {type(given).__name__}; give a name, a path or a fast tokenizer (slow "
+            "ones cannot say where "
             "their tokens stand in the text)."
         )
     if getattr(given, "padding_side", "right") == "left":
-        raise ModelError("the tokenizer pads on the left: its model reads the context before the question, not supported here.")
+        raise ModelError(
+            "the tokenizer pads on the left: its model reads the context before the question, not supported "
+            "here."
+        )
     said = {"model_max_length": getattr(given, "model_max_length", None)}
     return TokenizerHandle(backend, str(getattr(given, "name_or_path", "")), _sane_length(said))
 
@@ -166,12 +213,18 @@ def open_runtime(model: Any, tokenizer: TokenizerHandle, device: str | None) -> 
         runtime = torch_runtime(model, device or str(model.device), "fp32", tokenizer.tokenizer)
     rows, largest = getattr(runtime, "vocab_size", None), max(tokenizer.tokenizer.get_vocab().values())
     if rows is not None and largest >= rows:
-        raise ModelError(f"the tokenizer gives ids up to {largest}, but the model embeds {rows} tokens: they are no pair")
+        raise ModelError(
+            f"the tokenizer gives ids up to {largest}, but the model embeds {rows} tokens: they are no pair"
+        )
     return runtime
 
 
-def torch_runtime(model: Any, device: str, precision: PrecisionName, tokenizer: Tokenizer | None = None) -> Runtime:
-    """The torch runtime of a directory's model, or of a model object, whose weights stay as they are, on that device."""
+def torch_runtime(
+    model: Any, device: str, precision: PrecisionName, tokenizer: Tokenizer | None = None
+) -> Runtime:
+    """The torch runtime of a directory's model, or of a model object, whose weights stay as they are, on that
+    device.
+    """
     try:
         import torch
 
@@ -185,16 +238,24 @@ def torch_runtime(model: Any, device: str, precision: PrecisionName, tokenizer: 
     except (RuntimeError, AssertionError) as error:
         raise ParameterError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
     if precision == "int8":
-        raise ParameterError('torch does not compute in int8; take another dtype, or device="cpu" with another engine.')
+        raise ParameterError(
+            'torch does not compute in int8; take another dtype, or device="cpu" with another engine.'
+        )
     if isinstance(model, Path):
-        return TorchRuntime(load_reader(model), best_precision(place) if precision == "auto" else precision, place)
-    return TorchRuntime(LoadedReader(model, cast(Tokenizer, tokenizer), Path(str(model.name_or_path))), "fp32", place)
+        return TorchRuntime(
+            load_reader(model), best_precision(place) if precision == "auto" else precision, place
+        )
+    return TorchRuntime(
+        LoadedReader(model, cast(Tokenizer, tokenizer), Path(str(model.name_or_path))), "fp32", place
+    )
 
 
 def device_name(device: Any, device_map: Any) -> str | None:
-    """The device by torch's name for it: None is left to the engine, numbers below 0 are the CPU, others an accelerator.
+    """The device by torch's name for it: None is left to the engine, numbers below 0 are the CPU, others an
+    accelerator.
 
-    A number (or device_map="auto") falls back to the CPU where there is no accelerator, as it did in Transformers.
+    A number (or device_map="auto") falls back to the CPU where there is no accelerator, as it did in
+    Transformers.
     """
     if device is not None and device_map is not None:
         raise ParameterError("device and device_map were both given; give one of them.")
@@ -225,16 +286,22 @@ def _directory(name: str | Path, revision: str | None, options: Mapping[str, Any
     for option, value in options.items():
         if option in _OF_THE_HUB:
             if value not in (None, False, True) and not Path(name).expanduser().is_dir():
-                raise ParameterError(f"{option} cannot be given here; set the environment variable {_OF_THE_HUB[option]}.")
+                raise ParameterError(
+                    f"{option} cannot be given here; set the environment variable {_OF_THE_HUB[option]}."
+                )
         elif option not in _NO_EFFECT:
             known = ", ".join(sorted((*_NO_EFFECT, *_OF_THE_HUB)))
-            raise ParameterError(f"{option} is no option of from_pretrained here; beside the named ones it takes {known}.")
+            raise ParameterError(
+                f"{option} is no option of from_pretrained here; beside the named ones it takes {known}."
+            )
     if options.get("trust_remote_code"):
         log.warning("trust_remote_code has no effect: code that comes with a model is never run")
     return model_directory(name, revision)
 
 
 def _sane_length(settings: Mapping[str, Any]) -> int | None:
-    """The tokenizer's `model_max_length`, where it is one and not the huge number that says that there is none."""
+    """The tokenizer's `model_max_length`, where it is one and not the huge number that says that there is
+    none.
+    """
     said = settings.get("model_max_length")
     return said if isinstance(said, int) and 0 < said < 10**9 else None

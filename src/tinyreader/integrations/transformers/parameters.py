@@ -19,10 +19,11 @@ class ParameterError(SettingsError, ValueError):
 class Parameters:
     """Lengths are in tokens; `doc_stride` is the overlap of neighbouring windows.
 
-    Left None, `max_seq_len` is 384 or what the model and its tokenizer allow, and `doc_stride` 128 or half of that.
-    `decoding` says whose rules merge answers: "places" (each place is an answer of its own, with its best window's score) or
-    "transformers-4" (equal words anywhere are one answer, the scores of all windows added up). `padding` and
-    `max_question_len` change no answer: the second had no effect with fast tokenizers either.
+    Left None, `max_seq_len` is 384 or what the model and its tokenizer allow, and `doc_stride` 128 or half of
+    that. `decoding` says whose rules merge answers: "places" (each place is an answer of its own, with its
+    best window's score) or "transformers-4" (equal words anywhere are one answer, the scores of all windows
+    added up). `padding` and `max_question_len` change no answer: the second had no effect with fast
+    tokenizers either.
     """
 
     top_k: int = 1
@@ -51,7 +52,9 @@ class Parameters:
         known = [field.name for field in fields(self)]
         for name in given:
             if name not in known:
-                raise ParameterError(f"{name} is no parameter of this pipeline; there are: {', '.join(known)}.")
+                raise ParameterError(
+                    f"{name} is no parameter of this pipeline; there are: {', '.join(known)}."
+                )
         return replace(self, **{name: value for name, value in given.items() if value is not None})
 
     @property
@@ -59,12 +62,19 @@ class Parameters:
         """What the decoding needs of them."""
         as_there = self.decoding == "transformers-4"
         return Rules(
-            self.top_k, self.max_answer_len, bool(self.handle_impossible_answer), bool(self.align_to_words),
-            adds_windows=as_there, merges_texts=as_there, cuts_words=as_there,
-        )  # fmt: skip
+            self.top_k,
+            self.max_answer_len,
+            bool(self.handle_impossible_answer),
+            bool(self.align_to_words),
+            adds_windows=as_there,
+            merges_texts=as_there,
+            cuts_words=as_there,
+        )
 
 
 def _require_whole(name: str, value: Any, least: int) -> None:
     """Raises `ParameterError` unless it is a whole number, numpy's among them, or None."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least):
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least
+    ):
         raise ParameterError(f"{name} is {value!r}; it must be a whole number, at least {least}.")

@@ -1,4 +1,6 @@
-"""`pipeline("question-answering", ...)`: Transformers' call forms, parameters and output on Tinyreader's engines."""
+"""`pipeline("question-answering", ...)`: Transformers' call forms, parameters and output on Tinyreader's
+engines.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,22 @@ CHUNK_CHARACTERS = 400_000
 _KEPT_CUTTERS = 8  # copies of the tokenizer, one for each choice of lengths
 _INPUTS = ("question", "context", "X", "data")
 _NO_EFFECT = (
-    "args_parser", "binary_output", "code_revision", "feature_extractor", "image_processor", "modelcard", "num_workers",
-    "processor", "use_fast",
-)  # fmt: skip
+    "args_parser",
+    "binary_output",
+    "code_revision",
+    "feature_extractor",
+    "image_processor",
+    "modelcard",
+    "num_workers",
+    "processor",
+    "use_fast",
+)
 
 
 class Answer(TypedDict):
-    """An answer as the pipeline gives it: `context[start:end] == answer`, in code points; "" at 0 is "no answer"."""
+    """An answer as the pipeline gives it: `context[start:end] == answer`, in code points; "" at 0 is "no
+    answer".
+    """
 
     score: float
     start: int
@@ -58,7 +69,12 @@ class QuestionAnsweringPipeline:
     """Answers questions from contexts; threads may share it. Made by `pipeline`."""
 
     def __init__(
-        self, model: Any, tokenizer: TokenizerHandle, runtime: Runtime, parameters: Parameters, batch_size: int | None = None
+        self,
+        model: Any,
+        tokenizer: TokenizerHandle,
+        runtime: Runtime,
+        parameters: Parameters,
+        batch_size: int | None = None,
     ) -> None:
         self.model, self.tokenizer, self.runtime, self.parameters = model, tokenizer, runtime, parameters
         self.batch_size = _checked_size(batch_size)
@@ -68,11 +84,13 @@ class QuestionAnsweringPipeline:
     def __call__(
         self, *args: Any, batch_size: int | None = None, num_workers: int | None = None, **named: Any
     ) -> Result | list[Result] | Iterator[Result]:
-        """What the contexts answer: of one pair a result, of several a list, of a generator or data set an iterator.
+        """What the contexts answer: of one pair a result, of several a list, of a generator or data set an
+        iterator.
 
-        A result is one answer, or a list where `top_k` is above 1 and more than one was found. Beside the inputs it takes
-        the names of `Parameters`. `batch_size` is how many pairs of a stream are taken ahead at most: left out, one, then
-        two, four and so on. Raises `InputError`, `MissingKeyError` and `ParameterError`.
+        A result is one answer, or a list where `top_k` is above 1 and more than one was found. Beside the
+        inputs it takes the names of `Parameters`. `batch_size` is how many pairs of a stream are taken ahead
+        at most: left out, one, then two, four and so on. Raises `InputError`, `MissingKeyError` and
+        `ParameterError`.
         """
         inputs = {name: named.pop(name) for name in _INPUTS if name in named}
         parameters = self.parameters.changed(named)
@@ -87,21 +105,29 @@ class QuestionAnsweringPipeline:
         return results[0] if form == "one" else results
 
     @staticmethod
-    def create_sample(question: str | list[str], context: str | list[str]) -> SquadExample | list[SquadExample]:
-        """A question with its context as one object that a call takes; of a list of questions, a list of them.
+    def create_sample(
+        question: str | list[str], context: str | list[str]
+    ) -> SquadExample | list[SquadExample]:
+        """A question with its context as one object that a call takes; of a list of questions, a list of
+        them.
 
-        One context, or one for each question. Raises `InputError` for what is no text and for lists of unequal length.
+        One context, or one for each question. Raises `InputError` for what is no text and for lists of
+        unequal length.
         """
         return sample_of(question, context)
 
-    def _results(self, chunks: Iterable[list[Pair]], cutter: Cutter, parameters: Parameters) -> Iterator[Result]:
+    def _results(
+        self, chunks: Iterable[list[Pair]], cutter: Cutter, parameters: Parameters
+    ) -> Iterator[Result]:
         """Yield the result of each pair; the windows of a chunk are batched by length."""
         number = 0
         for chunk in chunks:
             yield from self._read(chunk, number, cutter, parameters)
             number += len(chunk)
 
-    def _read(self, pairs: list[Pair], first: int, cutter: Cutter, parameters: Parameters) -> Iterator[Result]:
+    def _read(
+        self, pairs: list[Pair], first: int, cutter: Cutter, parameters: Parameters
+    ) -> Iterator[Result]:
         windows = cutter.cut(pairs, first)
         flat = [window for own in windows for window in own]
         logits = iter(run_windows(flat, self.runtime, most=cutter.max_seq_len))
@@ -111,7 +137,10 @@ class QuestionAnsweringPipeline:
             found = decode(parts, words, pair.context, parameters.rules)
             if not found:
                 raise _wordless(number)
-            answers = [Answer(score=f.score, start=f.start, end=f.end, answer=pair.context[f.start : f.end]) for f in found]
+            answers = [
+                Answer(score=f.score, start=f.start, end=f.end, answer=pair.context[f.start : f.end])
+                for f in found
+            ]
             yield answers[0] if len(answers) == 1 else answers
 
     def _cutter(self, parameters: Parameters) -> Cutter:
@@ -121,45 +150,72 @@ class QuestionAnsweringPipeline:
         if length is None:
             length = min(USUAL_LENGTH, self.tokenizer.model_max_length or USUAL_LENGTH, most)
         elif length > most:
-            log.warning("max_seq_len is %d, but the model takes at most %d tokens: windows are as long as that", length, most)
+            log.warning(
+                "max_seq_len is %d, but the model takes at most %d tokens: windows are as long as that",
+                length,
+                most,
+            )
             length = most
         stride = min(length // 2, USUAL_STRIDE) if stride is None else stride
         if stride > length:
-            raise ParameterError(f"doc_stride is {stride}, but max_seq_len {length}; windows cannot share more than they hold.")
+            raise ParameterError(
+                f"doc_stride is {stride}, but max_seq_len {length}; windows cannot share more than they hold."
+            )
         found = self._cutters.get((length, stride))
         if found is None:
-            found = self._cutters.setdefault((length, stride), Cutter(self.tokenizer.tokenizer, length, stride))
+            found = self._cutters.setdefault(
+                (length, stride), Cutter(self.tokenizer.tokenizer, length, stride)
+            )
             for old in list(self._cutters)[:-_KEPT_CUTTERS]:
                 self._cutters.pop(old, None)
         return found
 
 
 def pipeline(
-    task: str | None = None, model: Any = None, config: Any = None, tokenizer: Any = None, *, framework: str | None = None,
-    revision: str | None = None, device: Any = None, device_map: Any = None, dtype: Any = None, torch_dtype: Any = None,
-    model_kwargs: Mapping[str, Any] | None = None, pipeline_class: Any = None, batch_size: int | None = None,
-    token: Any = None, trust_remote_code: bool | None = None, engine: Engine = "auto", threads: int | None = None,
+    task: str | None = None,
+    model: Any = None,
+    config: Any = None,
+    tokenizer: Any = None,
+    *,
+    framework: str | None = None,
+    revision: str | None = None,
+    device: Any = None,
+    device_map: Any = None,
+    dtype: Any = None,
+    torch_dtype: Any = None,
+    model_kwargs: Mapping[str, Any] | None = None,
+    pipeline_class: Any = None,
+    batch_size: int | None = None,
+    token: Any = None,
+    trust_remote_code: bool | None = None,
+    engine: Engine = "auto",
+    threads: int | None = None,
     **options: Any,
-) -> QuestionAnsweringPipeline:  # fmt: skip
-    """The question-answering pipeline of a model: a directory, a Hub id, a handle, or a model object of Transformers.
+) -> QuestionAnsweringPipeline:
+    """The question-answering pipeline of a model: a directory, a Hub id, a handle, or a model object of
+    Transformers.
 
     Without one it is the reader in the package.
 
-    `options` are the defaults of its calls, by the names of `Parameters`. It reads on the CPU unless `device` names another;
-    `dtype` is as in `AutoModelForQuestionAnswering.from_pretrained`. Raises `ParameterError` for other tasks and for what
-    cannot be followed, `ModelError` for what is no question-answering model.
+    `options` are the defaults of its calls, by the names of `Parameters`. It reads on the CPU unless `device`
+    names another; `dtype` is as in `AutoModelForQuestionAnswering.from_pretrained`. Raises `ParameterError`
+    for other tasks and for what cannot be followed, `ModelError` for what is no question-answering model.
     """
     if task not in (None, TASK):
         raise ParameterError(f'task is {task!r}; this pipeline answers questions only: "{TASK}".')
     if framework not in (None, "pt"):
         raise ParameterError(f'framework is {framework!r}; it must be "pt" or left out.')
     if config is not None and not isinstance(config, str | Path):
-        raise ParameterError("config is an object; the model is read as the config.json beside its weights says.")
+        raise ParameterError(
+            "config is an object; the model is read as the config.json beside its weights says."
+        )
     if pipeline_class not in (None, QuestionAnsweringPipeline):
         raise ParameterError("pipeline_class cannot be given here; there is one kind of pipeline.")
     if model_kwargs is not None and not isinstance(model_kwargs, Mapping):
         raise ParameterError(f"model_kwargs is {model_kwargs!r}; it must be a dict.")
-    parameters = Parameters().changed({name: value for name, value in options.items() if name not in _NO_EFFECT})
+    parameters = Parameters().changed(
+        {name: value for name, value in options.items() if name not in _NO_EFFECT}
+    )
     hub = {"revision": revision, "token": token, "trust_remote_code": trust_remote_code}
     of_model = {"dtype": torch_dtype if dtype in (None, "auto") else dtype, **(model_kwargs or {})}
     opened = model_of(STARTER if model is None else model, **hub, **of_model, engine=engine, threads=threads)
@@ -198,7 +254,8 @@ def _by_characters(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
 
 
 def _growing(pairs: Iterable[Pair], most: int | None) -> Iterator[list[Pair]]:
-    """Yield chunks of one pair, two, four and so on, up to `most`, so that a stream's first results come at once.
+    """Yield chunks of one pair, two, four and so on, up to `most`, so that a stream's first results come at
+    once.
 
     An error of the stream is raised after the pairs before it.
     """

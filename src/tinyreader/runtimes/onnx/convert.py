@@ -1,4 +1,6 @@
-"""Architectures that are not built here, converted to ONNX from Transformers' own model; needs the train extra."""
+"""Architectures that are not built here, converted to ONNX from Transformers' own model; needs the train
+extra.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,15 @@ def convert(directory: Path, path: Path) -> ModelFacts:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of the tracer, about what it takes for constants: checked below
             torch.onnx.export(
-                source.model, source.example(2, 24), str(path), dynamo=False, opset_version=17,
-                input_names=list(source.names), output_names=list(outputs),
+                source.model,
+                source.example(2, 24),
+                str(path),
+                dynamo=False,
+                opset_version=17,
+                input_names=list(source.names),
+                output_names=list(outputs),
                 dynamic_axes={name: {0: "batch", 1: "length"} for name in (*source.names, *outputs)},
-            )  # fmt: skip
+            )
         session = open_session(path)
         difference = source.difference(lambda inputs: session.run(list(outputs), inputs))
     except Exception as error:  # whatever the tracer and the network make of an architecture

@@ -44,12 +44,15 @@ def open_session(path: Path, threads: int | None = None) -> Any:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own, one class for each of its status codes
         reason = next(iter(str(error).strip().splitlines()), "")[:200]
-        raise ModelError(f"{path} cannot be read by ONNX Runtime: {reason}. Export the model again") from error
+        raise ModelError(
+            f"{path} cannot be read by ONNX Runtime: {reason}. Export the model again"
+        ) from error
     inputs = {one.name for one in session.get_inputs()}
     outputs = {one.name for one in session.get_outputs()}
-    if not {"input_ids", "attention_mask"} <= inputs <= {"input_ids", "attention_mask", "token_type_ids"} or not {
-        "start_logits", "end_logits",
-    } <= outputs:  # fmt: skip
+    if (
+        not {"input_ids", "attention_mask"} <= inputs <= {"input_ids", "attention_mask", "token_type_ids"}
+        or not {"start_logits", "end_logits"} <= outputs
+    ):
         raise ModelError(
             f"{path} is no question-answering network: it takes {', '.join(sorted(inputs))} and gives "
             f"{', '.join(sorted(outputs))}"

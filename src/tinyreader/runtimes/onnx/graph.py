@@ -1,8 +1,10 @@
-"""A reader's network as an ONNX model, written node by node for any batch and any length; the twin of `openvino/graph.py`.
+"""A reader's network as an ONNX model, written node by node for any batch and any length; the twin of
+`openvino/graph.py`.
 
-Standard operators of opset 17 alone, in the forms that ONNX Runtime fuses: LayerNormalization with its scale and shift,
-GELU from Erf. At int8 the scale and shift are folded into the products that follow, as for OpenVINO, since that is where
-an `Int8Plan` has its ranges; inputs go through QuantizeLinear and DequantizeLinear, and so do the weights.
+Standard operators of opset 17 alone, in the forms that ONNX Runtime fuses: LayerNormalization with its scale
+and shift, GELU from Erf. At int8 the scale and shift are folded into the products that follow, as for
+OpenVINO, since that is where an `Int8Plan` has its ranges; inputs go through QuantizeLinear and
+DequantizeLinear, and so do the weights.
 """
 
 from __future__ import annotations
@@ -50,9 +52,11 @@ class Normed:
     smooth: bool
 
 
-def build_onnx(architecture: Architecture, weights: Mapping[str, FloatArray], plan: Int8Plan | None = None) -> onnx.ModelProto:
-    """The network with inputs input_ids, attention_mask and, where it knows segments, token_type_ids, int64 [B, L];
-    outputs start_logits and end_logits, fp32 [B, L].
+def build_onnx(
+    architecture: Architecture, weights: Mapping[str, FloatArray], plan: Int8Plan | None = None
+) -> onnx.ModelProto:
+    """The network with inputs input_ids, attention_mask and, where it knows segments, token_type_ids, int64
+    [B, L]; outputs start_logits and end_logits, fp32 [B, L].
 
     The products that a `plan` has ranges for are computed in int8, all else in fp32.
     """
@@ -66,9 +70,13 @@ def write_onnx(model: onnx.ModelProto, path: Path) -> None:
 
 
 class _Builder:
-    """Adds one node after the other; what the methods take and return are names of values [B, L, width] unless said."""
+    """Adds one node after the other; what the methods take and return are names of values [B, L, width]
+    unless said.
+    """
 
-    def __init__(self, architecture: Architecture, weights: Mapping[str, FloatArray], plan: Int8Plan | None) -> None:
+    def __init__(
+        self, architecture: Architecture, weights: Mapping[str, FloatArray], plan: Int8Plan | None
+    ) -> None:
         self.a = architecture
         self.weights = weights
         self.plan = plan
@@ -77,7 +85,11 @@ class _Builder:
         self.counts: dict[str, int] = {}
         self._stepped: dict[str, str] = {}
         self._smoothed: dict[str, str] = {}
-        self.inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if architecture.takes_segments else [])]
+        self.inputs = [
+            "input_ids",
+            "attention_mask",
+            *(["token_type_ids"] if architecture.takes_segments else []),
+        ]
 
     def model(self) -> onnx.ModelProto:
         hidden = self.embeddings()
@@ -94,7 +106,10 @@ class _Builder:
             self.nodes,
             "reader",
             [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in self.inputs],
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("start_logits", "end_logits")],
+            [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+                for name in ("start_logits", "end_logits")
+            ],
             list(self.constants.values()),
         )
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
@@ -106,8 +121,12 @@ class _Builder:
         positions = self.weights[POSITIONS][self.a.first_position :]
         if self.a.n_segments == 1:
             positions = positions + self.weights[SEGMENTS]
-        first = self.add("Slice", self.constant("positions", positions), self.whole([0]), self.length(), self.whole([0]))
-        summed = self.add("Add", self.add("Gather", self.constant(WORDS, self.weights[WORDS]), "input_ids"), first)
+        first = self.add(
+            "Slice", self.constant("positions", positions), self.whole([0]), self.length(), self.whole([0])
+        )
+        summed = self.add(
+            "Add", self.add("Gather", self.constant(WORDS, self.weights[WORDS]), "input_ids"), first
+        )
         if self.a.takes_segments:
             segments = self.add("Gather", self.constant(SEGMENTS, self.weights[SEGMENTS]), "token_type_ids")
             summed = self.add("Add", summed, segments)
@@ -149,8 +168,10 @@ class _Builder:
         """softmax(Q K^T / sqrt(d) + biases) V, heads side by side."""
         size = self.a.width // self.a.n_heads
         heads = self.whole([0, 0, self.a.n_heads, size])
-        split = {part: self.add("Reshape", self.linear(hidden, self.a.layer(number, part)), heads)
-                 for part in ("query", "key", "value")}  # fmt: skip
+        split = {
+            part: self.add("Reshape", self.linear(hidden, self.a.layer(number, part)), heads)
+            for part in ("query", "key", "value")
+        }
         query = self.add("Transpose", split["query"], perm=[0, 2, 1, 3])
         key = self.add("Transpose", split["key"], perm=[0, 2, 3, 1])
         value = self.add("Transpose", split["value"], perm=[0, 2, 1, 3])
@@ -158,7 +179,9 @@ class _Builder:
         for bias in biases:
             scores = self.add("Add", scores, bias)
         mixed = self.add("MatMul", self.add("Softmax", scores, axis=-1), value)
-        return self.add("Reshape", self.add("Transpose", mixed, perm=[0, 2, 1, 3]), self.whole([0, 0, self.a.width]))
+        return self.add(
+            "Reshape", self.add("Transpose", mixed, perm=[0, 2, 1, 3]), self.whole([0, 0, self.a.width])
+        )
 
     def linear(self, x: str | Normed, name: str) -> str:
         """x W^T + b."""
@@ -169,7 +192,9 @@ class _Builder:
         if self.plan is not None and (found := self.plan.range_of(name)):
             if not (found.is_plain or (isinstance(x, Normed) and x.smooth)):
                 source, weight = self.smoothed(source, found), weight * found.scale
-            product = self.add("MatMul", self.in_steps(source, found), self.int8_weight(weight, name), called=name)
+            product = self.add(
+                "MatMul", self.in_steps(source, found), self.int8_weight(weight, name), called=name
+            )
         else:
             product = self.add("MatMul", source, self.constant(f"{name}.weight", weight.T), called=name)
         return self.add("Add", product, self.constant(f"{name}.bias", bias))
@@ -187,12 +212,16 @@ class _Builder:
         )
 
     def in_steps(self, x: str, found: Range) -> str:
-        """x rounded to 256 steps over its range, one of them at 0; made once for products that share their input."""
+        """x rounded to 256 steps over its range, one of them at 0; made once for products that share their
+        input.
+        """
         if x not in self._stepped:
             size = (found.high - found.low) / 255
             step = self.constant(f"{x}.step", np.float32(size))
             zero = self.constant(f"{x}.zero", np.uint8(np.clip(round(-found.low / size), 0, 255)))
-            self._stepped[x] = self.add("DequantizeLinear", self.add("QuantizeLinear", x, step, zero), step, zero)
+            self._stepped[x] = self.add(
+                "DequantizeLinear", self.add("QuantizeLinear", x, step, zero), step, zero
+            )
         return self._stepped[x]
 
     def smoothed(self, x: str, found: Range) -> str:
@@ -202,7 +231,9 @@ class _Builder:
         return self._smoothed[x]
 
     def norm(self, x: str, name: str, *, feeds: str = "") -> str | Normed:
-        """LayerNorm over the last axis; at int8 without its scale and shift, but smooth for the product that it `feeds`."""
+        """LayerNorm over the last axis; at int8 without its scale and shift, but smooth for the product that
+        it `feeds`.
+        """
         scale, shift = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
         if self.plan is None:
             parts = self.constant(f"{name}.weight", scale), self.constant(f"{name}.bias", shift)
@@ -227,7 +258,9 @@ class _Builder:
                 inside = self.add("Erf", self.add("Div", x, self.real(2**0.5)))
             case "gelu_tanh":
                 cube = self.add("Mul", self.add("Mul", x, self.add("Mul", x, x)), self.real(0.044715))
-                inside = self.add("Tanh", self.add("Mul", self.add("Add", x, cube), self.real((2 / np.pi) ** 0.5)))
+                inside = self.add(
+                    "Tanh", self.add("Mul", self.add("Add", x, cube), self.real((2 / np.pi) ** 0.5))
+                )
             case "silu":
                 return self.add("Mul", x, self.add("Sigmoid", x))
             case "tanh":
@@ -243,7 +276,9 @@ class _Builder:
         self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
         return name
 
-    def constant(self, name: str, values: npt.NDArray[np.generic] | np.generic, *, fresh: bool = False) -> str:
+    def constant(
+        self, name: str, values: npt.NDArray[np.generic] | np.generic, *, fresh: bool = False
+    ) -> str:
         """The name of a constant, stored once; a `fresh` one gets a number."""
         name = f"{name}.{len(self.constants)}" if fresh else name
         if name not in self.constants:

@@ -1,4 +1,6 @@
-"""From a model directory to an `OnnxRuntime`: its model.onnx, or one that is written once into the user's cache."""
+"""From a model directory to an `OnnxRuntime`: its model.onnx, or one that is written once into the user's
+cache.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from tinyreader.runtimes.onnx.engine import OnnxRuntime, open_session
 
 ONNX_FILE = "model.onnx"
 FORM = 1
-"""Counts the changes of what is written, so that what an older version left in the cache is not taken for it."""
+"""Counts the changes of what is written, so that what an older version left in the cache is not taken for it.
+"""
 
 PrecisionName = Literal["auto", "fp32", "bf16", "int8"]
 
@@ -26,11 +29,13 @@ PrecisionName = Literal["auto", "fp32", "bf16", "int8"]
 def open_onnx(directory: Path, precision: PrecisionName = "auto", threads: int | None = None) -> OnnxRuntime:
     """The runtime of the reader in that directory, by its model.onnx or, where it has none, from its weights.
 
-    "auto" is fp32, or what the model.onnx was exported at. bf16 is a `SettingsError`: ONNX Runtime does not compute in it on
-    a CPU.
+    "auto" is fp32, or what the model.onnx was exported at. bf16 is a `SettingsError`: ONNX Runtime does not
+    compute in it on a CPU.
     """
     if precision == "bf16":
-        raise SettingsError('ONNX Runtime does not compute in bf16 on a CPU; set precision to "fp32" or "int8".')
+        raise SettingsError(
+            'ONNX Runtime does not compute in bf16 on a CPU; set precision to "fp32" or "int8".'
+        )
     holder = directory
     if not (directory / ONNX_FILE).is_file():
         holder = written(directory, "fp32" if precision == "auto" else precision)
@@ -51,13 +56,19 @@ def written(directory: Path, precision: Literal["fp32", "int8"]) -> Path:
             raise ModelError(f"{directory}: this architecture has no int8 with ONNX; read it at fp32")
         return kept("onnx", f"{model_fingerprint(directory)}-{FORM}", lambda to: convert_onnx(directory, to))
     plan = read_plan(directory, read_architecture(directory).linears()) if precision == "int8" else None
-    mark = "" if plan is None else "-" + hashlib.blake2b(json.dumps(plan.as_dict()).encode(), digest_size=8).hexdigest()
+    mark = (
+        ""
+        if plan is None
+        else "-" + hashlib.blake2b(json.dumps(plan.as_dict()).encode(), digest_size=8).hexdigest()
+    )
     name = f"{model_fingerprint(directory)}-{FORM}{mark}"
     return kept("onnx", name, lambda target: write_model(directory, target, plan))
 
 
 def write_model(directory: Path, target: Path, plan: Int8Plan | None = None) -> None:
-    """Write the model of a known architecture into the directory `target`, with what has to be known of it."""
+    """Write the model of a known architecture into the directory `target`, with what has to be known of
+    it.
+    """
     try:
         from tinyreader.runtimes.onnx.graph import build_onnx, write_onnx
     except ModuleNotFoundError as error:

@@ -1,4 +1,6 @@
-"""Readers on a CPU by OpenVINO, built straight from config.json and model.safetensors: no torch, no export step."""
+"""Readers on a CPU by OpenVINO, built straight from config.json and model.safetensors: no torch, no export
+step.
+"""
 
 from __future__ import annotations
 

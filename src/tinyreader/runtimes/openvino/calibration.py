@@ -19,7 +19,9 @@ ROWS = 192
 """About so many tokens of each tensor are kept, to try ranges on."""
 
 WORTH = 0.7
-"""Channels are scaled where that leaves at most this share of the mean square error: it costs a pass over the numbers."""
+"""Channels are scaled where that leaves at most this share of the mean square error: it costs a pass over the
+numbers.
+"""
 
 MIGRATIONS = (0.0, 0.3, 0.5, 0.7)
 CUTS = (1.0, 0.85, 0.7, 0.5)
@@ -42,10 +44,11 @@ class Seen:
         self.rows.append(values[rng.random(len(values)) < share])
 
     def best_range(self, weights: FloatArray) -> Range:
-        """The range with the least mean square error of the product with `weights` [n_out, n_in], on the sample.
+        """The range with the least mean square error of the product with `weights` [n_out, n_in], on the
+        sample.
 
-        Tried are scales max|x|^a / max|W|^(1-a) by channel (SmoothQuant, arXiv 2211.10438, equation 4) for several a, and for
-        each several shares of the range that this leaves, what lies beyond cut off.
+        Tried are scales max|x|^a / max|W|^(1-a) by channel (SmoothQuant, arXiv 2211.10438, equation 4) for
+        several a, and for each several shares of the range that this leaves, what lies beyond cut off.
         """
         assert self.low is not None  # a calibration has at least one token
         assert self.high is not None
@@ -78,9 +81,16 @@ def _stepped(x: FloatArray, found: Range) -> FloatArray:
 
 
 def measure(
-    architecture: Architecture, weights: Mapping[str, FloatArray], batches: Iterable[Inputs], n_tokens: int, *, seed: int = 0
+    architecture: Architecture,
+    weights: Mapping[str, FloatArray],
+    batches: Iterable[Inputs],
+    n_tokens: int,
+    *,
+    seed: int = 0,
 ) -> dict[str, Range]:
-    """The range of what goes into each product inside the layers, by the product's name; `n_tokens` real ones are coming."""
+    """The range of what goes into each product inside the layers, by the product's name; `n_tokens` real ones
+    are coming.
+    """
     model = build_model(architecture, weights, "fp32")
     products = {op.get_friendly_name(): op for op in model.get_ops() if op.get_type_name() == "MatMul"}
     shared = _tap(model, products, architecture.linears())
@@ -93,13 +103,17 @@ def measure(
             one.add(found[place][batch[1] == 1], min(1.0, ROWS / n_tokens), rng)
     ranges: dict[str, Range] = {}
     for place, names in shared.items():
-        best = seen.pop(place).best_range(np.concatenate([products[name].input_value(1).get_node().data for name in names]))
+        best = seen.pop(place).best_range(
+            np.concatenate([products[name].input_value(1).get_node().data for name in names])
+        )
         ranges |= dict.fromkeys(names, best)
     return {name: ranges[name] for name in architecture.linears()}
 
 
 def _tap(model: ov.Model, products: Mapping[str, ov.Node], names: Iterable[str]) -> dict[int, list[str]]:
-    """Make what goes into the named products outputs of the model; gives the products of each such output's number."""
+    """Make what goes into the named products outputs of the model; gives the products of each such output's
+    number.
+    """
     places: dict[str, int] = {}
     shared: dict[int, list[str]] = {}
     for name in names:

@@ -1,4 +1,6 @@
-"""Architectures that are not built here, converted for OpenVINO from Transformers' own model; needs the train extra."""
+"""Architectures that are not built here, converted for OpenVINO from Transformers' own model; needs the train
+extra.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from tinyreader.runtimes.tracing import MOST_DIFFERENCE, first_line, refusal, tr
 def convert(directory: Path) -> tuple[ov.Model, ModelFacts]:
     """The network of the reader in that directory, for any batch and length, and what is to be known of it.
 
-    Raises `ModelError` where OpenVINO cannot convert it, or the network made says other things than the model.
+    Raises `ModelError` where OpenVINO cannot convert it, or the network made says other things than the
+    model.
     """
     source = traceable(directory)
     try:

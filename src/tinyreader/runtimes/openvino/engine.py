@@ -1,4 +1,6 @@
-"""`OpenVinoRuntime`: a reader's network compiled for this CPU, for one batch at a time or for a stream of them."""
+"""`OpenVinoRuntime`: a reader's network compiled for this CPU, for one batch at a time or for a stream of
+them.
+"""
 
 from __future__ import annotations
 
@@ -28,16 +30,20 @@ LONG_STREAM = 6
 
 
 KEPT_KERNELS = 200
-"""So many kernels are kept of those made for each shape of a batch. OpenVINO keeps 5,000: after 300 shapes a reader of 6 layers
-of 384 holds 200 MB more for them and is no faster. With 10, single questions take a tenth longer: theirs are made anew."""
+"""So many kernels are kept of those made for each shape of a batch. OpenVINO keeps 5,000: after 300 shapes a
+reader of 6 layers of 384 holds 200 MB more for them and is no faster. With 10, single questions take a tenth
+longer: theirs are made anew.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """How a model runs: number format, threads in all (None: every core), and batches computed at the same time.
+    """How a model runs: number format, threads in all (None: every core), and batches computed at the same
+    time.
 
-    One stream answers a single question soonest; two share the threads between two batches and answer most in the end.
-    `streams` None is both: one, and two from the first long stream of batches on, which are compiled when it comes.
+    One stream answers a single question soonest; two share the threads between two batches and answer most in
+    the end. `streams` None is both: one, and two from the first long stream of batches on, which are compiled
+    when it comes.
     """
 
     precision: PrecisionName = "auto"
@@ -46,7 +52,9 @@ class EngineSettings:
 
     def __post_init__(self) -> None:
         if self.precision not in ("auto", "fp32", "bf16", "int8"):
-            raise SettingsError(f'precision is {self.precision!r}; it must be "auto", "fp32", "bf16" or "int8".')
+            raise SettingsError(
+                f'precision is {self.precision!r}; it must be "auto", "fp32", "bf16" or "int8".'
+            )
         for name, value in (("threads", self.threads), ("streams", self.streams)):
             if value is not None and (type(value) is not int or value < 1):
                 raise SettingsError(f"{name} is {value!r}; it must be a whole number, and at least 1.")
@@ -64,7 +72,9 @@ class EngineSettings:
 
 
 class OpenVinoRuntime:
-    """A `StreamingRuntime`. Threads may share it: each call works on a request of its own, as many as there are streams."""
+    """A `StreamingRuntime`. Threads may share it: each call works on a request of its own, as many as there
+    are streams.
+    """
 
     engine = "openvino"
 
@@ -85,7 +95,9 @@ class OpenVinoRuntime:
             self._requests.put(self.compiled.create_infer_request())
 
     def logits(self, input_ids: IntArray, mask: IntArray, segment_ids: IntArray) -> Logits:
-        """Start and end logits float32 [B, L] of windows [B, L] padded on the right; `mask` is 1 on real tokens."""
+        """Start and end logits float32 [B, L] of windows [B, L] padded on the right; `mask` is 1 on real
+        tokens.
+        """
         inputs = self.facts.named((input_ids, mask, segment_ids))
         request = self._requests.get()
         try:
@@ -95,7 +107,9 @@ class OpenVinoRuntime:
             self._requests.put(request)
 
     def stream(self, batches: Iterable[Inputs]) -> Iterator[Logits]:
-        """What `logits` gives for each batch, in order, with as many at work as there are streams and as many waiting."""
+        """What `logits` gives for each batch, in order, with as many at work as there are streams and as many
+        waiting.
+        """
         batches = iter(batches)
         compiled, n_streams = self.compiled, self.settings.streams or 1
         if self.settings.may_double:
@@ -118,7 +132,9 @@ class OpenVinoRuntime:
 
 
 def resolve_precision(wanted: PrecisionName) -> Precision:
-    """What is not int8 is computed in: the precision itself; for "auto" and "int8", bf16 where this CPU has it, else fp32."""
+    """What is not int8 is computed in: the precision itself; for "auto" and "int8", bf16 where this CPU has
+    it, else fp32.
+    """
     has_bf16 = "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if wanted == "bf16" and not has_bf16:
         raise SettingsError('this CPU does not compute in bf16; set precision to "fp32" or "auto".')
@@ -140,7 +156,9 @@ def _compile(model: ov.Model, settings: EngineSettings) -> ov.CompiledModel:
     return _core().compile_model(model, "CPU", properties)
 
 
-def _streamed(compiled: ov.CompiledModel, n_requests: int, inputs: Iterator[dict[str, IntArray]]) -> Iterator[Logits]:
+def _streamed(
+    compiled: ov.CompiledModel, n_requests: int, inputs: Iterator[dict[str, IntArray]]
+) -> Iterator[Logits]:
     """Yield the logits of each batch, in order, with at most `n_requests` begun."""
     idle = [compiled.create_infer_request() for _ in range(n_requests)]
     busy: deque[Any] = deque()
@@ -153,7 +171,9 @@ def _streamed(compiled: ov.CompiledModel, n_requests: int, inputs: Iterator[dict
         while busy:
             yield _finished(busy, idle)
     finally:
-        for request in busy:  # the caller went away or a batch was wrong: what was started comes to its end first
+        for (
+            request
+        ) in busy:  # the caller went away or a batch was wrong: what was started comes to its end first
             with suppress(RuntimeError):
                 request.wait()
 

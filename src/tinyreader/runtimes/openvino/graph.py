@@ -2,17 +2,18 @@
 
 Four things differ from the textbook, for speed and precision on a CPU:
 
-- A LayerNorm's scale and shift are not applied. They are folded into the weights of the products that follow, and into
-  the residual sum, which takes them in passing (`Normed`); Wei et al., arXiv 2209.13325, do the same so that int8 ranges
-  come out even.
-- At bf16 the last layer is no matrix product but a sum of products. OpenVINO's CPU plugin leaves in fp32 whatever leads
-  from the last matrix products to the outputs, and so keeps every residual sum and LayerNorm in fp32: the logits' error
-  is 0.6 of what it is otherwise. Half of the rest is there as soon as the weights are bf16.
-- At int8 what goes into a product has each channel divided by its scale, and is then mapped from [low, high] to
-  [0, high - low]: so it is unsigned with no zero point, which the processor's dot products want. The weights take in the
-  scales, the bias what the shift adds. What is not int8 is bf16 or fp32.
-- At bf16 a product that goes into a residual sum is clamped to what fp32 can hold. That changes no number, but lets the
-  plugin write fp32 at once, where it would round to bf16 and convert back.
+- A LayerNorm's scale and shift are not applied. They are folded into the weights of the products that follow,
+  and into the residual sum, which takes them in passing (`Normed`); Wei et al., arXiv 2209.13325, do the same
+  so that int8 ranges come out even.
+- At bf16 the last layer is no matrix product but a sum of products. OpenVINO's CPU plugin leaves in fp32
+  whatever leads from the last matrix products to the outputs, and so keeps every residual sum and LayerNorm
+  in fp32: the logits' error is 0.6 of what it is otherwise. Half of the rest is there as soon as the weights
+  are bf16.
+- At int8 what goes into a product has each channel divided by its scale, and is then mapped from [low, high]
+  to [0, high - low]: so it is unsigned with no zero point, which the processor's dot products want. The
+  weights take in the scales, the bias what the shift adds. What is not int8 is bf16 or fp32.
+- At bf16 a product that goes into a residual sum is clamped to what fp32 can hold. That changes no number,
+  but lets the plugin write fp32 at once, where it would round to bf16 and convert back.
 """
 
 from __future__ import annotations
@@ -60,14 +61,17 @@ class Normed:
 
 
 def build_model(
-    architecture: Architecture, weights: Mapping[str, FloatArray], precision: Precision, plan: Int8Plan | None = None
+    architecture: Architecture,
+    weights: Mapping[str, FloatArray],
+    precision: Precision,
+    plan: Int8Plan | None = None,
 ) -> ov.Model:
-    """The network with inputs input_ids, attention_mask and, where it knows segments, token_type_ids, int64 [B, L];
-    outputs start_logits and end_logits, fp32 [B, L].
+    """The network with inputs input_ids, attention_mask and, where it knows segments, token_type_ids, int64
+    [B, L]; outputs start_logits and end_logits, fp32 [B, L].
 
-    Rows are padded on the right. `precision` shapes the graph only where the module's docstring says so; it has to be
-    compiled with the same. The products that a `plan` has ranges for are computed in int8. Products with weights are named
-    as in the checkpoint ("encoder.layer.0.output.dense").
+    Rows are padded on the right. `precision` shapes the graph only where the module's docstring says so; it
+    has to be compiled with the same. The products that a `plan` has ranges for are computed in int8. Products
+    with weights are named as in the checkpoint ("encoder.layer.0.output.dense").
     """
     return _Builder(architecture, weights, precision, plan or Int8Plan({})).model()
 
@@ -76,7 +80,11 @@ class _Builder:
     """Adds one operation after the other; what the methods take and return is [B, L, width] unless said."""
 
     def __init__(
-        self, architecture: Architecture, weights: Mapping[str, FloatArray], precision: Precision, plan: Int8Plan
+        self,
+        architecture: Architecture,
+        weights: Mapping[str, FloatArray],
+        precision: Precision,
+        plan: Int8Plan,
     ) -> None:
         self.a = architecture
         self.weights = weights
@@ -107,7 +115,13 @@ class _Builder:
             positions = positions + self.weights[SEGMENTS]
         summed = ops.add(
             ops.gather(_constant(self.weights[WORDS]), self.inputs["input_ids"], _whole(0)),
-            ops.slice(_constant(positions[None]), _wholes(0), ops.unsqueeze(self.length, _whole(0)), _wholes(1), _wholes(1)),
+            ops.slice(
+                _constant(positions[None]),
+                _wholes(0),
+                ops.unsqueeze(self.length, _whole(0)),
+                _wholes(1),
+                _wholes(1),
+            ),
         )
         if self.a.takes_segments:
             segments = ops.gather(_constant(self.weights[SEGMENTS]), self.inputs["token_type_ids"], _whole(0))
@@ -137,16 +151,20 @@ class _Builder:
         hidden = self.norm(_add(attended, hidden), self.a.layer(number, "attended_norm"), feeds=feeds)
         inner = self.activation(self.linear(hidden, self.a.layer(number, "inner")))
         outer = self.linear(inner, self.a.layer(number, "outer"), into_sum=True)
-        return self.norm(_add(outer, hidden), self.a.layer(number, "outer_norm"), feeds=self.a.layer(number + 1, "query"))
+        return self.norm(
+            _add(outer, hidden), self.a.layer(number, "outer_norm"), feeds=self.a.layer(number + 1, "query")
+        )
 
     def attention(self, number: int, hidden: Normed | Tensor, biases: list[Tensor]) -> Tensor:
         """softmax(Q K^T / sqrt(d) + biases) V, heads side by side."""
         heads = [0, 0, self.a.n_heads, self.a.width // self.a.n_heads]
         query, key, value = (
-            ops.transpose(ops.reshape(self.linear(hidden, self.a.layer(number, part)), _wholes(*heads), True),
-                          _wholes(0, 2, 1, 3))
+            ops.transpose(
+                ops.reshape(self.linear(hidden, self.a.layer(number, part)), _wholes(*heads), True),
+                _wholes(0, 2, 1, 3),
+            )
             for part in ("query", "key", "value")
-        )  # fmt: skip
+        )
         scores = ops.multiply(ops.matmul(query, key, False, True), _real(heads[-1] ** -0.5))
         for bias in biases:
             scores = ops.add(scores, bias)
@@ -173,7 +191,10 @@ class _Builder:
         """x W^T + b with x, already smooth, in 256 steps over its range and W in int8."""
         whole, scale = quantised(weight)
         product = ops.matmul(
-            self.in_steps(x, found), ops.multiply(ops.convert(ops.constant(whole), "f32"), _constant(scale)), False, True
+            self.in_steps(x, found),
+            ops.multiply(ops.convert(ops.constant(whole), "f32"), _constant(scale)),
+            False,
+            True,
         )
         product.set_friendly_name(name)
         shifted = bias + found.low * scale[:, 0] * whole.sum(axis=1, dtype=np.int32)
@@ -195,7 +216,8 @@ class _Builder:
     def norm(self, x: Tensor, name: str, *, feeds: str = "") -> Normed:
         """LayerNorm over the last axis, smooth for the int8 product that it `feeds`.
 
-        The residual sum takes the smooth form too: with one form the division costs nothing, and all of it stays in fp32.
+        The residual sum takes the smooth form too: with one form the division costs nothing, and all of it
+        stays in fp32.
         """
         centred = ops.mvn(x, _wholes(-1), True, self.a.epsilon, "INSIDE_SQRT")
         scale, shift = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
@@ -227,7 +249,10 @@ class _Builder:
         bias = weight @ hidden.shift + bias
         weight = weight * hidden.scale
         return [
-            ops.add(ops.reduce_sum(ops.multiply(hidden.centred, _constant(w[None, None])), _wholes(2), False), _real(b))
+            ops.add(
+                ops.reduce_sum(ops.multiply(hidden.centred, _constant(w[None, None])), _wholes(2), False),
+                _real(b),
+            )
             for w, b in zip(weight, bias, strict=True)
         ]
 
