@@ -299,8 +299,26 @@ def test_sample(run: Run, tmp_path: Path) -> None:
     assert (len(drawn), sum(one.is_impossible for one in drawn)) == (6, 3)
     assert outcome.result["out"]["n_questions"] == 6
     assert (outcome.result["n_unanswerable"], outcome.result["n_elsewhere"]) == (3, 2)
-    assert "2 questions put to another paragraph" in outcome.err
+    assert "2 'elsewhere' questions" in outcome.err
     assert run("sample", source, "-o", tmp_path / "all.json").result["out"]["n_questions"] == 4
+
+
+def test_sample_pairs_each_question_with_its_text_without_the_answer(run: Run, tmp_path: Path) -> None:
+    """--removed all --pairs leaves each suitable question twice: with its text, and without the sentence."""
+    filler = "Nothing else is written on this page, though it goes on for a while longer. " * 2
+    texts = (f"The mill was built in 1811. {filler}", f"The boat is younger. {filler} The boat, again.")
+    rows = [
+        row(f"q{n}", context=text, answers={"text": [text[:8]], "answer_start": [0]})
+        for n, text in enumerate(texts)
+    ]
+    source = write_rows(tmp_path / "all.jsonl", *rows)
+    outcome = run("sample", source, "-o", tmp_path / "pairs.json", "--removed", "all", "--pairs")
+    assert outcome.code == 0, outcome.err
+    assert [one.id for one in load_examples(tmp_path / "pairs.json")] == ["q0", "q0-removed"]
+    assert outcome.result["n_removed"] == 1
+    assert "1 'removed' questions; 1 were unsuitable" in outcome.err
+    assert run("sample", source, "-o", tmp_path / "x.json", "--pairs").code == 2
+    assert run("sample", source, "-o", tmp_path / "x.json", "--removed", "some").code == 2
 
 
 def test_sample_refuses_what_makes_no_sense(run: Run, good: Path, tmp_path: Path) -> None:

@@ -20,13 +20,14 @@ from tinyreader.data import (
     check,
     fingerprint,
     load_examples,
+    remove_answers,
     sample,
     split_by_article,
     stats,
     writer_for,
 )
 from tinyreader.data.findings import visible
-from tinyreader.data.sample import ELSEWHERE
+from tinyreader.data.unanswerable import ELSEWHERE, REMOVED
 from tinyreader.errors import DataError, SettingsError
 from tinyreader.files import require_output
 
@@ -176,40 +177,67 @@ def sample_command(
         ),
     ] = None,
     elsewhere: Annotated[
-        int,
+        str,
         typer.Option(
-            metavar="N",
-            min=0,
-            help="Put N answerable questions to another paragraph of their article too: more without an answer.",
+            metavar="N|all",
+            help="Add N answerable questions put to another text, which does not answer them.",
         ),
-    ] = 0,
-    seed: Annotated[int, typer.Option(help="Draws the questions.")] = 0,
+    ] = "0",
+    removed: Annotated[
+        str,
+        typer.Option(
+            metavar="N|all",
+            help="Add N answerable questions whose answering sentence is removed from the text.",
+        ),
+    ] = "0",
+    pairs: Annotated[
+        bool,
+        typer.Option(
+            "--pairs", help="Keep only the questions that were added, and the originals they come from."
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     split: SplitOption = None,
     on_bad: OnBadOption = BadExamples.error,
     rejects: RejectsOption = None,
 ) -> None:
-    """Write a part of FILE with so many unanswerable questions; --elsewhere makes more before they are
-    drawn.
-    """
+    """Write a part of FILE, with unanswerable questions made from answerable ones where they are wanted."""
     writer_for(out)
     require_output(out, "--out", {"the data": file, "the file of --rejects": rejects})
-    examples, report = _load(file, split, on_bad, rejects)
-    made = ask_elsewhere(examples, elsewhere, seed) if elsewhere else None
-    if made is not None:
-        typer.echo(
-            f"{len(made.examples)} questions put to another paragraph; {made.n_without_place} more were "
-            "drawn that have none "
-            "without their answer's words",
-            err=True,
+    wanted = {
+        ELSEWHERE: _number_or_all(elsewhere, "--elsewhere"),
+        REMOVED: _number_or_all(removed, "--removed"),
+    }
+    if pairs and not any(n != 0 for n in wanted.values()):
+        raise SettingsError(
+            "--pairs needs --elsewhere or --removed: there is nothing to pair the questions with"
         )
-        examples.extend(made.examples)
+    examples, report = _load(file, split, on_bad, rejects)
+    originals = list(examples)
+    for (suffix, n), make in zip(wanted.items(), (ask_elsewhere, remove_answers), strict=True):
+        if n != 0:
+            made = make(originals, n, seed)
+            typer.echo(
+                f"{len(made.examples)} '{suffix}' questions; {made.n_unsuitable} were unsuitable", err=True
+            )
+            examples.extend(made.examples)
+    if pairs:
+        made_ids = {example.id for example in examples[len(originals) :]}
+        examples = [
+            example
+            for example in examples
+            if example.id in made_ids or any(f"{example.id}-{suffix}" in made_ids for suffix in wanted)
+        ]
     drawn = sample(examples, n_questions=questions, unanswerable=unanswerable, seed=seed)
     _finish(
         file=file,
         seed=seed,
         out=_write(drawn, out),
         n_unanswerable=sum(example.is_impossible for example in drawn),
-        n_elsewhere=sum(example.id.endswith(f"-{ELSEWHERE}") for example in drawn) if made else 0,
+        n_elsewhere=sum(example.id.endswith(f"-{ELSEWHERE}") for example in drawn)
+        if wanted[ELSEWHERE] != 0
+        else 0,
+        n_removed=sum(example.id.endswith(f"-{REMOVED}") for example in drawn) if wanted[REMOVED] != 0 else 0,
         reading=_counts(report),
     )
 
@@ -288,6 +316,15 @@ def _share_or_number(text: str) -> float | int:
         raise SettingsError(
             f"--held-out is {text!r}; give a share such as 0.1 or a number of questions"
         ) from None
+
+
+def _number_or_all(text: str, option: str) -> int | None:
+    """Return the number, None for `all`."""
+    if text == "all":
+        return None
+    if not text.isdigit():
+        raise SettingsError(f"{option} is {text!r}; give a number of questions, or 'all'")
+    return int(text)
 
 
 def _data_suffix(file: str) -> str:

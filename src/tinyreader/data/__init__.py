@@ -9,8 +9,9 @@ from tinyreader.data.example import Answer, Example
 from tinyreader.data.findings import KINDS, CheckReport, Finding, OnBad, ReadReport
 from tinyreader.data.hashing import Fingerprint, fingerprint
 from tinyreader.data.read import Source, check, iter_examples, load_examples, require_rereadable
-from tinyreader.data.sample import Elsewhere, ask_elsewhere, sample
+from tinyreader.data.sample import sample
 from tinyreader.data.split import split_by_article
+from tinyreader.data.unanswerable import Unanswerable, ask_elsewhere, remove_answers
 from tinyreader.data.write import write_jsonl, write_squad, writer_for
 
 __all__ = [
@@ -18,7 +19,6 @@ __all__ = [
     "Answer",
     "CheckReport",
     "DataStats",
-    "Elsewhere",
     "Example",
     "Finding",
     "Fingerprint",
@@ -26,11 +26,13 @@ __all__ = [
     "Quantiles",
     "ReadReport",
     "Source",
+    "Unanswerable",
     "ask_elsewhere",
     "check",
     "fingerprint",
     "iter_examples",
     "load_examples",
+    "remove_answers",
     "require_rereadable",
     "sample",
     "split_by_article",
