@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tinyreader.data.hub import looks_like_hub_id
+from tinyreader.data.read import looks_like_hub_id
 
 
 def tinyreader(*words: Any, may_fail: bool = False) -> None:

@@ -24,7 +24,7 @@ from tinyreader.data import (
     require_rereadable,
     write_jsonl,
 )
-from tinyreader.data.hub import looks_like_hub_id
+from tinyreader.data.read import looks_like_hub_id
 from tinyreader.errors import DataError, MissingExtraError, SettingsError
 
 

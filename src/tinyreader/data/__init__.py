@@ -5,9 +5,8 @@ again.
 from __future__ import annotations
 
 from tinyreader.data.describe import DataStats, Quantiles, stats
-from tinyreader.data.example import Answer, Example
+from tinyreader.data.example import Answer, Example, Fingerprint, fingerprint
 from tinyreader.data.findings import KINDS, CheckReport, Finding, OnBad, ReadReport
-from tinyreader.data.hashing import Fingerprint, fingerprint
 from tinyreader.data.read import Source, check, iter_examples, load_examples, require_rereadable
 from tinyreader.data.sample import sample
 from tinyreader.data.split import split_by_article

@@ -6,8 +6,7 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from tinyreader.data.example import Example
-from tinyreader.data.hashing import Fingerprint
+from tinyreader.data.example import Example, Fingerprint
 
 
 @dataclass(frozen=True, slots=True)
