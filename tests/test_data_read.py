@@ -210,9 +210,7 @@ def test_a_directory_is_no_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """
     monkeypatch.setitem(sys.modules, "datasets", None)
     write_json(tmp_path / "train.json", document())
-    with pytest.raises(
-        DataError, match=r"is a directory, and not one that .*A data set is a SQuAD JSON file"
-    ):
+    with pytest.raises(DataError, match=r"is a directory .*A data set is a SQuAD JSON file"):
         load_examples(tmp_path)
     for name in ("dataset_info.json", "state.json", "dataset_dict.json"):
         (tmp_path / name).write_text("{}")
@@ -224,9 +222,7 @@ def test_a_directory_is_no_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("rows", [{"a": 1}, {"train": None}, 5])
 def test_what_holds_no_rows_is_an_error(rows: Any) -> None:
     """Something in memory that is no stream of rows is named by its type."""
-    with pytest.raises(
-        DataError, match=r"rows in memory are a list or a stream; this is of type '(int|NoneType)'"
-    ):
+    with pytest.raises(DataError, match=r"must be a list .*'(int|NoneType)'"):
         load_examples(rows)
 
 
@@ -237,9 +233,7 @@ def test_files_can_be_read_twice_and_streams_cannot(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", document())
     for name in (tmp_path / "a.json", tmp_path, "rajpurkar/squad_v2", "x" * 5000, "\0"):
         require_rereadable(str(name))
-    with pytest.raises(
-        DataError, match="is no regular file, and the data is read twice: write it to a file first"
-    ):
+    with pytest.raises(DataError, match="write it to a file first"):
         require_rereadable(os.devnull)
 
 

@@ -46,12 +46,12 @@ def answered(text: Any, start: Any) -> dict[str, Any]:
         (answered("1811", float("nan")), "wrong-type", "is the number nan; expected an integer"),
         (answered("1811", "36"), "wrong-type", "is the string '36'; expected an integer"),
         (answered("1811", 10**400), "wrong-type", "is an enormous number"),
-        (answered("1811", 35), "offset-mismatch", "there is ' 181'; it stands once, at 36"),
-        (answered("Tobe Harl", 43), "offset-mismatch", "it stands more than once"),
-        (answered("1812", 36), "offset-mismatch", "it stands nowhere"),
-        (answered("1811", -1), "outside-context", "-1:3, the context has 90 code points"),
+        (answered("1811", 35), "offset-mismatch", "has ' 181'; it occurs once, at 36"),
+        (answered("Tobe Harl", 43), "offset-mismatch", "more than once"),
+        (answered("1812", 36), "offset-mismatch", "does not occur"),
+        (answered("1811", -1), "outside-context", "-1:3, but the context has 90 code points"),
         (answered("later.", 86), "outside-context", "86:92"),
-        (answered("1811", 2**62), "outside-context", "it stands once, at 36"),
+        (answered("1811", 2**62), "outside-context", "once, at 36"),
         (row(is_impossible=True), "impossible-with-answers", "there are 1 answers"),
         (row(is_impossible=False, answers=[]), "answerable-without-answers", "'answers' is empty"),
         (row(is_impossible="no"), "wrong-type", "expected true or false"),
@@ -86,7 +86,7 @@ def test_a_missing_field_is_named(key: str) -> None:
 
 
 def test_an_offset_that_is_not_there() -> None:
-    """An answer object without answer_start is found, and mended where its text stands once."""
+    """An answer object without answer_start is found, and repaired where its text occurs once."""
     bare = row(answers=[{"text": "1811"}])
     finding = only_finding(bare)
     assert (finding.kind, finding.repairable) == ("missing-field", True)
@@ -124,7 +124,7 @@ def test_several_findings_on_one_question() -> None:
 
 
 @pytest.mark.parametrize("start", [0, -5, 10_000, None, 36.0, "36"])
-def test_repair_mends_an_offset_where_the_text_stands_once(start: Any) -> None:
+def test_repair_corrects_an_offset_where_the_text_occurs_once(start: Any) -> None:
     """Whatever the offset was, the text has one place only."""
     report = ReadReport()
     (example,) = load_examples([answered("1811", start)], on_bad="repair", rejected=report)
@@ -246,7 +246,7 @@ def test_skipping_counts_the_questions_of_a_bad_paragraph() -> None:
     assert (report.n_kept, report.n_skipped, report.n_unread) == (1, 2, 1)
     assert (
         str(report)
-        == "1 kept (0 of them repaired), 2 skipped, 1 parts not readable: 1 wrong-type, 1 empty-context"
+        == "1 kept (0 of them repaired), 2 skipped, 1 parts unreadable: 1 wrong-type, 1 empty-context"
     )
 
 

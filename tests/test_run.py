@@ -471,7 +471,7 @@ def test_copies_in_data_to_be_rewritten_are_found_before_the_work(here: Path, tm
 def test_a_pipe_is_no_data_for_a_run(here: Path, tmp_path: Path) -> None:
     """Training data is read more than once: a pipe is refused at once, before a byte of it is taken."""
     os.mkfifo(tmp_path / "pipe.json")
-    with pytest.raises(DataError, match="is no regular file, and the data is read twice"):
+    with pytest.raises(DataError, match="write it to a file first"):
         run(tmp_path / "out", *SHORT, f"data.train={tmp_path}/pipe.json")
 
 

@@ -36,7 +36,7 @@ class Quantiles:
 class DataStats:
     """What a data set holds. Lengths of contexts are per paragraph, lengths of answers per gold answer.
 
-    Characters are Unicode code points; words are what blanks separate. `answers_per_question` counts
+    Characters are Unicode code points; words are separated by whitespace. `answers_per_question` counts
     answerable questions only. Questions without a title belong to the article that is their context.
     """
 

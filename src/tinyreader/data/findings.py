@@ -15,22 +15,22 @@ from tinyreader.files import atomic_text
 OnBad = Literal["error", "repair", "skip"]
 
 KINDS: dict[str, str] = {
-    "empty-file": "the file holds nothing",
+    "empty-file": "the file is empty",
     "not-utf8": "bytes that are not UTF-8",
     "truncated": "the file, its compression or its last line is cut off",
     "damaged-gzip": "the compressed bytes are damaged",
     "not-json": "text that is not JSON",
-    "no-questions": "well-formed, and no question in it",
-    "missing-field": "a field is not there",
-    "wrong-type": "a field holds another type than the format says",
-    "lone-surrogate": "half of a UTF-16 pair, which is no character",
+    "no-questions": "valid JSON that holds no questions",
+    "missing-field": "a required field is missing",
+    "wrong-type": "a field whose type is not the one the format requires",
+    "lone-surrogate": "half of a UTF-16 surrogate pair, which is not a character",
     "empty-id": "a question without an id",
-    "duplicate-id": "an id that an earlier question has",
-    "empty-context": "a context of nothing but blanks",
-    "empty-question": "a question of nothing but blanks",
+    "duplicate-id": "an id that an earlier question already has",
+    "empty-context": "a context that is empty or only whitespace",
+    "empty-question": "a question that is empty or only whitespace",
     "empty-answer": "an answer without text",
-    "offset-mismatch": "the answer's text does not stand at its offset",
-    "outside-context": "the answer begins or ends outside the context",
+    "offset-mismatch": "the answer's text is not what the context has at its offset",
+    "outside-context": "the answer starts or ends outside the context",
     "impossible-with-answers": "marked impossible, with answers",
     "answerable-without-answers": "marked answerable, without answers",
 }
@@ -44,7 +44,7 @@ class Finding:
     `kind` is a key of `KINDS`. `place` is a JSON path (`data[3].paragraphs[0].qas[2]`) in a SQuAD file, a
     line (`line 12`) in JSON Lines, a row (`row 11`, from 0) in memory or from the Hub. `article` and
     `question_id` are empty where they do not apply or could not be read. `repairable` says whether reading
-    with `on_bad="repair"` mends it.
+    with `on_bad="repair"` corrects it.
     """
 
     kind: str
@@ -76,11 +76,10 @@ class Finding:
 
 @dataclass
 class ReadReport:
-    """What reading kept, mended and left out; handed to `iter_examples` or `load_examples` to be filled.
+    """What reading kept, repaired and skipped; passed to `iter_examples` or `load_examples` to be filled.
 
     An example is counted once, however many findings it has. Where part of a file could not be read at all (a
-    cut-off line, an article that is no object) nobody knows how many questions it held; such a part counts in
-    `n_unread`.
+    cut-off line, an article that is not an object) the number of questions is unknown; such a part counts in `n_unread`.
     """
 
     n_kept: int = 0
@@ -92,7 +91,7 @@ class ReadReport:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many findings of each kind, mended and skipped together."""
+        """How many findings of each kind, repaired and skipped together."""
         return count_kinds([*self.repaired, *self.skipped])
 
     def write(self, path: str | os.PathLike[str]) -> None:
@@ -104,7 +103,7 @@ class ReadReport:
 
     def __str__(self) -> str:
         text = f"{self.n_kept} kept ({self.n_repaired} of them repaired), {self.n_skipped} skipped"
-        text += f", {self.n_unread} parts not readable" if self.n_unread else ""
+        text += f", {self.n_unread} parts unreadable" if self.n_unread else ""
         return f"{text}: {format_counts(self.counts)}" if self.counts else text
 
 
@@ -128,7 +127,7 @@ class CheckReport:
 
     @property
     def n_repairable(self) -> int:
-        """How many findings `on_bad="repair"` would mend."""
+        """How many findings `on_bad="repair"` would correct."""
         return sum(finding.repairable for finding in self.findings)
 
     def write(self, path: str | os.PathLike[str]) -> None:
@@ -159,7 +158,7 @@ def bad_data(name: str, findings: Sequence[Finding], remedy: str, *, n_shown: in
 
 
 def write_lines(path: str | os.PathLike[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Write rows as JSON Lines in ASCII, so that lone surrogates in what was found can be written at all."""
+    """Write rows as JSON Lines in ASCII, because findings may hold lone surrogates."""
     with atomic_text(path) as file:
         for row in rows:
             file.write(json.dumps(row) + "\n")
@@ -171,7 +170,7 @@ def quoted(text: str, limit: int = 80) -> str:
 
 
 def visible(text: str, limit: int = 80) -> str:
-    """Return `text` for a message: one line, at most `limit` code points, what cannot be shown as escapes."""
+    """Return `text` for a message: one line, at most `limit` code points, unprintable characters as escapes."""
     short = text if len(text) <= limit else text[: limit - 3] + "..."
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in short

@@ -1,4 +1,4 @@
-"""From bytes to JSON values, with findings instead of exceptions for whatever a file may hold."""
+"""From bytes to JSON values, with findings instead of exceptions for bad content."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ def parse_lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, object] | F
     """Yield ("line 1", value) of a JSON Lines file as it is read, and `Flawed` for the lines that are not
     JSON.
 
-    Blank lines are passed over. A file cut off in the middle gives what stands before the cut, then a
-    finding.
+    Blank lines are skipped. A truncated file gives the lines before the cut, then a finding.
     """
     n_values = 0
     with open_binary(path) as file:
@@ -109,7 +108,7 @@ def _json_finding(error: json.JSONDecodeError, text: str, place: str, *, is_last
 
 
 def _ends_early(error: json.JSONDecodeError, text: str) -> bool:
-    """Whether the parser stopped because the text did, not because of what stands in it."""
+    """Whether the parser stopped because the text did, not because of its content."""
     rest = text[error.pos :].rstrip()
     if not rest or error.msg.startswith("Unterminated string"):
         return True

@@ -1,4 +1,4 @@
-"""Examples from wherever they are, and what is wrong with them."""
+"""Examples from files, memory and the Hub, with findings for what is wrong with them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ memory.
 """
 
 LOOK_AHEAD = 200_000
-"""So many examples after the first bad one are looked at before the error is raised, to count what else is
-wrong.
-"""
+"""How many examples after the first bad one are checked, so that the error can count what else is wrong."""
 
 EXPECTED = (
     "A data set is a SQuAD JSON file, a JSON Lines file (.jsonl), either of them .gz, "
@@ -35,10 +33,10 @@ LINES_SUFFIXES = (".jsonl", ".ndjson")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FILE_SUFFIXES = {".json", ".jsonl", ".ndjson", ".gz", ".csv", ".tsv", ".txt", ".parquet", ".arrow", ".zip"}
 REMEDIES = {
-    "error": "Look at everything with: tinyreader data check FILE. To mend or leave out what is wrong: on_bad='repair' "
+    "error": "List every finding with: tinyreader data check FILE. To repair or skip bad examples: on_bad='repair' "
     "or 'skip' (--on-bad, in a recipe data.on_bad)",
-    "repair": "Nothing of it can be read, so there is nothing to repair or skip",
-    "skip": "Nothing of it can be read, so there is nothing to skip to",
+    "repair": "None of it can be read, so there is nothing to repair or skip",
+    "skip": "None of it can be read, so there is nothing to skip",
 }
 
 
@@ -48,13 +46,14 @@ def iter_examples(
     """Yield the examples of `source` in their order.
 
     `on_bad` says what happens to findings (see `KINDS`):
-    - "error": DataError with the counts by kind and the first findings. What stands before the first is
+    - "error": DataError with the counts by kind and the first findings. Examples before the first bad one are
       yielded first.
-    - "repair": an offset that is wrong is put right where the answer's text stands exactly once in the
-      context. What cannot be mended is left out, as with "skip".
-    - "skip": an example with a finding is left out, the others are yielded. A file of which nothing can be
-    read is a DataError whatever `on_bad` says. `rejected` is filled with what was kept, mended and left out,
-    and why.
+    - "repair": a wrong offset is corrected if the answer's text occurs exactly once in the context. What cannot
+      be repaired is left out, as with "skip".
+    - "skip": an example with a finding is left out, the others are yielded.
+
+    A file of which nothing can be read is a DataError whatever `on_bad` says. `rejected` is filled with what was
+    kept, repaired and skipped, and why.
 
     `split` belongs to Hub data sets. JSON Lines and rows in memory are read one at a time, and only the ids
     are remembered; a SQuAD document is parsed as a whole.
@@ -82,9 +81,7 @@ def load_examples(
 
 
 def check(source: Source, *, split: str | None = None) -> CheckReport:
-    """Return everything that is wrong with `source`. DataError only where there is no such file or data
-    set.
-    """
+    """Return everything that is wrong with `source`. DataError only if the file or data set does not exist."""
     _, outcomes = _open(source, split)
     findings: list[Finding] = []
     n_questions = n_good = 0
@@ -96,22 +93,20 @@ def check(source: Source, *, split: str | None = None) -> CheckReport:
             n_questions += 1
             n_good += 1
     if not n_questions and not findings:
-        findings.append(Finding("no-questions", "there is no question in it"))
+        findings.append(Finding("no-questions", "it holds no questions"))
     return CheckReport(tuple(findings), n_questions, n_good)
 
 
 def require_rereadable(name: str) -> None:
-    """Raises `DataError` for a pipe or a device: for work that reads its data more than once, before it reads
-    any.
-    """
+    """Raise `DataError` for a pipe or a device; called before work that reads its data more than once."""
     path = Path(name)
     try:
         is_stream = path.exists() and not path.is_file() and not path.is_dir()
-    except (OSError, ValueError):  # no name of a file: whoever opens it says so
+    except (OSError, ValueError):  # not a valid file name: opening it reports that
         return
     if is_stream:
         raise DataError(
-            f"{name} is no regular file, and the data is read twice: write it to a file first, and give that"
+            f"{name} is not a regular file, and the data is read twice; write it to a file first and give that file"
         )
 
 
@@ -124,24 +119,22 @@ def _keep_good(
             report.n_kept += 1
             yield outcome
         elif on_bad == "error":
-            raise bad_data(name, _rest(outcome, outcomes), REMEDIES[on_bad])
+            raise bad_data(name, _remaining_findings(outcome, outcomes), REMEDIES[on_bad])
         elif outcome.fatal:
             raise bad_data(name, outcome.findings, REMEDIES[on_bad])
-        elif on_bad == "repair" and outcome.mended is not None:
+        elif on_bad == "repair" and outcome.repaired is not None:
             report.n_kept += 1
             report.n_repaired += 1
             report.repaired += outcome.findings
-            yield outcome.mended
+            yield outcome.repaired
         else:
             report.skipped += outcome.findings
             report.n_skipped += outcome.n_questions or 0
             report.n_unread += outcome.n_questions is None
 
 
-def _rest(first: Flawed, outcomes: Iterator[Example | Flawed]) -> list[Finding]:
-    """Return the findings of `first` and of what follows, so that an error can count them; a stream may be
-    endless.
-    """
+def _remaining_findings(first: Flawed, outcomes: Iterator[Example | Flawed]) -> list[Finding]:
+    """Return the findings of `first` and of at most `LOOK_AHEAD` outcomes after it (a stream may be endless)."""
     findings = list(first.findings)
     for outcome in islice(outcomes, LOOK_AHEAD):
         if isinstance(outcome, Flawed):
@@ -160,15 +153,15 @@ def _open(source: Source, split: str | None) -> tuple[str, Iterator[Example | Fl
     except (OSError, ValueError) as error:
         raise DataError(f"{name}: cannot be read: {error}") from error
     if is_directory and not is_saved(path):
-        raise DataError(
-            f"{name} is a directory, and not one that `save_to_disk` of `datasets` wrote. {EXPECTED}"
-        )
+        raise DataError(f"{name} is a directory that `save_to_disk` of `datasets` did not write. {EXPECTED}")
     if is_directory or (not is_there and looks_like_hub_id(name)):
         return name, _number_rows(load_rows(name, split))
     if not is_there:
         raise DataError(f"{name}: no such file. {EXPECTED}")
     if split is not None:
-        raise SettingsError(f"split {split!r} is for data sets of the Hub, and {name} is a file")
+        raise SettingsError(
+            f"split {split!r} applies to Hub data sets only, and {name} is a file; leave it out"
+        )
     return name, _from_file(path)
 
 
@@ -183,7 +176,7 @@ def _from_file(path: Path) -> Iterator[Example | Flawed]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not n_outcomes:
-        yield Flawed((Finding("no-questions", "there is no question in it"),), n_questions=None, fatal=True)
+        yield Flawed((Finding("no-questions", "it holds no questions"),), n_questions=None, fatal=True)
 
 
 def _from_document(path: Path) -> Iterator[Example | Flawed]:
@@ -201,7 +194,9 @@ def _from_memory(
             return squad_examples(source)
         return _number_rows(source[pick_split(list(source), "the dictionary of data sets", split)])
     if split is not None:
-        raise SettingsError(f"split {split!r} is for data sets of the Hub, and rows in memory were given")
+        raise SettingsError(
+            f"split {split!r} applies to Hub data sets only, not to rows in memory; leave it out"
+        )
     return _number_rows(source)
 
 
@@ -210,7 +205,7 @@ def _number_rows(rows: Iterable[object]) -> Iterator[Example | Flawed]:
         iter(rows)
     except TypeError:
         raise DataError(
-            f"rows in memory are a list or a stream; this is of type {type(rows).__name__!r}. {EXPECTED}"
+            f"rows in memory must be a list or another iterable, not {type(rows).__name__!r}. {EXPECTED}"
         ) from None
     return row_examples((f"row {n}", row) for n, row in enumerate(rows))
 
@@ -223,8 +218,8 @@ def looks_like_hub_id(name: str) -> bool:
 def load_rows(name: str, split: str | None) -> Iterable[object]:
     """Return the rows of one split of a Hub data set, or of a directory that `save_to_disk` wrote.
 
-    Raises MissingExtraError without the `datasets` package; DataError where the data set or the split is not
-    there, or where there are several splits and none is named.
+    Raises MissingExtraError without the `datasets` package; DataError if the data set or the split does not
+    exist, or if there are several splits and none is named.
     """
     try:
         import datasets
@@ -238,7 +233,7 @@ def load_rows(name: str, split: str | None) -> Iterable[object]:
             loaded = datasets.load_dataset(name, split=chosen)
     except DataError:
         raise
-    except Exception as error:  # whatever the library, the network or the file system may raise ends here
+    except Exception as error:  # the library, the network and the file system raise many kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         wanted = f"{name!r}, split {split!r}" if split else repr(name)
         origin = "" if Path(name).is_dir() else " from the Hub (and there is no file of that name)"
@@ -261,7 +256,7 @@ def pick_split(names: list[str], source: str, split: str | None) -> str:
 
 
 def is_saved(directory: Path) -> bool:
-    """Whether `datasets` wrote the directory, by the notes that it leaves there."""
+    """Whether `datasets` wrote the directory, by the metadata files that it leaves there."""
     return any(
         (directory / name).is_file() for name in ("dataset_dict.json", "state.json", "dataset_info.json")
     )

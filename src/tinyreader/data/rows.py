@@ -9,9 +9,9 @@ from tinyreader.data.validate import MISSING, Flawed, Problems, Validator, as_li
 
 
 def row_examples(rows: Iterable[tuple[str, object] | Flawed]) -> Iterator[Example | Flawed]:
-    """Yield the example of each (place, row); what was flawed before it became a row passes through.
+    """Yield the example of each (place, row); what is already flawed passes through.
 
-    Following rows with the same context or title share one string of each. Without `is_impossible` a row
+    Consecutive rows with the same context or title share one string of each. Without `is_impossible` a row
     without answers is a question that the context does not answer.
     """
     validator = Validator()
@@ -113,7 +113,7 @@ def _paragraph(paragraph: object, title: str, place: str, validator: Validator) 
 
 
 def _list_of(parent: object, key: str, problems: Problems) -> list[object] | None:
-    """Return the list under `key` of an object, None with a finding where there is none."""
+    """Return the list under `key` of an object, None with a finding if there is none."""
     if not isinstance(parent, Mapping):
         problems.add("wrong-type", f"this is {describe(parent)}; expected an object with a list {key!r}")
         return None

@@ -17,7 +17,7 @@ def split_by_article(
     sides.
 
     `held_out` is a share of the questions (a float between 0 and 1) or a number of them (an int), met as
-    nearly as whole articles allow, with at least one article on each side. Articles that share a context stay
+    closely as whole articles allow, with at least one article on each side. Articles that share a context stay
     together; a question without a title belongs to the article that is its context. Which articles are held
     out depends on `seed` and on what the articles are called, not on their order.
     """
@@ -58,8 +58,7 @@ def group_articles(examples: Sequence[Example]) -> list[str]:
 def _choose(article_of: Sequence[str], target: float, seed: int) -> set[str]:
     """Return the articles to hold out, in an order drawn from `seed`.
 
-    First each that does not exceed `target`, then the one more that comes nearest to it, where that is
-    nearer.
+    First each that fits into what is left of `target`, then one more if that comes closer to it.
     """
     sizes = Counter(article_of)
     if len(sizes) < 2:

@@ -1,6 +1,4 @@
-"""From a raw question to an `Example`, or to the reasons why it is none. The one place where examples are
-checked.
-"""
+"""Checks: from a raw question to an `Example`, or to findings that say why it cannot be one."""
 
 from __future__ import annotations
 
@@ -19,19 +17,18 @@ MISSING = object()
 class Flawed:
     """A part of the data with findings: a question, or a larger part whose questions could not be reached.
 
-    `mended` is the example as `on_bad="repair"` would have it. `n_questions` is how many questions are
-    affected, None where nobody can know. `fatal` says that nothing at all can be read, so that there is
-    nothing to skip to.
+    `repaired` is the example that `on_bad="repair"` yields. `n_questions` is how many questions are affected,
+    None if unknown. `fatal` says that nothing at all can be read.
     """
 
     findings: tuple[Finding, ...]
-    mended: Example | None = None
+    repaired: Example | None = None
     n_questions: int | None = 1
     fatal: bool = False
 
 
 class Problems:
-    """Findings about one question in the making."""
+    """Collects the findings about one question while it is read."""
 
     __slots__ = ("article", "found", "place", "question_id")
 
@@ -40,7 +37,7 @@ class Problems:
         self.found: list[Finding] = []
 
     def add(self, kind: str, message: str, *, repairable: bool = False) -> None:
-        """Note a finding at this place."""
+        """Add a finding at this place."""
         self.found.append(Finding(kind, message, self.article, self.question_id, self.place, repairable))
 
     def text(self, raw: Mapping[str, object], key: str) -> str:
@@ -54,7 +51,7 @@ class Problems:
         return value
 
     def filled(self, raw: Mapping[str, object], key: str, empty_kind: str) -> str:
-        """Return the string under `key`, with a finding where it is missing, no string or blank."""
+        """Return the string under `key`, with a finding if it is missing, not a string or blank."""
         n_before = len(self.found)
         value = self.text(raw, key)
         if len(self.found) == n_before and not value.strip():
@@ -62,11 +59,11 @@ class Problems:
         return value
 
     def title(self, raw: Mapping[str, object]) -> str:
-        """Return the title, empty where there is none (null counts as none)."""
+        """Return the title, empty if there is none (null counts as none)."""
         return "" if raw.get("title") is None else self.text(raw, "title")
 
     def wrong(self, key: str, value: object, expected: str) -> None:
-        """Note that the field `key` is missing or does not hold what was expected."""
+        """Add a finding: the field `key` is missing or does not hold what was expected."""
         if value is MISSING:
             self.add("missing-field", f"{key!r} is missing; expected {expected}")
         else:
@@ -74,7 +71,7 @@ class Problems:
 
 
 class Validator:
-    """Turns raw questions into examples; remembers ids, so that one validator serves one data set."""
+    """Turns raw questions into examples; remembers ids, so use one validator per data set."""
 
     def __init__(self) -> None:
         self._first_place: dict[str, str] = {}
@@ -83,7 +80,7 @@ class Validator:
         """Return the example that `raw` (id, question, answers, plausible_answers, is_impossible) makes on
         `context`.
 
-        `problems` brings what was already found about it, its place and its article.
+        `problems` holds its place, its article and the findings so far.
         """
         question_id = problems.question_id = problems.filled(raw, "id", "empty-id")
         question = problems.filled(raw, "question", "empty-question")
@@ -94,8 +91,8 @@ class Validator:
         example = Example(question_id, question, context, answers, plausible, problems.article)
         if not problems.found:
             return example
-        can_mend = all(finding.repairable for finding in problems.found)
-        return Flawed(tuple(problems.found), example if can_mend else None)
+        is_repairable = all(finding.repairable for finding in problems.found)
+        return Flawed(tuple(problems.found), example if is_repairable else None)
 
     def _check_id(self, question_id: str, problems: Problems) -> None:
         if not question_id:
@@ -119,8 +116,8 @@ class Validator:
 
 
 def read_answers(raw: Mapping[str, object], key: str, context: str, problems: Problems) -> tuple[Answer, ...]:
-    """Return the answers under `key`, mended where that is possible; what is wrong goes to `problems`."""
-    if not context.strip():  # every answer would be wrong, all for one reason that was found already
+    """Return the answers under `key`, repaired where possible; findings go to `problems`."""
+    if not context.strip():  # every answer would be wrong, for a reason already found
         return ()
     value = raw.get(key, MISSING)
     if value is MISSING or (value is None and key != "answers"):
@@ -160,9 +157,7 @@ def _answer_pairs(value: object, key: str, problems: Problems) -> list[tuple[str
 
 
 def _read_answer(text: object, start: object, where: str, context: str, problems: Problems) -> Answer | None:
-    """Return the answer where `text` stands at `start`, or else where it stands exactly once, with a
-    finding.
-    """
+    """Return the answer at `start`, or repaired, with a finding, if `text` is elsewhere and exactly once."""
     if not isinstance(text, str):
         problems.wrong(f"{where}.text", text, "a string")
         return None
@@ -174,22 +169,22 @@ def _read_answer(text: object, start: object, where: str, context: str, problems
     offset = as_offset(start)
     if offset is not None and offset >= 0 and context.startswith(text, offset):
         return Answer(text, offset)
-    return _mend(text, start, offset, where, context, problems)
+    return _repair(text, start, offset, where, context, problems)
 
 
-def _mend(
+def _repair(
     text: str, start: object, offset: int | None, where: str, context: str, problems: Problems
 ) -> Answer | None:
-    """Return the answer at the only place where it stands, else None; both with a finding."""
+    """Return the answer at the only place where it occurs, else None; both with a finding."""
     if has_lone_surrogate(text):
         problems.add("lone-surrogate", f"'{where}.text' holds half of a surrogate pair: {quoted(text)}")
         return None
     places = find_all(text, context, limit=2)
     is_unique = len(places) == 1
     hint = (
-        f"it stands once, at {places[0]}"
+        f"it occurs once, at {places[0]}"
         if is_unique
-        else f"it stands {'more than once' if places else 'nowhere'}"
+        else f"it {'occurs more than once' if places else 'does not occur'} in the context"
     )
     if offset is None:
         kind = "missing-field" if start is MISSING else "wrong-type"
@@ -198,19 +193,21 @@ def _mend(
     elif offset < 0 or offset + len(text) > len(context):
         kind = "outside-context"
         message = (
-            f"'{where}' {quoted(text)} is said to stand at {offset}:{offset + len(text)}, "
+            f"'{where}' {quoted(text)} would be at {offset}:{offset + len(text)}, but "
             f"the context has {len(context)} code points; {hint}"
         )
     else:
         kind = "offset-mismatch"
         there = context[offset : offset + len(text)]
-        message = f"'{where}' {quoted(text)} is said to stand at {offset}, there is {quoted(there)}; {hint}"
+        message = (
+            f"'{where}' {quoted(text)} is not at {offset}, where the context has {quoted(there)}; {hint}"
+        )
     problems.add(kind, message, repairable=is_unique)
     return Answer(text, places[0]) if is_unique else None
 
 
 def find_all(text: str, context: str, *, limit: int) -> list[int]:
-    """Return the first `limit` places where `text` stands in `context`, overlapping ones included."""
+    """Return the first `limit` places where `text` occurs in `context`, overlapping ones included."""
     places: list[int] = []
     start = context.find(text)
     while start >= 0 and len(places) < limit:
@@ -220,7 +217,7 @@ def find_all(text: str, context: str, *, limit: int) -> list[int]:
 
 
 def as_offset(value: object) -> int | None:
-    """Return an integer of whatever library as `int`, None for anything else; true and 3.0 are no offsets."""
+    """Return an integer of any library as `int`, None for anything else, true and 3.0 included."""
     if isinstance(value, bool):
         return None
     try:

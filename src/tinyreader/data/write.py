@@ -1,4 +1,4 @@
-"""Examples to files: SQuAD v2.0 JSON and JSON Lines, whole or not at all."""
+"""Examples to files, atomically: SQuAD v2.0 JSON and JSON Lines."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ StrPath = str | os.PathLike[str]
 def write_squad(examples: Iterable[Example], path: StrPath) -> None:
     """Write a SQuAD v2.0 file, gzip-compressed where the name says .gz.
 
-    Following examples with the same title become an article, following ones with the same context in it a
-    paragraph: the order stays, so that reading the file gives the same examples again, and nothing is held in
-    memory. Shuffled examples make a file in which articles come back; sort them first where that matters.
+    Consecutive examples with the same title become an article, and within it those with the same context a
+    paragraph. So the order stays, reading the file gives the same examples, and nothing is held in memory.
+    Shuffled examples give a file that repeats articles; sort them first if that matters.
     """
     _write(_write_articles, examples, path)
 
@@ -34,7 +34,7 @@ def write_jsonl(examples: Iterable[Example], path: StrPath) -> None:
 
 
 def writer_for(path: StrPath) -> Callable[[Iterable[Example], StrPath], None]:
-    """Return `write_squad` or `write_jsonl`, as the name of the file asks."""
+    """Return `write_squad` or `write_jsonl`, depending on the suffix of the file."""
     name = Path(path).name.lower().removesuffix(".gz")
     if name.endswith((".jsonl", ".ndjson")):
         return write_jsonl
@@ -53,7 +53,9 @@ def _write(
             write(examples, file)
     except UnicodeEncodeError as error:
         piece = visible(error.object[max(0, error.start - 20) : error.end + 20])
-        raise DataError(f"cannot write {path}: half of a surrogate pair is no character: {piece}") from error
+        raise DataError(
+            f"cannot write {path}: half of a surrogate pair is not a character: {piece}"
+        ) from error
 
 
 def _write_articles(examples: Iterable[Example], file: IO[str]) -> None:
