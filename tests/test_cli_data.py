@@ -328,3 +328,17 @@ def test_sample_refuses_what_makes_no_sense(run: Run, good: Path, tmp_path: Path
     assert "99 questions are wanted, but there are 3" in outcome.err
     assert run("sample", good, "-o", good).code == 2
     assert not (tmp_path / "part.json").exists()
+
+
+def test_make_finds_the_offsets(run: Run, tmp_path: Path) -> None:
+    """A table becomes SQuAD JSON that `check` finds nothing wrong with; places to look at are listed by row."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "lease.txt").write_text("Rent is 900 euros. Rent is due on the 3rd.", "utf-8")
+    table = tmp_path / "own.csv"
+    table.write_text("file,question,answer\nlease.txt,What is due?,Rent\nlease.txt,Who pays?,\n", "utf-8")
+    outcome = run("make", table, tmp_path / "docs", "-o", tmp_path / "own.json")
+    assert outcome.code == 0, outcome.err
+    assert (outcome.result["n_unanswerable"], outcome.result["n_ambiguous"]) == (1, 1)
+    assert "row 2" in outcome.err
+    assert run("check", tmp_path / "own.json").code == 0
+    assert run("make", table, "-o", tmp_path / "own.json").code == 2

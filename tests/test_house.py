@@ -33,6 +33,7 @@ ORDER = (
     "malloc",
     "data",
     "documents",
+    "annotations",
     "passages",
     "tokenizer",
     "model_files",

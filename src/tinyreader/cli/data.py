@@ -242,6 +242,42 @@ def sample_command(
     )
 
 
+@app.command("make")
+def make_command(
+    table: Annotated[
+        Path,
+        typer.Argument(metavar="TABLE", help="CSV or JSON Lines with document (or file), question, answer."),
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="OUT", help="A name ending with .json or .jsonl.")
+    ],
+    documents: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FOLDER", help="Where the documents are that TABLE names (default: beside it)."
+        ),
+    ] = None,
+) -> None:
+    """Make training data of a table: answers are words of the document, their offsets are found.
+
+    An empty answer says that the document does not answer. Answers that stand in several places are listed.
+    """
+    from tinyreader.annotations import read_annotations
+
+    writer_for(out)
+    require_output(out, "--out", {"the table": str(table)})
+    made = read_annotations(table, documents)
+    for finding in made.ambiguous:
+        typer.echo(str(finding), err=True)
+    examples = list(made.examples)
+    _finish(
+        file=str(table),
+        out=_write(examples, out),
+        n_unanswerable=sum(example.is_impossible for example in examples),
+        n_ambiguous=len(made.ambiguous),
+    )
+
+
 @app.command("convert")
 def convert_command(
     file: FileArgument,
