@@ -3,9 +3,9 @@ hold it.
 
     python fake_engine.py FOLDER
 
-While FOLDER/hold is there, calls wait; FOLDER/die makes the next call kill the process and goes; FOLDER/fail
-makes each call fail; FOLDER/broken makes it refuse to start. FOLDER/calls gets a line for each call: its
-windows' lengths.
+While FOLDER/hold is there, calls wait. FOLDER/die makes the next call kill the process, FOLDER/hang makes it hang for
+ever; either is removed by it. FOLDER/fail makes each call fail; FOLDER/broken makes it refuse to start. FOLDER/calls
+gets a line for each call: its windows' lengths.
 """
 
 from __future__ import annotations
@@ -13,24 +13,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinyreader.serve.frames import (
-    CALL,
-    FAILED,
-    HELLO,
-    LOGITS,
-    Call,
-    pack_facts,
-    pack_failure,
-    pack_logits,
-    read_frame,
-    write_frame,
-)
+from tinyreader.serve.worker import Call, Engine, Failure, Logits, Ready, receive, send
 
 FACTS = {"pad_id": 0, "max_tokens": 64, "vocab_size": None, "engine": "fake", "precision": "fp32"}
 
@@ -62,32 +52,31 @@ def main() -> None:
     folder = Path(sys.argv[1])
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    given, answers = sys.stdin.buffer, sys.stdout.buffer
+    calls, answers = sys.stdin.buffer, sys.stdout.buffer
     if (folder / "broken").exists():
-        write_frame(answers, FAILED, pack_failure(0, "the weights are damaged"))
+        send(answers, Failure(0, "the weights are damaged"))
         sys.exit(2)
-    write_frame(answers, HELLO, pack_facts(FACTS))
+    send(answers, Ready(FACTS))
     while True:
         try:
-            kind, content = read_frame(given)
+            call = receive(calls)
         except EOFError:
             return
-        assert kind == CALL
-        call = Call.unpack(content)
+        assert isinstance(call, Call)
         with (folder / "calls").open("a") as file:
-            file.write(" ".join(str(len(ids)) for ids in call.ids) + "\n")
+            file.write(" ".join(map(str, call.lengths)) + "\n")
         while (folder / "hold").exists():
             time.sleep(0.005)
+        if (folder / "hang").exists():
+            (folder / "hang").unlink()
+            threading.Event().wait()
         if (folder / "die").exists():
             (folder / "die").unlink()
             os.kill(os.getpid(), signal.SIGKILL)
         if (folder / "fail").exists():
-            write_frame(answers, FAILED, pack_failure(call.number, "no memory"))
+            send(answers, Failure(call.number, "no memory"))
             continue
-        rows = [Scattered().logits(ids[None], None, None) for ids in call.ids]
-        write_frame(
-            answers, LOGITS, pack_logits(call.number, [s[0] for s, _ in rows], [e[0] for _, e in rows])
-        )
+        send(answers, Logits(call.number, *Engine(Scattered()).logits(call)))
 
 
 if __name__ == "__main__":

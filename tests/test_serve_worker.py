@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import io
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 from fake_engine import Scattered
 from tiny_models import write_reader
 from tinyreader.reader.engines import open_engine
-from tinyreader.serve.frames import (
-    CALL,
-    FAILED,
-    HELLO,
-    LOGITS,
-    Call,
-    read_frame,
-    unpack_failure,
-    unpack_logits,
-    write_frame,
-)
 from tinyreader.serve.pool import worker_command
-from tinyreader.serve.worker import Engine, open_model, serve_calls
+from tinyreader.serve.worker import (
+    Call,
+    Engine,
+    Failure,
+    Logits,
+    Ready,
+    open_model,
+    receive,
+    send,
+    serve_calls,
+)
 
 IDS = [np.array([2, 6, 7, 3, 5, 9, 3], np.int32), np.array([2, 6, 3, 8, 3], np.int32)]
 SEGMENTS = [np.array([0, 0, 0, 0, 1, 1, 1], np.int32), np.array([0, 0, 0, 1, 1], np.int32)]
+
+
+def call_of(number: int, ids: list[np.ndarray], segments: list[np.ndarray], shares: bool = False) -> Call:
+    """A call of these windows, each padded to 8 tokens."""
+    return Call(number, list(map(len, ids)), np.concatenate(ids), np.concatenate(segments), 8, shares)
 
 
 @pytest.fixture(scope="module")
@@ -46,21 +51,16 @@ def test_a_child_computes_what_the_engine_computes(directory: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None
-        kind, content = read_frame(child.stdout)
-        facts = json.loads(content)
-        assert (kind, facts["engine"], facts["precision"], facts["max_tokens"]) == (
-            HELLO,
-            "openvino",
-            "fp32",
-            64,
-        )
+        ready = receive(child.stdout)
+        assert isinstance(ready, Ready)
+        facts = ready.facts
+        assert (facts["engine"], facts["precision"], facts["max_tokens"]) == ("openvino", "fp32", 64)
         engine = open_engine(directory, "openvino", "fp32", 1)
         for shares in (False, True):
-            write_frame(child.stdin, CALL, Call(3, IDS, SEGMENTS, 8, shares).pack())
-            kind, content = read_frame(child.stdout)
-            assert kind == LOGITS
-            number, starts, ends = unpack_logits(content)
-            assert number == 3
+            send(child.stdin, call_of(3, IDS, SEGMENTS, shares))
+            logits = receive(child.stdout)
+            assert isinstance(logits, Logits)
+            assert logits.number == 3
             begin = 0
             for ids, segments in zip(IDS, SEGMENTS, strict=True):
                 batch = (
@@ -69,21 +69,22 @@ def test_a_child_computes_what_the_engine_computes(directory: Path) -> None:
                     segments[None].astype(np.int64),
                 )
                 own = engine.logits(*batch)
-                for one, other in zip((starts, ends), own, strict=True):
+                for one, other in zip((logits.starts, logits.ends), own, strict=True):
                     np.testing.assert_allclose(one[begin : begin + len(ids)], other[0], atol=2e-5)
                 begin += len(ids)
         child.stdin.close()
         assert child.wait(60) == 0
 
 
-def test_a_model_that_cannot_be_used_is_told_in_a_frame(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
     """The reason goes to the front, and the exit code is 2."""
     done = subprocess.run(
         worker_command(str(tmp_path), "auto", "auto", None), stdin=subprocess.DEVNULL, capture_output=True
     )
-    kind, content = read_frame(io.BytesIO(done.stdout))
-    assert (done.returncode, kind) == (2, FAILED)
-    assert str(tmp_path) in unpack_failure(content)[1]
+    failure = receive(io.BytesIO(done.stdout))
+    assert done.returncode == 2
+    assert isinstance(failure, Failure)
+    assert str(tmp_path) in failure.reason
 
 
 class Moody(Scattered):
@@ -102,15 +103,16 @@ def test_a_call_that_fails_does_not_end_the_worker() -> None:
     """Its number comes back with the reason, and so do the logits of the other one."""
     given, answers = io.BytesIO(), io.BytesIO()
     for number, row in ((1, 0), (2, 1)):
-        write_frame(given, CALL, Call(number, IDS[row : row + 1], SEGMENTS[row : row + 1], 8).pack())
+        send(given, call_of(number, IDS[row : row + 1], SEGMENTS[row : row + 1]))
     given.seek(0)
     engine = Engine(Moody())
     engine.warm_up()
     serve_calls(engine, given, answers)
     answers.seek(0)
-    frames = dict(read_frame(answers) for _ in range(2))
-    assert unpack_failure(frames[FAILED]) == (1, "MemoryError: no room")
-    assert unpack_logits(frames[LOGITS])[0] == 2
+    found = sorted((receive(answers) for _ in range(2)), key=lambda answer: answer.number)  # type: ignore[union-attr]
+    assert found[0] == Failure(1, "MemoryError: no room")
+    assert isinstance(found[1], Logits)
+    assert found[1].number == 2
 
 
 def test_many_shapes_are_computed_before_the_first_call() -> None:
@@ -142,3 +144,44 @@ def test_one_thread_needs_no_second_model(directory: Path) -> None:
     assert (engine := open_model(directory, "openvino", "fp32", 1)).double is engine.single
     assert (engine := open_model(directory, "openvino", "fp32", 2)).double is not engine.single
     assert sys.executable in worker_command("m", "auto", "auto", None)
+
+
+@drawn(st.lists(st.integers(1, 50), min_size=1, max_size=8), st.integers(0, 2**32 - 1), st.booleans())
+def test_messages_come_back(lengths: list[int], number: int, shares: bool) -> None:
+    """Ids, segments and logits of windows of any lengths survive the pipe, and failures keep words of any script."""
+    draw = np.random.default_rng(number)
+    n = sum(lengths)
+    ids, segments = draw.integers(0, 2**31 - 1, n, np.int32), draw.integers(0, 2, n, np.int32)
+    starts, ends = draw.standard_normal((2, n)).astype(np.float32)
+    pipe = io.BytesIO()
+    send(pipe, Call(number, lengths, ids, segments, 64, shares))
+    send(pipe, Logits(number, starts, ends))
+    send(pipe, Failure(7, "kein Speicher: 記憶"))
+    pipe.seek(0)
+    call, logits = receive(pipe), receive(pipe)
+    assert isinstance(call, Call)
+    assert isinstance(logits, Logits)
+    assert (call.number, call.lengths, call.padded_length, call.shares) == (number, lengths, 64, shares)
+    assert np.array_equal([call.ids, call.segments], [ids, segments])
+    assert np.array_equal([logits.starts, logits.ends], [starts, ends])
+    assert receive(pipe) == Failure(7, "kein Speicher: 記憶")
+    with pytest.raises(EOFError):
+        receive(pipe)
+
+
+@pytest.mark.parametrize(
+    "content", [b"Hello from a library\n" * 3, b"\x02\xff\xff\xff\xffxxxx", b"\x80\x05K\x01.", b"\n"]
+)
+def test_anything_else_in_the_pipe_is_an_error(content: bytes) -> None:
+    """Words printed into the pipe, bytes at random, or a pickle of another kind are no messages."""
+    with pytest.raises(ValueError, match="not a message"):
+        receive(io.BytesIO(content))
+
+
+def test_a_message_that_ends_early_is_an_end() -> None:
+    """A process that died in the middle of a message left no message."""
+    pipe = io.BytesIO()
+    send(pipe, Failure(1, "abcdef" * 20))
+    for n in (1, 20, len(pipe.getvalue()) - 1):
+        with pytest.raises(EOFError):
+            receive(io.BytesIO(pipe.getvalue()[:n]))

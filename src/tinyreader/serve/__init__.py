@@ -2,11 +2,9 @@
 together.
 
 settings   what can be set, by flag, environment or TOML
-frames     what front and workers say to each other
 worker     a child process: windows in, logits out
 fair_queue which windows are computed next
-child      a worker's life: started, spoken with, replaced
-pool       the workers and the queue they share
+pool       the workers, started, fed and replaced, and the queue they share
 runtime    the pool as a reader's runtime: each request waits for its own windows
 convert    a file into text, in a child process
 converter  those children: few at a time, none for long

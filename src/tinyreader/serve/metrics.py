@@ -51,10 +51,6 @@ class Metrics:
         self.call_windows.observe(windows)
         self.fill.observe(tokens / area)
 
-    def restarted(self) -> None:
-        """A worker died and is replaced."""
-        self.restarts.inc()
-
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
         return generate_latest(self.registry)
