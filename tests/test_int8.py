@@ -26,7 +26,7 @@ from tinyreader.runtimes.architecture import read_architecture
 from tinyreader.runtimes.checkpoint import Checkpoint
 from tinyreader.runtimes.int8 import Int8Plan, Range, quantised, read_plan, write_plan
 from tinyreader.runtimes.openvino import EngineSettings, open_openvino
-from tinyreader.runtimes.openvino.calibration import Seen, measure
+from tinyreader.runtimes.openvino.calibration import InputStatistics, measure_ranges
 from tinyreader.tokenizer import load_tokenizer
 
 INT8 = EngineSettings("int8", threads=1)
@@ -83,9 +83,9 @@ def test_uneven_channels_are_made_even() -> None:
     x = rng.normal(size=(400, 64)).astype(np.float32)
     x[:, :2] *= 100
     weights = rng.normal(size=(32, 64)).astype(np.float32)
-    seen = Seen()
-    seen.add(x, 1.0, rng)
-    found = seen.best_range(weights)
+    statistics = InputStatistics()
+    statistics.add(x, 1.0, rng)
+    found = statistics.best_range(weights)
     assert not found.is_plain
     assert found.scale[:2].min() > 3 * found.scale[2:].max()
     assert found.low < 0 < found.high
@@ -94,9 +94,9 @@ def test_uneven_channels_are_made_even() -> None:
 def test_even_channels_are_left_alone() -> None:
     """Where channels are alike there are no scales to divide by, and the range covers nearly all."""
     rng = np.random.default_rng(0)
-    seen = Seen()
-    seen.add(rng.uniform(-1, 3, (400, 64)).astype(np.float32), 1.0, rng)
-    found = seen.best_range(rng.normal(size=(32, 64)).astype(np.float32))
+    statistics = InputStatistics()
+    statistics.add(rng.uniform(-1, 3, (400, 64)).astype(np.float32), 1.0, rng)
+    found = statistics.best_range(rng.normal(size=(32, 64)).astype(np.float32))
     assert found.is_plain
     assert -1.0 <= found.low < -0.8
     assert 2.5 < found.high <= 3.0
@@ -104,9 +104,9 @@ def test_even_channels_are_left_alone() -> None:
 
 def test_a_tensor_of_zeros_has_a_range(tmp_path: Path) -> None:
     """Products whose input is always zero do not divide by zero."""
-    seen = Seen()
-    seen.add(np.zeros((30, 8), np.float32), 1.0, np.random.default_rng(0))
-    found = seen.best_range(np.ones((4, 8), np.float32))
+    statistics = InputStatistics()
+    statistics.add(np.zeros((30, 8), np.float32), 1.0, np.random.default_rng(0))
+    found = statistics.best_range(np.ones((4, 8), np.float32))
     assert found.low <= 0 < found.high
 
 
@@ -116,7 +116,7 @@ def test_products_with_one_input_share_their_range(tmp_path: Path) -> None:
     """
     directory = write_reader(tmp_path)
     architecture = read_architecture(directory)
-    ranges = measure(architecture, Checkpoint(directory, "bert"), [batch([12])], 12)
+    ranges = measure_ranges(architecture, Checkpoint(directory, "bert"), [batch([12])], 12)
     assert list(ranges) == list(architecture.linears())
     query, key, inner = (ranges[architecture.layer(0, part)] for part in ("query", "key", "inner"))
     assert query is key is not inner
@@ -207,10 +207,12 @@ def test_a_trained_reader_says_nearly_the_same_in_int8(trained: Path, shared_dir
     examples = load_examples(shared_dir / "data" / "squad2-dev-a.json")
     settings = ReaderSettings(max_seq_len=256, doc_stride=64)
     tokenizer = load_tokenizer(trained)
-    seen, held = (make_trial(examples[k::700], tokenizer, settings) for k in (0, 350))
+    measured, held = (make_trial(examples[k::700], tokenizer, settings) for k in (0, 350))
     search = Int8Search(trained)
-    n_tokens = sum(map(len, seen.windows))
-    ranges = measure(search.architecture, search.weights, seen.batches(search.architecture.pad_id), n_tokens)
+    n_tokens = sum(map(len, measured.windows))
+    ranges = measure_ranges(
+        search.architecture, search.weights, measured.batches(search.architecture.pad_id), n_tokens
+    )
     exact = held.run(search.runtime("fp32"))
     ours = compare(held, exact, held.run(search.runtime("fp32", Int8Plan(ranges))))
     plain = {

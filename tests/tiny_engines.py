@@ -14,7 +14,7 @@ from tinyreader.runtimes import Inputs, Logits
 from tinyreader.runtimes.architecture import read_architecture
 from tinyreader.runtimes.checkpoint import Checkpoint
 from tinyreader.runtimes.int8 import Int8Plan, write_plan
-from tinyreader.runtimes.openvino.calibration import measure
+from tinyreader.runtimes.openvino.calibration import measure_ranges
 
 BUILT = ("bert", "distilbert", "electra", "mpnet", "roberta")
 
@@ -52,6 +52,8 @@ def calibrate(directory: Path, kept: tuple[str, ...] = ()) -> Int8Plan:
     weights = Checkpoint(directory, architecture.family.prefix)
     batches = [batch([40, 33, 8], pad_id=architecture.pad_id, seed=seed) for seed in range(4)]
     n_tokens = sum(int(one[1].sum()) for one in batches)
-    plan = Int8Plan(measure(architecture, weights, batches, n_tokens), kept, model_fingerprint(directory))
+    plan = Int8Plan(
+        measure_ranges(architecture, weights, batches, n_tokens), kept, model_fingerprint(directory)
+    )
     write_plan(directory, plan)
     return plan

@@ -40,7 +40,7 @@ def bench(
             some_questions(data, questions),
             threads=threads,
             repeats=repeats,
-            tell=lambda text: progress.show(text, force=True),
+            on_progress=lambda text: progress.show(text, force=True),
         )
     )
     _show(rows)

@@ -77,7 +77,7 @@ def export(
     int8 takes --calibrate once; what it finds is kept in the model's reader.json. The last line is the
     report, as JSON.
     """
-    from tinyreader.export import ExportSettings, require_place, usual_tolerance
+    from tinyreader.export import ExportSettings, default_tolerance, require_out
     from tinyreader.export import export as exported
     from tinyreader.model_files import STARTER, model_directory, own_directory
     from tinyreader.progress import Progress
@@ -88,11 +88,11 @@ def export(
         raise SettingsError(
             "give --calibrate or --data: half of the questions to calibrate with are compared on"
         )
-    allowed = usual_tolerance(engine.value, precision.value)
+    allowed = default_tolerance(engine.value, precision.value)
     allowed = allowed if tolerance is None else replace(allowed, f1=tolerance)
     allowed = allowed if least_equal is None else replace(allowed, equal_answers=least_equal)
     settings = ExportSettings(engine.value, precision.value, allowed, threads)
-    require_place(out, model_directory(model) if model == STARTER else Path(model))
+    require_out(out, model_directory(model) if model == STARTER else Path(model))
     progress = Progress(quiet=quiet)
     report = exported(
         model_directory(model),
@@ -101,7 +101,7 @@ def export(
         some_questions(calibrate or data, questions),
         calibrates=calibrate is not None,
         keep_plan_beside_model=own_directory(model) is not None,
-        tell=lambda text: progress.show(text, force=True),
+        on_progress=lambda text: progress.show(text, force=True),
     )
     _show(report)
     typer.echo(json.dumps(report.as_dict()))

@@ -1,10 +1,18 @@
-"""Models as files that plain engines read, checked against the original before they are put in place."""
+"""Models as files for plain engines, compared with the original before they are put in place."""
 
 from __future__ import annotations
 
-from tinyreader.export.parity import TOLERANCES, Parity, Tolerance, compare
-from tinyreader.export.trial import Outcome, Trial, make_trial, sample_examples
-from tinyreader.export.write import Exported, ExportSettings, export, require_place, usual_tolerance
+from tinyreader.export.parity import (
+    TOLERANCES,
+    Outcome,
+    Parity,
+    Tolerance,
+    Trial,
+    compare,
+    make_trial,
+    sample_examples,
+)
+from tinyreader.export.write import Exported, ExportSettings, default_tolerance, export, require_out
 
 __all__ = [
     "TOLERANCES",
@@ -15,9 +23,9 @@ __all__ = [
     "Tolerance",
     "Trial",
     "compare",
+    "default_tolerance",
     "export",
     "make_trial",
-    "require_place",
+    "require_out",
     "sample_examples",
-    "usual_tolerance",
 ]

@@ -1,6 +1,4 @@
-"""Engines and precisions side by side, on this machine, for one model: speed, latency, start, and whether
-they agree.
-"""
+"""One model on this machine's engines and precisions, side by side: speed, latency, start-up, agreement."""
 
 from __future__ import annotations
 
@@ -16,8 +14,7 @@ from typing import cast
 
 from tinyreader.data import Example
 from tinyreader.errors import MissingExtraError, ModelError, SettingsError
-from tinyreader.export.parity import compare
-from tinyreader.export.trial import Outcome, make_trial, sample_examples
+from tinyreader.export.parity import Outcome, compare, make_trial, sample_examples
 from tinyreader.reader import Reader
 from tinyreader.reader.engines import Engine, PrecisionName, installed_engines, precisions_of
 from tinyreader.runtimes.facts import is_known
@@ -33,11 +30,10 @@ reader.read(question, text)
 
 @dataclass(frozen=True, slots=True)
 class BenchRow:
-    """One engine at one precision; times in milliseconds but for `first_answer_s`, from the start of a
-    process.
+    """One engine at one precision. `first_answer_s` is the time from the start of a process to its answer.
 
-    `equal_answers` and `largest_logit_difference` compare it with the first row, OpenVINO's fp32 where that
-    is there. Where `failure` says why it could not be measured, all else is None.
+    `equal_answers` and `largest_logit_difference` compare it with the first row, which is OpenVINO's fp32 if
+    that could be measured. If `failure` says why a row could not be measured, its figures are None.
     """
 
     engine: str
@@ -56,22 +52,22 @@ def bench(
     *,
     threads: int | None = None,
     repeats: int = 3,
-    tell: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[BenchRow]:
-    """Yield a row for every installed engine and precision; examples are questions on a mix of lengths, or
-    our own.
+    """Yield a row for every installed engine and precision. Without `examples`, the questions come from the
+    package's own texts.
 
-    Throughput is the best of `repeats` passes, latency the median of single questions on the shorter
-    contexts. Raises `ModelError` for a directory that holds no model at all.
+    Throughput is the best of `repeats` passes, latency the median over single questions on the shorter
+    contexts. Raises `ModelError` if the directory holds no model at all.
     """
     is_known(directory)
     examples = sample_examples(96) if examples is None else examples
     reference: Outcome | None = None
     for engine in installed_engines():
         for precision in (*precisions_of(engine, directory), *_int8(engine)):
-            tell(f"{engine} {precision}")
+            on_progress(f"{engine} {precision}")
             try:
-                row, outcome = _measured(directory, engine, precision, examples, threads, repeats, reference)
+                row, outcome = _measure(directory, engine, precision, examples, threads, repeats, reference)
             except (MissingExtraError, ModelError, SettingsError) as error:
                 yield BenchRow(engine, precision, failure=str(error))
                 continue
@@ -83,7 +79,7 @@ def _int8(engine: str) -> tuple[str, ...]:
     return () if engine == "torch" else ("int8",)
 
 
-def _measured(
+def _measure(
     directory: Path,
     engine: str,
     precision: str,
@@ -92,7 +88,7 @@ def _measured(
     repeats: int,
     reference: Outcome | None,
 ) -> tuple[BenchRow, Outcome]:
-    """The row of an engine, and what it says to the examples."""
+    """The row of an engine, and its outcome on the examples."""
     reader = Reader.from_pretrained(
         directory, engine=cast(Engine, engine), precision=cast(PrecisionName, precision), threads=threads
     )
@@ -126,7 +122,7 @@ def _seconds(work: Callable[[], object]) -> float:
 def _first_answer(
     directory: Path, engine: str, precision: str, threads: int | None, pair: tuple[str, str]
 ) -> float:
-    """Seconds from the start of a process to its first answer."""
+    """Seconds from the start of a new process to its first answer."""
     command = [
         sys.executable,
         "-c",
@@ -140,13 +136,13 @@ def _first_answer(
     try:
         return _seconds(lambda: subprocess.run(command, check=True, capture_output=True, text=True))
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().splitlines()[-1:]
-        raise ModelError(f"{directory} could not answer in a process of its own: {' '.join(said)}") from error
+        reason = " ".join(error.stderr.strip().splitlines()[-1:])
+        raise ModelError(f"{directory} could not answer in a process of its own: {reason}") from error
 
 
 def is_busy() -> bool:
-    """Whether others keep this machine so busy that times mean little."""
+    """Whether other work keeps this machine so busy that times mean little."""
     try:
         return os.getloadavg()[0] > 0.25 * (os.cpu_count() or 1)
-    except (OSError, AttributeError):  # no such figure on this system
+    except (OSError, AttributeError):  # Windows has no load average
         return False

@@ -1,5 +1,5 @@
-"""`export`: a reader's directory to files for plain OpenVINO or ONNX Runtime, or packed; put in place only
-when right.
+"""`export`: a reader's directory as files for plain OpenVINO or ONNX Runtime, or as packed weights. The
+output is put in place only if it agrees with the original.
 """
 
 from __future__ import annotations
@@ -7,21 +7,31 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import openvino as ov
+from safetensors.numpy import save_file
 
 from tinyreader.data import Example
 from tinyreader.errors import MissingExtraError, ModelError, SettingsError
-from tinyreader.export.int8 import Int8Search
-from tinyreader.export.packing import write_packed
-from tinyreader.export.parity import TOLERANCES, Parity, Tolerance, compare
-from tinyreader.export.trial import Outcome, Trial, make_trial, sample_examples
-from tinyreader.files import sync
+from tinyreader.export.int8 import Int8Search, OnProgress
+from tinyreader.export.parity import (
+    TOLERANCES,
+    Outcome,
+    Parity,
+    Tolerance,
+    Trial,
+    compare,
+    make_trial,
+    sample_examples,
+)
+from tinyreader.files import share, sync
 from tinyreader.model_files import (
     ENGINE_FILES,
     PACKED_FILE,
@@ -36,24 +46,27 @@ from tinyreader.reader.engines import installed_engines, open_engine
 from tinyreader.reader.settings import ReaderSettings, read_settings
 from tinyreader.runtimes import ModelFacts
 from tinyreader.runtimes.architecture import read_architecture
+from tinyreader.runtimes.checkpoint import Checkpoint
 from tinyreader.runtimes.facts import EXPORT, facts_of, is_known, read_facts, write_facts
-from tinyreader.runtimes.int8 import SECTION, Int8Plan, read_plan, write_plan
+from tinyreader.runtimes.int8 import SECTION, Int8Plan, quantised, read_plan, write_plan
 from tinyreader.runtimes.openvino import IR_FILE, load_model
 from tinyreader.runtimes.openvino.opening import converted
 from tinyreader.tokenizer import load_tokenizer, tokenizer_files
 
-FEWEST_HELD = 8
-"""Questions that an int8 plan must at least be judged by."""
+MIN_HELD_OUT = 8
+"""Minimum number of questions that decide whether an int8 plan is accepted."""
+
+PACKED_FORMAT = "tinyreader int8 rows"
 
 Precision = Literal["fp32", "bf16", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
 class ExportSettings:
-    """What is written, and how it is checked; `tolerance` None is what is usual for the precision.
+    """What is written, and how it is checked; `tolerance` None is the default for the precision.
 
-    The engine "packed" is none: the weights themselves are written as int8 rows, for every engine of this
-    project to read.
+    "packed" stands for no engine: the weights are written as int8 rows, which every engine of this project
+    reads.
     """
 
     engine: Literal["openvino", "onnx", "packed"] = "openvino"
@@ -63,9 +76,7 @@ class ExportSettings:
 
     def __post_init__(self) -> None:
         if self.engine not in ("openvino", "onnx", "packed"):
-            raise SettingsError(
-                f'engine is {self.engine!r}; models are exported for "openvino" or "onnx", or "packed".'
-            )
+            raise SettingsError(f'engine is {self.engine!r}; it must be "openvino", "onnx" or "packed".')
         if self.precision not in TOLERANCES:
             raise SettingsError(
                 f"precision is {self.precision!r}; it must be one of {', '.join(TOLERANCES)}."
@@ -75,26 +86,26 @@ class ExportSettings:
                 'ONNX Runtime does not compute in bf16 on a CPU; set precision to "fp32" or "int8".'
             )
         if self.engine == "packed" and self.precision != "fp32":
-            raise SettingsError("packed weights are read at any precision later; leave precision out.")
+            raise SettingsError("packed weights can be read at any precision; leave precision out.")
 
     @property
     def allowed(self) -> Tolerance:
-        """The tolerance that counts."""
-        return usual_tolerance(self.engine, self.precision) if self.tolerance is None else self.tolerance
+        """The tolerance that applies."""
+        return default_tolerance(self.engine, self.precision) if self.tolerance is None else self.tolerance
 
 
-def usual_tolerance(engine: str, precision: str) -> Tolerance:
-    """What is usual for weights rounded so."""
+def default_tolerance(engine: str, precision: str) -> Tolerance:
+    """The tolerance for an export whose settings name none."""
     return TOLERANCES["packed" if engine == "packed" else precision]
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What became of an export. `failures` says what lies beyond the tolerance; with any, nothing was put in
+    """The report on an export. `failures` has a sentence for each limit exceeded; with any, nothing was put in
     place.
 
-    `sizes` are bytes of the original's weights ("original") and of the network's files by name; `kept` names
-    the products that an int8 network computes in higher precision; `reference` is the engine whose fp32 is
+    `sizes` are bytes: of the original's weights ("original") and of the network's files by name. `kept` names
+    the products that an int8 network computes in higher precision. `reference` is the engine whose fp32 is
     the original.
     """
 
@@ -123,49 +134,48 @@ def export(
     *,
     calibrates: bool = False,
     keep_plan_beside_model: bool = True,
-    tell: Callable[[str], None] = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
 ) -> Exported:
     """Write the reader in `directory` for an engine into the directory `out`, and compare it with the fp32
     original.
 
-    `examples` are what it is tried on; without them, questions on texts that come with the package. int8
-    needs ranges: where it `calibrates`, half of the examples are measured and half judge, and the new plan is
-    also put into the `reader.json` of `directory`, unless that is not to be; else they lie there from before.
-    Raises `ModelError` where the model cannot be exported so, and `SettingsError` for what does not go
-    together.
+    `examples` are the questions to compare on; without them, questions on texts that come with the package.
+    int8 needs input ranges. If it `calibrates`, half of the examples are used to measure them and half to
+    accept the result, and the plan is also written into the `reader.json` of `directory` (unless
+    `keep_plan_beside_model` is False); otherwise the plan is read from there. Raises `ModelError` if the
+    model cannot be exported this way, and `SettingsError` for options that contradict each other.
     """
-    require_place(out, directory)
+    require_out(out, directory)
     if read_section(directory, EXPORT) is not None and not has_weights(directory):
         raise ModelError(f"{directory} is an export itself; export the directory it was made from")
     if calibrates and (examples is None or settings.precision != "int8"):
-        raise SettingsError("calibrating is for int8, and takes examples")
+        raise SettingsError("calibrates is True; that needs precision int8, and examples to measure")
     if settings.engine == "packed" and not is_known(directory):
         raise SettingsError(
             f"the architecture of {directory} cannot be packed; export it for openvino or onnx."
         )
     if settings.precision != "fp32" and not is_known(directory):
         raise SettingsError(
-            f'the architecture of {directory} is exported as fp32 alone; set precision to "fp32".'
+            f'the architecture of {directory} is exported as fp32 only; set precision to "fp32".'
         )
     tokenizer, stored = load_tokenizer(directory), _fitting(read_settings(directory), directory)
-    calibration, held = _divided(examples, calibrates)
-    trial = make_trial(held, tokenizer, stored)
+    calibration, held_out = _halves(examples, calibrates)
+    trial = make_trial(held_out, tokenizer, stored)
     plan = None
     if settings.precision == "int8" and not calibrates:
         plan = read_plan(directory, read_architecture(directory).linears())
-    reference, original = _original(directory, trial, settings.threads, tell)
+    reference, original = _original(directory, trial, settings.threads, on_progress)
     if calibrates:
-        search = Int8Search(directory, settings.threads, tell)
+        search = Int8Search(directory, settings.threads, on_progress)
         plan = search.find(make_trial(calibration, tokenizer, stored), trial, settings.allowed, original)
-    tell(f"writing {settings.engine} files")
+    on_progress(f"writing {settings.engine} files")
     with _replacing(out) as place:
         facts = _write_network(directory, place.partial, settings, plan)
         _write_beside(directory, place.partial, facts, plan)
         if settings.engine == "packed" and (learned := read_section(directory, "calibration")) is not None:
-            write_section(
-                place.partial, "calibration", learned
-            )  # it is the same reader; engines' files are another's
-        tell("comparing with the original")
+            # Packed weights are the same reader, so its calibration holds; other files round differently.
+            write_section(place.partial, "calibration", learned)
+        on_progress("comparing with the original")
         note = {"source": model_fingerprint(directory)}
         write_facts(place.partial, facts, settings.engine, settings.precision, **note)
         engine = "auto" if settings.engine == "packed" else settings.engine
@@ -190,38 +200,37 @@ def _fitting(stored: ReaderSettings, directory: Path) -> ReaderSettings:
     return stored.changed({"max_seq_len": most, "doc_stride": min(stored.doc_stride, most // 3)})
 
 
-def _divided(
-    examples: Sequence[Example] | None, is_calibrating: bool
+def _halves(
+    examples: Sequence[Example] | None, calibrates: bool
 ) -> tuple[Sequence[Example], Sequence[Example]]:
-    """The questions to measure on and those to judge by: the odd and the even ones."""
+    """The questions to measure ranges on (the odd ones) and those to compare on (the even ones)."""
     if examples is None:
         return (), sample_examples()
-    if not is_calibrating:
+    if not calibrates:
         return (), examples
-    if len(examples) < 2 * FEWEST_HELD:
+    if len(examples) < 2 * MIN_HELD_OUT:
         raise SettingsError(
-            f"{len(examples)} questions are too few to calibrate with: half of them judge the result. Give "
-            "at least "
-            f"{2 * FEWEST_HELD}, better some hundreds"
+            f"{len(examples)} questions are too few to calibrate with, since half of them are held out to "
+            f"check the result. Give at least {2 * MIN_HELD_OUT}, better some hundreds"
         )
     return examples[1::2], examples[::2]
 
 
 def _original(
-    directory: Path, trial: Trial, threads: int | None, tell: Callable[[str], None]
+    directory: Path, trial: Trial, threads: int | None, on_progress: OnProgress
 ) -> tuple[str, Outcome]:
-    """The engine that stands for the original, torch where it is installed, and what it says in fp32."""
+    """The engine that stands for the original (torch if it is installed) and its outcome in fp32."""
     engine: Literal["torch", "openvino"] = "torch" if "torch" in installed_engines() else "openvino"
-    tell(f"reading {len(trial.windows)} windows with {engine} at fp32")
+    on_progress(f"reading {len(trial.windows)} windows with {engine} at fp32")
     return engine, trial.run(open_engine(directory, engine, "fp32", threads))
 
 
 def _write_network(
     directory: Path, target: Path, settings: ExportSettings, plan: Int8Plan | None
 ) -> ModelFacts:
-    """Write the engine's files; gives what has to be known of the network."""
+    """Write the engine's files, and return the facts of the network."""
     if settings.engine == "packed":
-        write_packed(directory, target)
+        _write_packed(directory, target)
         return facts_of(read_architecture(directory))
     if settings.engine == "onnx":
         try:
@@ -240,14 +249,36 @@ def _write_network(
         return read_facts(source, set())
     precision: Literal["fp32", "bf16"] = "fp32" if settings.precision == "fp32" else "bf16"
     architecture, model = load_model(directory, precision, plan)
-    # As fp16 the weights lose nothing that bf16 would keep; int8 has its own, and its embeddings are left as
-    # they are.
+    # fp16 has more mantissa bits than bf16, so storing the weights as fp16 loses nothing here.
     ov.save_model(model, target / IR_FILE, compress_to_fp16=settings.precision == "bf16")
     return facts_of(architecture)
 
 
+def _write_packed(directory: Path, target: Path) -> None:
+    """Write the weights of the reader in `directory` to `target` as `PACKED_FILE`, a quarter of the size.
+
+    A matrix W [rows, columns] becomes round(W / s) in -127..127 with s = max |row| / 127 for each row, so no
+    number is off by more than s / 2. Vectors stay fp32: they are small, and biases and LayerNorms do not
+    tolerate rounding. The names are those of Transformers.
+    """
+    architecture = read_architecture(directory)
+    checkpoint = Checkpoint(directory, architecture.family.prefix)
+    checkpoint.check(architecture.tensors(), architecture.n_layers)
+    tensors: dict[str, npt.NDArray[np.int8 | np.float32]] = {}
+    for own in architecture.tensors():
+        name = own if own.startswith("qa_outputs.") else f"{checkpoint.prefix}.{own}"
+        weight = checkpoint[own]
+        if weight.ndim == 2:
+            tensors[name], scale = quantised(weight)
+            tensors[f"{name}.scale"] = np.ascontiguousarray(scale[:, 0])
+        else:
+            tensors[name] = weight
+    save_file(tensors, target / PACKED_FILE, metadata={"format": PACKED_FORMAT})
+    share(target / PACKED_FILE)  # safetensors writes files that only their owner may read
+
+
 def _write_beside(directory: Path, target: Path, facts: ModelFacts, plan: Int8Plan | None) -> None:
-    """Write configuration, tokenizer and what `reader.json` says of the original."""
+    """Write the configuration, the tokenizer, the original's settings and the int8 plan."""
     shutil.copyfile(directory / "config.json", target / "config.json")
     files = tokenizer_files(
         load_tokenizer(directory),
@@ -257,8 +288,8 @@ def _write_beside(directory: Path, target: Path, facts: ModelFacts, plan: Int8Pl
     )
     for name, text in files.items():
         (target / name).write_text(text, encoding="utf-8", newline="\n")
-    if (said := read_section(directory, "settings")) is not None:
-        write_section(target, "settings", said)
+    if (own_settings := read_section(directory, "settings")) is not None:
+        write_section(target, "settings", own_settings)
     if plan is not None:
         write_section(target, SECTION, plan.as_dict())
 
@@ -273,11 +304,11 @@ def _sizes(directory: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for name in names for path in sorted(directory.glob(name))}
 
 
-def require_place(out: Path, directory: Path | None = None) -> None:
-    """Raise `SettingsError` where an export cannot be put into `out`, which may hold an earlier one and
+def require_out(out: Path, directory: Path | None = None) -> None:
+    """Raise `SettingsError` if an export cannot be written to `out`: it may hold an earlier export, but
     nothing else.
 
-    `directory`, where it is known, is the model's: it is never replaced.
+    `directory` is the model's, if it is known: it is never replaced.
     """
     target = out.resolve()
     if target.exists() and not target.is_dir():
@@ -287,18 +318,17 @@ def require_place(out: Path, directory: Path | None = None) -> None:
     if target.is_dir() and any(target.iterdir()):
         if read_section(target, EXPORT) is None:
             raise SettingsError(
-                f"{out} holds other things than an export and is not replaced; give another directory"
+                f"{out} holds something other than an export and is not replaced; give another directory"
             )
         known = {*SETTINGS_FILES, *ENGINE_FILES, PACKED_FILE}
         if others := sorted(path.name for path in target.iterdir() if path.name not in known):
             raise SettingsError(
                 f"{out} holds an earlier export and beside it {', '.join(others[:5])}, which would be lost: "
-                "move that, or give "
-                "another directory"
+                "move it, or give another directory"
             )
-    there = next(place for place in target.parents if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise SettingsError(f"{out} cannot be written: {there} is not a directory that can be written to")
+    parent = next(place for place in target.parents if place.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise SettingsError(f"{out} cannot be written: {parent} is not a writable directory")
 
 
 @dataclass(slots=True)
@@ -314,7 +344,7 @@ def _replacing(out: Path) -> Iterator[_Place]:
     """A new directory that becomes `out` if it is accepted, and else goes; only an earlier export is
     replaced.
     """
-    require_place(out)
+    require_out(out)
     target = out.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     mark = secrets.token_hex(4)

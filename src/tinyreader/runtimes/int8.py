@@ -1,11 +1,11 @@
-"""What int8 arithmetic needs to know of a model: the range of what goes into each product, and which products
-stay exact.
+"""What int8 arithmetic needs to know of a model: the input range of each product, and which products stay in
+higher precision.
 
-Every engine that computes in int8 takes the same `Int8Plan`: weights symmetric, a scale for each output;
-inputs in 256 steps over a range measured on real windows (Krishnamoorthi, arXiv 1806.08342). Before that each
-input channel is divided by a number of its own, and the weights multiplied by it, so that a few large
-channels do not take all the steps (SmoothQuant, arXiv 2211.10438). A plan lies in `reader.json` beside the
-weights that it was measured on, with their fingerprint.
+Every engine that computes in int8 takes the same `Int8Plan`. Weights are symmetric, with one scale for each
+output; inputs have 256 steps over a range measured on real windows (Krishnamoorthi, arXiv 1806.08342). Before
+that, each input channel is divided by a scale of its own and the weights are multiplied by it, so that a few
+large channels do not take up all the steps (SmoothQuant, arXiv 2211.10438). The plan is stored in
+`reader.json` beside the weights that it was measured on, with their fingerprint.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Range:
-    """What goes into a product is divided by `scale` [n_in], by channel, and then lies in [low, high] for the
-    most part.
-    """
+    """A product's input is divided by `scale` [n_in], channel by channel, and then clipped to [low, high]."""
 
     low: float
     high: float
@@ -38,16 +36,16 @@ class Range:
 
     @property
     def is_plain(self) -> bool:
-        """Whether no channel is divided by anything."""
+        """Whether all channel scales are 1, so that there is nothing to divide."""
         return bool((self.scale == 1).all())
 
 
 @dataclass(frozen=True, slots=True)
 class Int8Plan:
-    """The range of what goes into each product, by its name in the checkpoint; those `kept` are not int8.
+    """The input range of each product, by its name in the checkpoint. Products in `kept` are not int8.
 
-    Products with the same input have the same `Range` object. `weights` is the fingerprint of the model that
-    was measured; `findings` is what was found out on the way, as plain data.
+    Products with the same input share one `Range` object. `weights` is the fingerprint of the model that was
+    measured; `findings` is what the search measured, as plain data.
     """
 
     ranges: Mapping[str, Range]
@@ -56,64 +54,61 @@ class Int8Plan:
     findings: Mapping[str, Any] = field(default_factory=dict)
 
     def range_of(self, name: str) -> Range | None:
-        """The range of what goes into the product, or None where it is not computed in int8."""
+        """The product's input range, or None if it is not computed in int8."""
         return None if name in self.kept else self.ranges.get(name)
 
     def as_dict(self) -> dict[str, Any]:
-        """The plan as `reader.json` has it."""
+        """The plan as it is stored in `reader.json`: products that share a range are one group."""
         groups: dict[int, dict[str, Any]] = {}
         for name, found in self.ranges.items():
             scale = [float(f"{value:.4g}") for value in found.scale]
             group = {"products": [], "low": found.low, "high": found.high, "scale": scale}
             groups.setdefault(id(found), group)["products"].append(name)
-        inputs = list(groups.values())
         return {
             "weights": self.weights,
             "kept": list(self.kept),
             "findings": dict(self.findings),
-            "inputs": inputs,
+            "inputs": list(groups.values()),
         }
 
 
 def quantised(weight: FloatArray) -> tuple[npt.NDArray[np.int8], FloatArray]:
-    """A weight [n_out, n_in] as int8 and a scale [n_out, 1], whose product is near it."""
+    """A weight [n_out, n_in] as int8 and a scale [n_out, 1], so that int8 * scale approximates it."""
     largest = np.abs(weight).max(axis=1, keepdims=True)
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
     return np.rint(weight / scale).astype(np.int8), scale
 
 
 def read_plan(directory: Path, linears: Mapping[str, int]) -> Int8Plan:
-    """The plan beside the model; `ModelError` where there is none or it belongs to other weights.
+    """The plan beside the model. Raises `ModelError` if there is none or it belongs to other weights.
 
-    `linears` are the model's products that int8 is for, with the number of their input channels.
+    `linears` are the model's products that int8 applies to, with the number of their input channels.
     """
     path = directory / "reader.json"
     content = read_section(directory, SECTION)
     if content is None:
         raise ModelError(
-            f"{directory} has no int8 ranges: they have to be measured first, by 'tinyreader export "
-            f"{directory} "
-            "--precision int8 --calibrate DATA -o OUT'. Or choose another precision"
+            f"{directory} has no int8 ranges. Measure them with 'tinyreader export {directory} --precision "
+            "int8 --calibrate DATA -o OUT', or choose another precision"
         )
-    plan = _parsed(content, path)
+    plan = _parse(content, path)
     found = {name: len(one.scale) for name, one in plan.ranges.items()}
     if found != dict(linears) or not set(plan.kept) <= found.keys():
         raise ModelError(f"{path}: the int8 section does not fit this model; measure again")
     if plan.weights != model_fingerprint(directory):
         raise ModelError(
-            f"{path}: the int8 section was measured on other weights than those in {directory}. Measure "
-            "again: 'tinyreader "
-            f"export {directory} --precision int8 --calibrate DATA -o OUT'"
+            f"{path}: the int8 section was measured on other weights than those in {directory}. Measure again "
+            f"with 'tinyreader export {directory} --precision int8 --calibrate DATA -o OUT'"
         )
     return plan
 
 
 def write_plan(directory: Path, plan: Int8Plan) -> None:
-    """Put the plan into the model's `reader.json`, keeping what else stands there."""
+    """Store the plan in the model's `reader.json`, keeping the other sections."""
     write_section(directory, SECTION, plan.as_dict())
 
 
-def _parsed(content: Mapping[str, Any], path: Path) -> Int8Plan:
+def _parse(content: Mapping[str, Any], path: Path) -> Int8Plan:
     try:
         ranges: dict[str, Range] = {}
         for group in content["inputs"]:
