@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import subprocess
 import sys
@@ -37,3 +38,30 @@ def test_other_allocators_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     """Where the C library is not glibc, nothing is called."""
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert mallopt(M_ARENA_MAX, 2) is False
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc is not glibc's here")
+def test_freed_memory_is_kept_unless_the_environment_decides() -> None:
+    """The same 64 MB, freed and taken again, cost page faults once; a setting of the user's changes nothing."""
+    code = (
+        "import resource, numpy as np\n"
+        "from tinyreader.malloc import keep_freed_memory\n"
+        "kept = keep_freed_memory()\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    np.ones(2**23)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "faults()\n"
+        "print(kept, faults() < 100)\n"
+    )
+
+    def said(**environment: str) -> str:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
+        ran = subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=clean | environment
+        )
+        return ran.stdout.strip()
+
+    assert said() == "True True"
+    assert said(MALLOC_MMAP_THRESHOLD_="131072").startswith("False")
+    assert said(GLIBC_TUNABLES="glibc.malloc.mmap_max=65536").startswith("False")

@@ -55,6 +55,7 @@ from tinyreader.distil.teachers import (
 )
 from tinyreader.errors import RunError, SettingsError
 from tinyreader.files import atomic_path, digest, exclusive, read_object
+from tinyreader.malloc import keep_freed_memory
 from tinyreader.model_files import hash_of
 from tinyreader.models import load_reader, max_tokens, model_fingerprint
 from tinyreader.progress import Progress, StopSwitch, duration, stop_signals
@@ -117,6 +118,8 @@ class _Run:
         cpu_only = not torch.accelerator.is_available()
         self.accelerator = Accelerator(cpu=cpu_only, log_with=trackers or None, project_dir=str(out))
         self.device = self.accelerator.device
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.random = StepRandom()
         is_main = self.accelerator.is_main_process
         self.log = RunLog(out / "log.jsonl" if is_main else None)
