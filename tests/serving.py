@@ -21,10 +21,10 @@ from tiny_models import WORDS, write_vocabulary
 from tinyreader.reader import Reader, ReaderSettings
 from tinyreader.reader.settings import write_settings
 from tinyreader.serve.app import make_app
-from tinyreader.serve.patience import PatientProtocol
 from tinyreader.serve.run import Server, listen, open_service
 from tinyreader.serve.service import Service
 from tinyreader.serve.settings import ServeSettings
+from tinyreader.serve.timeouts import PatientProtocol
 from tinyreader.tokenizer import load_tokenizer
 
 QUESTION = "who built the bridge ?"

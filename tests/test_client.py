@@ -115,7 +115,7 @@ def test_errors_are_a_readers_errors(client: Client, server: Running) -> None:
             client.read(QUESTION, TEXT, **changes)
     with pytest.raises(DataError, match="give a Question"):
         client.read_many([3]).__next__()  # type: ignore[list-item]
-    with Client(server.url) as stranger, pytest.raises(ServiceError, match="asks for a key"):
+    with Client(server.url) as stranger, pytest.raises(ServiceError, match="requires a key"):
         stranger.read(QUESTION, TEXT)
     for url in ("127.0.0.1:8080", "ftp://a.example", "http://"):
         with pytest.raises(SettingsError, match="no address"):

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving import PATIENCE_S, QUESTION, TEXT, Running, running, until
-from tinyreader.serve import patience
+from tinyreader.serve import timeouts
 from tinyreader.serve.schema import HostedBody, HostedParameters, ReadBody
 
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "200"))
@@ -83,7 +83,7 @@ HOSTED = st.one_of(
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server with little patience."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(patience, "HEAD_S", 0.5)
+        patch.setattr(timeouts, "HEAD_S", 0.5)
         with running(tmp_path_factory.mktemp("server"), receive_s=0.5, max_body_bytes=50_000) as found:
             yield found
             until(lambda: found.counted("requests_inside") == 0, "an empty server")

@@ -78,7 +78,7 @@ def test_problems_tell_no_more_than_they_should() -> None:
         504,
     }
     assert of_status(404, {}).kind == "not-found"
-    assert of_status(405, {"allow": "GET"}).detail == "It takes GET."
+    assert of_status(405, {"allow": "GET"}).detail == "Allowed: GET."
     assert (of_status(418, {}).kind, of_status(500, {}).kind) == ("wrong-request", "failed")
     assert place(["documents", 3, "text"]) == "documents[3].text"
     assert len(place(["x" * 1000])) == 200
@@ -89,5 +89,5 @@ def test_of_countless_flaws_the_number_is_told() -> None:
     with pytest.raises(Problem) as caught:
         parse(ReadBody, b'{"question": "a", "documents": [' + b"1," * 2000 + b"1]}")
     assert caught.value.kind == "wrong-value"
-    assert caught.value.detail.startswith("4,002 places do not fit")
+    assert caught.value.detail.startswith("4,002 values are invalid")
     assert caught.value.errors is None

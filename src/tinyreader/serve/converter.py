@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from tinyreader.documents import Document
 from tinyreader.serve.problems import Problem
-from tinyreader.serve.runtime import Abandoned, Ticket, current_ticket
+from tinyreader.serve.runtime import Abandoned, RequestContext, current_context
 from tinyreader.serve.settings import ServeSettings
 
 COMMAND = (sys.executable, "-m", "tinyreader.serve.convert")
@@ -34,7 +34,7 @@ _ENVIRONMENT = (
 
 
 class Converter:
-    """Makes text of files' bytes, so many at a time. Threads share it, each under a ticket of its own."""
+    """Makes text of files' bytes, so many at a time. Threads share it, each in a request context of its own."""
 
     def __init__(self, settings: ServeSettings, command: Sequence[str] = COMMAND) -> None:
         self._settings, self._command = settings, command
@@ -44,19 +44,19 @@ class Converter:
         """The document in a file's bytes. Raises `Problem` for what cannot be read or is too much, or
         `Abandoned`.
         """
-        ticket = current_ticket()
+        context = current_context()
         while not self._places.acquire(timeout=_LOOK_S):
-            ticket.check()
+            context.check()
         try:
-            ticket.check()  # the place may have come after the end
-            answer = self._answer(raw, name, ticket)
+            context.check()  # the place may have come after the end
+            answer = self._answer(raw, name, context)
         finally:
             self._places.release()
         if "kind" in answer:
             raise Problem(answer["kind"], answer["detail"], where="the body")
         return Document(name, answer["text"], tuple(answer["pages"]))
 
-    def _answer(self, raw: bytes, name: str, ticket: Ticket) -> dict[str, Any]:
+    def _answer(self, raw: bytes, name: str, context: RequestContext) -> dict[str, Any]:
         own = self._settings
         head = {
             "name": name,
@@ -70,10 +70,10 @@ class Converter:
             subprocess.Popen(
                 command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=environment
             ) as process,
-            _Watch(process, ticket, own.convert_s) as watch,
+            _Watch(process, context, own.convert_s) as watch,
         ):
             said, _ = process.communicate(json.dumps(head).encode() + b"\n" + raw)
-        ticket.check()
+        context.check()
         if watch.was_late:
             detail = f"{name} takes longer than {own.convert_s:g} s to read. Send a part of it, or its text."
             raise Problem("limit", detail, where="the body", limit=own.convert_s)
@@ -88,9 +88,9 @@ class Converter:
 class _Watch:
     """While the block runs, kills the process as soon as its time is over or nobody waits for it any more."""
 
-    def __init__(self, process: subprocess.Popen[bytes], ticket: Ticket, seconds: float) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], context: RequestContext, seconds: float) -> None:
         self.was_late = False
-        self._process, self._ticket, self._end = process, ticket, time.monotonic() + seconds
+        self._process, self._context, self._end = process, context, time.monotonic() + seconds
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look, name="converter", daemon=True)
 
@@ -105,7 +105,7 @@ class _Watch:
     def _look(self) -> None:
         while not self._done.wait(_LOOK_S):
             try:
-                self._ticket.check()
+                self._context.check()
             except Abandoned:
                 self._process.kill()
                 return

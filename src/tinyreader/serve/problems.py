@@ -1,5 +1,5 @@
 """Refusals as `application/problem+json` (RFC 9457): what was refused, where in the request, and the limit it
-met.
+exceeded.
 """
 
 from __future__ import annotations
@@ -7,41 +7,56 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 
 KINDS = {
-    "wrong-json": (400, "The body is no JSON"),
-    "wrong-request": (400, "The request cannot be understood"),
-    "wrong-key": (401, "This server asks for a key"),
+    "wrong-json": (400, "The body is not JSON"),
+    "wrong-request": (400, "Bad request"),
+    "wrong-key": (401, "This server requires a key"),
     "foreign-origin": (403, "Web pages of this origin may not ask"),
-    "not-found": (404, "There is nothing at this address"),
-    "wrong-method": (405, "This address takes other methods"),
+    "not-found": (404, "Not found"),
+    "wrong-method": (405, "Method not allowed"),
     "too-slow": (408, "The request did not arrive in time"),
     "too-large": (413, "The request is too large"),
-    "wrong-media-type": (415, "The body is of another kind than is taken here"),
-    "foreign-host": (421, "This server is called by other names"),
-    "wrong-value": (422, "A value does not fit"),
+    "wrong-media-type": (415, "Unsupported media type"),
+    "foreign-host": (421, "This server does not answer to this host name"),
+    "wrong-value": (422, "Invalid value"),
     "limit": (422, "A limit is exceeded"),
-    "cannot-read": (422, "This cannot be read"),
+    "cannot-read": (422, "The text or file cannot be read"),
     "not-served": (422, "This server does not offer that"),
     "failed": (500, "The server failed"),
     "engine-failed": (500, "The engine failed"),
-    "full": (503, "The server has as many requests as it takes"),
-    "not-ready": (503, "The server is not ready for this"),
+    "full": (503, "The server is full"),
+    "not-ready": (503, "The server is not ready"),
     "too-late": (504, "The deadline passed"),
 }
 """Every kind of refusal, with its status and title."""
 
 _N_SHOWN = 5
-_N_LISTED = 1000  # beyond it, what is wrong is not looked at one by one
+_MAX_LISTED = 1000  # beyond it, errors are counted but not looked at one by one
+
+
+class ProblemOut(BaseModel):
+    """A refusal. Its type is a place on the page /docs; error repeats the detail for clients of the hosted service."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    error: str
+    where: str | None = None
+    limit: float | None = None
+    errors: list[dict[str, str]] | None = None
+    request_id: str | None = None
 
 
 class Problem(Exception):  # noqa: N818 - the RFC's name
-    """A refusal: its kind (a key of `KINDS`), a sentence for who asked, and what else it tells."""
+    """A refusal: its kind (a key of `KINDS`), a sentence for the caller, and what else the answer says."""
 
     def __init__(
         self,
@@ -61,10 +76,13 @@ class Problem(Exception):  # noqa: N818 - the RFC's name
         if retry_after_s is not None:
             self.headers["retry-after"] = str(retry_after_s)
 
+    @classmethod
+    def too_large(cls, limit: int) -> Self:
+        """The problem of a body of more bytes than the limit."""
+        return cls("too-large", f"The maximum is {limit:,} bytes.", where="the body", limit=limit)
+
     def content(self, request_id: str | None = None) -> dict[str, Any]:
-        """The problem as plain data; `error` repeats the detail for clients of the hosted service, which look
-        for it.
-        """
+        """The fields of `ProblemOut` that have a value."""
         own: dict[str, Any] = {
             "type": f"/docs#{self.kind}",
             "title": self.title,
@@ -82,15 +100,20 @@ class Problem(Exception):  # noqa: N818 - the RFC's name
         """The problem as JSON."""
         return json.dumps(self.content(request_id), ensure_ascii=False).encode("utf-8", "replace")
 
+    def response(self, request_id: str | None = None) -> Response:
+        """The problem as an answer."""
+        return Response(self.body(request_id), self.status, headers=self.headers, media_type=MEDIA_TYPE)
+
 
 def of_validation(error: ValidationError, union_names: Iterable[str] = ()) -> Problem:
-    """The problem of a body that does not fit its model: the first few places, none of the values given
-    there.
+    """The problem of a body that does not fit its model: the first few places, without the values given there.
 
-    `union_names` are names of models that stand in the places of alternatives, and not in the request.
+    `union_names` are the names of models and types that pydantic puts into places for alternatives.
     """
-    if (n := error.error_count()) > _N_LISTED:
-        return Problem("wrong-value", f"{n:,} places do not fit; /docs says what does.", where="the body")
+    if (n := error.error_count()) > _MAX_LISTED:
+        return Problem(
+            "wrong-value", f"{n:,} values are invalid; /docs describes the valid ones.", where="the body"
+        )
     found = error.errors(include_url=False, include_input=False, include_context=False)
     if found[0]["type"] == "json_invalid":
         return Problem("wrong-json", f"{found[0]['msg']}. Send one JSON object in UTF-8.")
@@ -118,10 +141,10 @@ def place(parts: Iterable[int | str]) -> str:
 
 
 def of_status(status: int, headers: dict[str, str]) -> Problem:
-    """The problem that stands for a status which the framework gave."""
+    """The problem that stands for a status of the framework's."""
     kind = {404: "not-found", 405: "wrong-method"}.get(status, "wrong-request" if status < 500 else "failed")
     detail = {
         "not-found": "See /docs for what this server answers.",
-        "wrong-method": f"It takes {headers.get('allow', 'others')}.",
+        "wrong-method": f"Allowed: {headers.get('allow', 'others')}.",
     }.get(kind, HTTPStatus(status).phrase)
     return Problem(kind, detail, headers=headers)

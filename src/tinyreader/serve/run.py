@@ -26,13 +26,13 @@ from tinyreader.reader.settings import read_settings
 from tinyreader.runtimes import n_cores
 from tinyreader.serve.app import make_app
 from tinyreader.serve.fair_queue import CallLimits
-from tinyreader.serve.keeper import Keeper
+from tinyreader.serve.indexer import Indexer
 from tinyreader.serve.metrics import Metrics
-from tinyreader.serve.patience import PatientProtocol
 from tinyreader.serve.pool import Pool, PoolSettings, worker_command
 from tinyreader.serve.runtime import PooledRuntime
 from tinyreader.serve.service import Service
 from tinyreader.serve.settings import ServeSettings
+from tinyreader.serve.timeouts import PatientProtocol
 from tinyreader.tokenizer import load_tokenizer, read_json
 
 # threads that wait for the interpreter get it after so long: the event loop must not lag behind them
@@ -57,13 +57,13 @@ def open_service(settings: ServeSettings, command: Sequence[str] | None = None) 
     pool.start()
     try:
         runtime = PooledRuntime(pool)
-        keeper = None
+        indexer = None
         if settings.documents is not None:
-            keeper = Keeper(settings.documents, settings.index, settings.refresh_s, settings.convert_s)
+            indexer = Indexer(settings.documents, settings.index, settings.refresh_s, settings.convert_s)
         reader = open_reader(directory, runtime)
-        service = Service(settings, pool, reader, open_pipeline(directory, reader, runtime), metrics, keeper)
-        if keeper is not None:
-            keeper.start()
+        service = Service(settings, pool, reader, open_pipeline(directory, reader, runtime), metrics, indexer)
+        if indexer is not None:
+            indexer.start()
     except BaseException:
         pool.close()
         raise

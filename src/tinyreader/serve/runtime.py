@@ -1,8 +1,8 @@
 """The pool as a reader's runtime: the windows of a request wait with those of others, and the request for its
 own.
 
-So a reader in the front reads over workers with the very code it reads with alone; which request a thread
-works for is known by its `Ticket`.
+So a reader in the front reads over workers by the very code it reads by alone; a thread's `RequestContext` says which
+request it works for.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ IntArray = npt.NDArray[np.int64]
 
 
 class Abandoned(TinyreaderError):  # noqa: N818 - what became of the request, not a mistake
-    """Nobody waits for this request any more; `late` where it was its deadline that passed."""
+    """Nobody waits for this request any more; `late` where its deadline passed."""
 
     def __init__(self, *, late: bool) -> None:
         super().__init__("its deadline passed" if late else "its client has gone")
         self.late = late
 
 
-class Ticket:
-    """A request's place among others: its waiting windows, its deadline, and whether it is still wanted."""
+class RequestContext:
+    """A request at work: its waiting windows, its deadline, and whether anybody still waits for it."""
 
     def __init__(self, seconds: float) -> None:
         """`seconds` from now is the deadline."""
@@ -47,8 +47,8 @@ class Ticket:
         self._changed = threading.Condition()
         self._ended: Abandoned | None = None
 
-    def join(self, pool: Pool, windows: list[Waiting]) -> None:
-        """Lets windows wait. Raises `Abandoned` where the request is not wanted any more."""
+    def submit(self, pool: Pool, windows: list[Waiting]) -> None:
+        """Puts windows into the pool's queue. Raises `Abandoned` where nobody waits for the request any more."""
         self.check()
         self._pool = pool
         self.n_windows += len(windows)
@@ -57,7 +57,7 @@ class Ticket:
             pool.discard(self.flow)
 
     def cancel(self, *, late: bool = False) -> None:
-        """The request is not wanted any more: what waits of it is forgotten, and who waits for it is told."""
+        """Ends the request: its waiting windows are dropped, and `wait` raises."""
         with self._changed:
             self._ended = self._ended or Abandoned(late=late)
             self._changed.notify_all()
@@ -65,7 +65,7 @@ class Ticket:
             self._pool.discard(self.flow)
 
     def check(self) -> None:
-        """Raises `Abandoned` where the request is not wanted any more."""
+        """Raises `Abandoned` where nobody waits for the request any more."""
         if self._ended is None and time.monotonic() > self.deadline:
             self.cancel(late=True)
         if self._ended is not None:
@@ -86,7 +86,7 @@ class Ticket:
             self.check()
 
     def wake(self) -> None:
-        """Lets who waits look again."""
+        """Makes `wait` look again."""
         with self._changed:
             self._changed.notify_all()
 
@@ -94,8 +94,8 @@ class Ticket:
 class _Batch:
     """The logits of a batch of windows, float32 [B, L], as they come in."""
 
-    def __init__(self, ticket: Ticket, shape: tuple[int, int]) -> None:
-        self.ticket = ticket
+    def __init__(self, context: RequestContext, shape: tuple[int, int]) -> None:
+        self.context = context
         self.starts, self.ends = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self.missing = shape[0]
         self.error: Exception | None = None
@@ -107,35 +107,35 @@ class _Batch:
         self.starts[row, : len(window)], self.ends[row, : len(window)] = start, end
         self.missing -= 1
         if not self.missing:
-            self.ticket.wake()
+            self.context.wake()
 
     def fail(self, window: Waiting, error: Exception) -> None:
         """Takes what went wrong with a window."""
         self.error = self.error or error
-        self.ticket.wake()
+        self.context.wake()
 
 
-_CURRENT: ContextVar[Ticket] = ContextVar("ticket")
+_CURRENT: ContextVar[RequestContext] = ContextVar("request")
 
 
 @contextmanager
-def working_for(ticket: Ticket) -> Iterator[None]:
+def working_for(context: RequestContext) -> Iterator[None]:
     """Within the block, what this thread reads is read for that request."""
-    token = _CURRENT.set(ticket)
+    token = _CURRENT.set(context)
     try:
         yield
     finally:
         _CURRENT.reset(token)
 
 
-def current_ticket() -> Ticket:
+def current_context() -> RequestContext:
     """The request that this thread works for."""
     return _CURRENT.get()
 
 
 class PooledRuntime:
-    """A `StreamingRuntime` whose network runs in the pool's workers. Threads share it, each under a ticket of
-    its own.
+    """A `StreamingRuntime` whose network runs in the pool's workers. Threads share it, each in a request context
+    of its own.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -158,18 +158,18 @@ class PooledRuntime:
         """What `logits` gives for each batch, in order; the windows of all batches wait from the
         beginning.
         """
-        ticket = _CURRENT.get()
+        context = _CURRENT.get()
         waiting: deque[_Batch] = deque()
         windows = []
         for ids, mask, segments in batches:
-            batch = _Batch(ticket, ids.shape)
+            batch = _Batch(context, ids.shape)
             for row, n in enumerate(mask.sum(axis=1).tolist()):
                 own = (ids[row, :n].astype(np.int32), segments[row, :n].astype(np.int32))
-                windows.append(Waiting(ticket.flow, *own, target=batch))
+                windows.append(Waiting(context.flow, *own, target=batch))
                 batch.rows[id(windows[-1])] = row
             waiting.append(batch)
-        ticket.join(self._pool, windows)
+        context.submit(self._pool, windows)
         while waiting:
             batch = waiting.popleft()
-            ticket.wait(batch)
+            context.wait(batch)
             yield batch.starts, batch.ends

@@ -1,6 +1,4 @@
-"""What requests look like, as pydantic models that refuse what they do not know; and the limits they are held
-to.
-"""
+"""What requests and answers look like, as pydantic models that refuse unknown names; and the limits of requests."""
 
 from __future__ import annotations
 
@@ -20,16 +18,16 @@ from tinyreader.serve.settings import ServeSettings
 M = TypeVar("M", bound=BaseModel)
 
 Text = Annotated[str, StringConstraints(min_length=1)]
-MOST_ID = 1000
-"""So many characters may a document's name have."""
+MAX_ID = 1000
+"""Maximum number of characters of a document's name."""
 
-Id = Annotated[str, StringConstraints(max_length=MOST_ID)]
+Id = Annotated[str, StringConstraints(max_length=MAX_ID)]
 Number = Annotated[int, Field(ge=-(2**53), le=2**53)]
 Place = Annotated[int, Field(ge=0, le=2**53)]
 
-MOST_SIGNS = 50_000
-"""So many strings, commas and brackets a body may be made of: what a small body can cost to take apart has a
-bound.
+MAX_SIGNS = 50_000
+"""Maximum number of strings, commas and brackets of a body: each may become an error message of its own, and parsing a
+few megabytes of them held the server for a minute.
 """
 
 _NOT_BLANK = re.compile(r"\S")
@@ -42,7 +40,7 @@ class _Strict(BaseModel):
 class DocumentIn(_Strict):
     """A text to read; its id comes back with answers from it."""
 
-    id: Id | None = Field(None, description="Left out, the document's number, from 0.")
+    id: Id | None = Field(None, description="Default: the document's number, from 0.")
     text: Text = Field(description="The text.")
     pages: tuple[Place, ...] = Field(
         (), description="Where its pages begin, in code points, ascending; answers then have a page."
@@ -50,7 +48,7 @@ class DocumentIn(_Strict):
 
 
 class QuestionIn(_Strict):
-    """A question, perhaps with documents of its own."""
+    """A question, with documents of its own if need be."""
 
     question: Text
     id: Id | Number | None = Field(None, description="Comes back with the reading.")
@@ -59,25 +57,32 @@ class QuestionIn(_Strict):
 
 
 class Options(_Strict):
-    """How the reader reads, for this request; left out, as the server's model says."""
+    """The reader's settings for this request; the defaults are those of the server's model."""
 
-    top_k: int | None = Field(None, ge=1, le=1000, description="So many answers at most.")
+    top_k: int | None = Field(None, ge=1, le=1000, description="Maximum number of answers.")
     score_threshold: float | None = Field(
         None, ge=0, le=1, description="Leave out answers with a lower score."
     )
-    no_answer_threshold: float | None = Field(None, description="Largest null odds of an answer, in logits.")
-    max_answer_tokens: int | None = Field(None, ge=1, le=1000, description="Longest answer, in tokens.")
+    no_answer_threshold: float | None = Field(None, description="Maximum null odds of an answer, in logits.")
+    max_answer_tokens: int | None = Field(
+        None, ge=1, le=1000, description="Maximum length of an answer, in tokens."
+    )
     max_overlap: float | None = Field(
-        None, ge=0, le=1, description="Share of the shorter answer that two may have in common."
+        None,
+        ge=0,
+        le=1,
+        description="Maximum share of the shorter answer that two answers may have in common.",
     )
     word_boundaries: bool | None = Field(None, description="Widen answers to whole words.")
     on_long_question: Literal["error", "truncate"] | None = Field(
-        None, description="What becomes of a question too long."
+        None, description="What to do with a question that is too long."
     )
     passages: int | None = Field(
-        None, ge=0, le=10_000, description="Read only so many passages; 0: everything."
+        None, ge=0, le=10_000, description="Number of passages to read; 0 reads everything."
     )
-    max_seq_len: int | None = Field(None, ge=1, le=100_000, description="Longest window, in tokens.")
+    max_seq_len: int | None = Field(
+        None, ge=1, le=100_000, description="Maximum length of a window, in tokens."
+    )
     doc_stride: int | None = Field(
         None, ge=0, le=100_000, description="Tokens that neighbouring windows share."
     )
@@ -91,23 +96,36 @@ OPTION_NAMES = tuple(field.name for field in fields(ReaderSettings))
 """Every setting of a reader is an option of a request."""
 
 
+_READ_EXAMPLE: dict[str, Any] = {
+    "question": "Who designed the bridge?",
+    "documents": [{"id": "notes", "text": "The bridge, drawn up by Ada Rost, opened in 1911."}, "It rained."],
+    "top_k": 3,
+}
+_HOSTED_EXAMPLE: dict[str, Any] = {
+    "inputs": {"question": "Who drew it up?", "context": "It was drawn up by Ada Rost."},
+    "parameters": {"top_k": 1},
+}
+
+
 class ReadBody(Options):
-    """One question or several, of documents in the request or of the folder that is served."""
+    """One question or several, about documents in the request or in the served folder."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_READ_EXAMPLE]})
 
     question: Text | None = None
     questions: tuple[Text | QuestionIn, ...] | None = None
     id: Id | Number | None = Field(None, description="Of the one question.")
     documents: tuple[Text | DocumentIn, ...] | None = Field(
         None,
-        description="For all questions that have none of their own; left out, the folder that is served is asked.",
+        description="For all questions that have none of their own. Without documents, the served folder is asked.",
     )
     context: Text | None = Field(None, description="A single document.")
-    stream: bool = Field(False, description="One reading a line, as they come (application/x-ndjson).")
-    timeout_s: float | None = Field(None, ge=1, le=86400, description="Give up after so many seconds.")
+    stream: bool = Field(False, description="Send one reading a line, as they come (application/x-ndjson).")
+    timeout_s: float | None = Field(None, ge=1, le=86400, description="Maximum time, in seconds.")
 
     @property
     def options(self) -> dict[str, Any]:
-        """The reader's settings that are asked for, by name."""
+        """The reader's settings that the request changes, by name."""
         return {name: value for name in OPTION_NAMES if (value := getattr(self, name)) is not None}
 
 
@@ -131,9 +149,9 @@ class HostedParameters(_Strict):
 
 
 class HostedBody(_Strict):
-    """A request as `InferenceClient.question_answering` sends it; `options` are the hosted service's own and
-    do nothing.
-    """
+    """A request as `InferenceClient.question_answering` sends it. `options` are the hosted service's and have no effect."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_HOSTED_EXAMPLE]})
 
     inputs: HostedInput | tuple[HostedInput, ...]
     parameters: HostedParameters | None = None
@@ -172,7 +190,7 @@ class ReadingsOut(BaseModel):
 
 
 class DocumentOut(BaseModel):
-    """A document's text; as it stands here it can be sent among the `documents` of a question."""
+    """A document's text. It can be sent among the documents of a question as it is."""
 
     id: str
     text: str
@@ -191,13 +209,13 @@ class HostedAnswerOut(BaseModel):
 
 
 def parse(model: type[M], body: bytes) -> M:
-    """The body as that model; raises `Problem` with the places that do not fit."""
-    if _is_crumbs(body):
+    """The body as that model; raises `Problem` with the places of invalid values."""
+    if _has_too_many_signs(body):
         raise Problem(
             "limit",
-            f"It has more than {MOST_SIGNS:,} strings, commas and brackets. Send less in one request.",
+            f"It has more than {MAX_SIGNS:,} strings, commas and brackets. Split it into several requests.",
             where="the body",
-            limit=MOST_SIGNS,
+            limit=MAX_SIGNS,
         )
     try:
         return model.model_validate_json(body)
@@ -207,20 +225,19 @@ def parse(model: type[M], body: bytes) -> M:
 
 
 def questions_of(body: ReadBody, settings: ServeSettings) -> tuple[list[Question], bool]:
-    """The questions asked, and whether it is one by itself; a question without documents is asked of the
-    served folder.
+    """The questions asked, and whether there is a single one. Documents are None where the served folder is asked.
 
-    Such a question's documents are None here. Raises `Problem`, with place and limit, for what is too much.
+    Raises `Problem`, with place and limit, for what is too much.
     """
     if (body.question is None) == (body.questions is None):
-        raise Problem("wrong-value", "Give question or questions, one of them.", where="question")
+        raise Problem("wrong-value", "Give either question or questions.", where="question")
     shared = _documents(body.documents, body.context, "", settings)
     if body.question is not None:
         return [Question(_question(body.question, "question", settings), shared, body.id)], True  # type: ignore[arg-type]
     if body.id is not None:
-        raise Problem("wrong-value", "id is that of a single question; put ids into questions.", where="id")
+        raise Problem("wrong-value", "id belongs to a single question; put ids into questions.", where="id")
     given = body.questions or ()
-    _at_most(len(given), settings.max_questions, "questions", "questions")
+    _check_limit(len(given), settings.max_questions, "questions", "questions")
     asked = []
     for number, item in enumerate(given):
         at = f"questions[{number}]"
@@ -235,41 +252,41 @@ def questions_of(body: ReadBody, settings: ServeSettings) -> tuple[list[Question
 
 def check_hosted(inputs: Sequence[HostedInput], settings: ServeSettings) -> None:
     """Raises `Problem` for what is too much."""
-    _at_most(len(inputs), settings.max_questions, "inputs", "inputs")
+    _check_limit(len(inputs), settings.max_questions, "inputs", "inputs")
     for number, item in enumerate(inputs):
         _question(item.question, f"inputs[{number}].question", settings)
-        _at_most(
+        _check_limit(
             len(item.context), settings.max_document_characters, f"inputs[{number}].context", "characters"
         )
 
 
-def _is_crumbs(body: bytes) -> bool:
-    """Whether a body is of more pieces than `MOST_SIGNS`; what stands inside of strings does not count."""
-    if len(body) <= MOST_SIGNS:
+def _has_too_many_signs(body: bytes) -> bool:
+    """Whether a body has more than `MAX_SIGNS`; what stands inside strings does not count."""
+    if len(body) <= MAX_SIGNS:
         return False
     parts = (
-        body.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"', 2 * MOST_SIGNS)
+        body.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"', 2 * MAX_SIGNS)
     )  # every second one is a string
     outside = sum(part.count(sign) for part in parts[::2] for sign in (b",", b"[", b"{"))
-    return len(parts) // 2 + outside > MOST_SIGNS
+    return len(parts) // 2 + outside > MAX_SIGNS
 
 
 def _documents(
     given: Sequence[str | DocumentIn] | None, context: str | None, at: str, settings: ServeSettings
 ) -> tuple[Document, ...] | None:
     if given is not None and context is not None:
-        raise Problem("wrong-value", "Give documents or context, one of them.", where=f"{at}context")
+        raise Problem("wrong-value", "Give either documents or context.", where=f"{at}context")
     if given is None:
         if context is None:
             return None
-        _at_most(len(context), settings.max_document_characters, f"{at}context", "characters")
+        _check_limit(len(context), settings.max_document_characters, f"{at}context", "characters")
         return (Document("0", context),)
-    _at_most(len(given), settings.max_documents, f"{at}documents", "documents")
+    _check_limit(len(given), settings.max_documents, f"{at}documents", "documents")
     documents: dict[str, Document] = {}
     for number, item in enumerate(given):
         text = item if isinstance(item, str) else item.text
         name = str(number) if isinstance(item, str) or item.id is None else item.id
-        _at_most(len(text), settings.max_document_characters, f"{at}documents[{number}]", "characters")
+        _check_limit(len(text), settings.max_document_characters, f"{at}documents[{number}]", "characters")
         if name in documents:
             raise Problem("wrong-value", "Two documents have the same id.", where=f"{at}documents[{number}]")
         pages = () if isinstance(item, str) else item.pages
@@ -279,18 +296,18 @@ def _documents(
 
 
 def _check_pages(pages: tuple[int, ...], n: int, at: str, settings: ServeSettings) -> None:
-    _at_most(len(pages), settings.max_pages, at, "pages")
+    _check_limit(len(pages), settings.max_pages, at, "pages")
     if any(a > b for a, b in pairwise(pages)) or (pages and pages[-1] > n):
-        raise Problem("wrong-value", f"{at} are to be places in the text, ascending.", where=at)
+        raise Problem("wrong-value", f"{at} must be ascending places in the text.", where=at)
 
 
 def _question(text: str, at: str, settings: ServeSettings) -> str:
-    _at_most(len(text), settings.max_question_characters, at, "characters")
+    _check_limit(len(text), settings.max_question_characters, at, "characters")
     if not _NOT_BLANK.search(text):
         raise Problem("cannot-read", f"{at} is blank; ask something.", where=at)
     return text
 
 
-def _at_most(n: int, limit: int, at: str, what: str) -> None:
+def _check_limit(n: int, limit: int, at: str, what: str) -> None:
     if n > limit:
-        raise Problem("limit", f"{at} has {n:,} {what}; this server takes {limit:,}.", where=at, limit=limit)
+        raise Problem("limit", f"{at} has {n:,} {what}; the maximum is {limit:,}.", where=at, limit=limit)

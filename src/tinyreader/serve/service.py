@@ -1,6 +1,4 @@
-"""Requests become readings: each in a thread of its own, under a ticket that its client and its deadline can
-take back.
-"""
+"""Requests become readings: each in a thread of its own, in a context that its client and its deadline can cancel."""
 
 from __future__ import annotations
 
@@ -16,14 +14,13 @@ from tinyreader.documents import Document
 from tinyreader.errors import DataError, MissingExtraError, ModelError, RunError, SettingsError
 from tinyreader.integrations.transformers.pipeline import QuestionAnsweringPipeline, Result
 from tinyreader.reader import Question, Reader, Reading
-from tinyreader.serve.admission import Entry
 from tinyreader.serve.converter import Converter
-from tinyreader.serve.cost import check_cost, read_tokens
-from tinyreader.serve.keeper import Keeper
+from tinyreader.serve.indexer import Indexer
+from tinyreader.serve.limits import Entry, check_cost, read_tokens
 from tinyreader.serve.metrics import Metrics
 from tinyreader.serve.pool import Pool
 from tinyreader.serve.problems import Problem
-from tinyreader.serve.runtime import Abandoned, Ticket, working_for
+from tinyreader.serve.runtime import Abandoned, RequestContext, working_for
 from tinyreader.serve.settings import ServeSettings
 
 log = logging.getLogger(__name__)
@@ -32,23 +29,19 @@ T = TypeVar("T")
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 PART_QUESTIONS = 32
-"""At most so many questions of a stream are read together: the first are answered soon, and all are batched
-well.
-"""
+"""Maximum number of questions of a stream that are read together: batches fill, and the first answers come soon."""
 
 _HOSTED_SEQ_LEN, _HOSTED_STRIDE = 384, 128  # as the hosted service has them
 
-_AHEAD = 64  # readings that may wait for a slow client
+_MAX_AHEAD = 64  # readings that may wait for a slow client
 
 
 class ClientGone(Exception):  # noqa: N818 - nothing failed here
-    """Nobody is there to be answered."""
+    """The client has gone; there is nobody to answer."""
 
 
 class Service:
-    """A reader over a pool of workers, the hosted service's pipeline over the same, and perhaps a folder to
-    ask.
-    """
+    """A reader over a pool of workers, the hosted service's pipeline over the same pool, and a served folder if any."""
 
     def __init__(
         self,
@@ -57,24 +50,22 @@ class Service:
         reader: Reader,
         pipeline: QuestionAnsweringPipeline,
         metrics: Metrics,
-        keeper: Keeper | None = None,
+        indexer: Indexer | None = None,
     ) -> None:
         self.settings, self.pool, self.reader, self.pipeline = settings, pool, reader, pipeline
-        self.metrics, self.keeper = metrics, keeper
+        self.metrics, self.indexer = metrics, indexer
         self.converter = Converter(settings)
         self._threads = ThreadPoolExecutor(settings.max_requests, thread_name_prefix="request")
         metrics.gauge("windows_waiting", "Windows that wait for an engine.", lambda: pool.waiting)
         metrics.gauge("windows_in_flight", "Windows that engines have.", lambda: pool.in_flight)
         metrics.gauge("workers_ready", "Engine workers that are ready.", lambda: pool.alive)
-        if keeper is not None:
-            metrics.gauge(
-                "passages", "Passages of the folder that is served.", lambda: len(keeper.collection or ())
-            )
+        if indexer is not None:
+            metrics.gauge("passages", "Passages of the served folder.", lambda: len(indexer.collection or ()))
 
     def close(self) -> None:
-        """Ends workers and folder; requests should be over."""
-        if self.keeper is not None:
-            self.keeper.close()
+        """Ends the workers and the indexer; requests should be over."""
+        if self.indexer is not None:
+            self.indexer.close()
         self.pool.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -83,7 +74,7 @@ class Service:
         """What is not ready yet, or None."""
         if not self.pool.alive:
             return "no engine worker is ready"
-        if self.keeper is not None and self.keeper.collection is None:
+        if self.indexer is not None and self.indexer.collection is None:
             return "the folder is being indexed"
         return None
 
@@ -102,7 +93,7 @@ class Service:
         return readings
 
     def parts(self, questions: Sequence[Question], options: dict[str, Any]) -> Iterator[Reading]:
-        """Yield the same one after the other: few at first, then more at a time."""
+        """Yield the readings one after the other, computed in growing parts: the first comes soon."""
         begin, size = 0, 1
         while begin < len(questions):
             yield from self.readings(questions[begin : begin + size], options)
@@ -115,19 +106,17 @@ class Service:
         return [found] if len(inputs) == 1 else list(found)
 
     def collection(self) -> Any:
-        """The folder's collection; `Problem` where there is none, or none yet."""
-        if self.keeper is None:
+        """The folder's collection. Raises `Problem` where no folder is served, or it is not indexed yet."""
+        if self.indexer is None:
             raise Problem(
                 "not-served", "This server has no folder of documents; send documents.", where="documents"
             )
-        if self.keeper.collection is None:
+        if self.indexer.collection is None:
             raise Problem("not-ready", "The folder is being indexed for the first time.", retry_after_s=5)
-        return self.keeper.collection
+        return self.indexer.collection
 
     def check(self, questions: Sequence[Question], options: dict[str, Any]) -> None:
-        """Raises `Problem` where a question is to be asked of a folder that is not there, or there is too
-        much to read.
-        """
+        """Raises `Problem` where a question is asked of a folder that is not there, or there is too much to read."""
         n = options.get("passages") or 0
         if any(question.documents is None for question in questions):
             self.collection()
@@ -135,7 +124,7 @@ class Service:
         try:
             own = self.reader.settings.changed(options)
         except SettingsError as error:
-            raise self._told(error) from error
+            raise self._problem_of(error) from error
         asked = [question for question in questions if question.documents is None]
         inline = [question for question in questions if question.documents is not None]
         cost = read_tokens(asked, own.max_seq_len, own.doc_stride, n)
@@ -152,45 +141,43 @@ class Service:
     async def run(
         self, work: Callable[[], T], receive: Receive, entry: Entry, timeout_s: float | None = None
     ) -> T:
-        """What the work gives, done in a thread. Raises `Problem`, or `ClientGone` as soon as the client has
-        gone.
-        """
-        ticket = Ticket(min(timeout_s or self.settings.timeout_s, self.settings.timeout_s))
-        job: asyncio.Future[Any] = self._begin(work, ticket, entry)
+        """The result of the work, done in a thread. Raises `Problem`, or `ClientGone` as soon as the client has gone."""
+        context = RequestContext(min(timeout_s or self.settings.timeout_s, self.settings.timeout_s))
+        job: asyncio.Future[Any] = self._begin(work, context, entry)
         gone: asyncio.Future[Any] = asyncio.ensure_future(_gone(receive))
         try:
-            left = ticket.deadline - time.monotonic()
+            left = context.deadline - time.monotonic()
             await asyncio.wait([job, gone], timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if not job.done():
-                ticket.cancel(late=not gone.done())
+                context.cancel(late=not gone.done())
                 raise self._abandoned(late=not gone.done())
             result: T = job.result()
             return result
         except Exception as error:
-            raise self._told(error) from error
+            raise self._problem_of(error) from error
         finally:
             if not job.done():
-                ticket.cancel()
-                job.add_done_callback(_seen)
+                context.cancel()
+                job.add_done_callback(_retrieve)
             gone.cancel()
 
     async def stream(
         self, work: Callable[[], Iterator[T]], entry: Entry, timeout_s: float | None = None
     ) -> AsyncIterator[T | Problem]:
         """Yield what the work yields, made in a thread; if it fails, the problem comes last."""
-        ticket = Ticket(min(timeout_s or self.settings.timeout_s, self.settings.timeout_s))
+        context = RequestContext(min(timeout_s or self.settings.timeout_s, self.settings.timeout_s))
         loop = asyncio.get_running_loop()
         made: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
-        room = threading.Semaphore(_AHEAD)
+        room = threading.Semaphore(_MAX_AHEAD)
 
         def produce() -> None:
             for item in work():
                 while not room.acquire(timeout=0.2):
-                    ticket.check()
-                ticket.check()
+                    context.check()
+                context.check()
                 loop.call_soon_threadsafe(made.put_nowait, ("item", item))
 
-        job = self._begin(produce, ticket, entry)
+        job = self._begin(produce, context, entry)
         job.add_done_callback(
             lambda done: made.put_nowait(("end", None if done.cancelled() else done.exception()))
         )
@@ -204,23 +191,21 @@ class Service:
                     continue
                 is_over = True
                 if item is not None:
-                    told = self._told(item)
-                    if isinstance(told, Problem):
-                        yield told
+                    error = self._problem_of(item)
+                    if isinstance(error, Problem):
+                        yield error
                 return
         finally:
-            ticket.cancel()
+            context.cancel()
             if not is_over:
                 self._abandoned(late=False)
 
-    def _begin(self, work: Callable[[], T], ticket: Ticket, entry: Entry) -> asyncio.Future[T]:
-        """The work in a thread; the entry holds its place until that has ended, whoever still waits for
-        it.
-        """
+    def _begin(self, work: Callable[[], T], context: RequestContext, entry: Entry) -> asyncio.Future[T]:
+        """The work in a thread. The entry holds its place until that has ended, even if nobody waits for it."""
 
         def job() -> T:
-            with working_for(ticket):
-                ticket.check()
+            with working_for(context):
+                context.check()
                 return work()
 
         future = asyncio.get_running_loop().run_in_executor(self._threads, job)
@@ -232,8 +217,8 @@ class Service:
         self.metrics.abandoned.labels("deadline" if late else "client").inc()
         return Problem("too-late", "It was not answered before its deadline.") if late else ClientGone()
 
-    def _told(self, error: BaseException) -> Exception:
-        """What an error of the reading means to who asked."""
+    def _problem_of(self, error: BaseException) -> Exception:
+        """The error as the client should see it."""
         if isinstance(error, Problem | ClientGone):
             return error
         if isinstance(error, Abandoned):
@@ -241,13 +226,14 @@ class Service:
         if isinstance(error, SettingsError):
             return Problem("wrong-value", str(error))
         if isinstance(error, MissingExtraError):
-            return Problem("not-served", f"This server was installed without a part of it: {error}")
+            return Problem("not-served", f"This server lacks an optional part: {error}")
         if isinstance(error, DataError):
             return Problem("cannot-read", str(error))
         log.error("a request failed", exc_info=(type(error), error, error.__traceback__))
         if isinstance(error, RunError | ModelError):
             return Problem(
-                "engine-failed", "The engine did not answer. Ask again; if it stays so, see the server's log."
+                "engine-failed",
+                "The engine did not answer. Try again; if it fails again, see the server's log.",
             )
         return Problem("failed", "The server's log says more.")
 
@@ -258,7 +244,7 @@ async def _gone(receive: Receive) -> None:
         continue
 
 
-def _seen(job: asyncio.Future[Any]) -> None:
-    """Takes note of how an abandoned job ended, so that asyncio does not complain that nobody did."""
+def _retrieve(job: asyncio.Future[Any]) -> None:
+    """Retrieves the exception of an abandoned job, or asyncio would log that nobody did."""
     if not job.cancelled():
         job.exception()

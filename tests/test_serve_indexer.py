@@ -1,4 +1,4 @@
-"""`serve.keeper`: a server asks the folder that it was given, and keeps up with it."""
+"""`serve.indexer`: a server asks the folder that it was given, and keeps up with it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from serving import QUESTION, Running, running, until
-from tinyreader.serve.keeper import Keeper
+from tinyreader.serve.indexer import Indexer
 
 
 def names(server: Running) -> set[str]:
@@ -42,11 +42,11 @@ def test_the_folder_is_asked_and_changes_are_seen(tmp_path: Path) -> None:
         assert len(stream.body.splitlines()) == 2
     shutil.rmtree(home)
     home.mkdir()
-    keeper = Keeper(home, tmp_path / "index", 3600.0, 30.0)
-    keeper.start()
-    assert keeper.collection is not None  # an earlier run's index serves at once
-    until(lambda: keeper.collection is not None and len(keeper.collection) == 0, "the empty folder")
-    keeper.close()
+    indexer = Indexer(home, tmp_path / "index", 3600.0, 30.0)
+    indexer.start()
+    assert indexer.collection is not None  # an earlier run's index serves at once
+    until(lambda: indexer.collection is not None and len(indexer.collection) == 0, "the empty folder")
+    indexer.close()
 
 
 def test_a_folder_that_cannot_be_indexed_is_told_and_harms_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`serve.border`: who may ask, what every answer carries, and that no text reaches a log."""
+"""`serve.middleware`: who may ask, what every answer carries, and that no text reaches a log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`serve.patience`: connections that never come to the point are closed."""
+"""`serve.timeouts`: connections that never come to the point are closed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from serving import Running, running, until
-from tinyreader.serve import patience
+from tinyreader.serve import timeouts
 
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     """A server with little patience."""
-    monkeypatch.setattr(patience, "HEAD_S", 0.3)
+    monkeypatch.setattr(timeouts, "HEAD_S", 0.3)
     with running(tmp_path) as found:
         yield found
 
@@ -65,7 +65,7 @@ def test_an_answer_that_nobody_takes_is_dropped(tmp_path: Path, monkeypatch: pyt
     home.mkdir()
     (home / "a.txt").write_text("a b c d\n" * 2_000_000)
     ask = b"GET /documents?id=a.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    monkeypatch.setattr(patience, "TAKE_S", 0.3)
+    monkeypatch.setattr(timeouts, "TAKE_S", 0.3)
     with running(tmp_path, documents=home, index=tmp_path / "index") as server:
         until(lambda: server.ask("GET", "/ready").status == 200, "the index")
         assert len(server.ask("GET", "/documents?id=a.txt").body) > 16_000_000

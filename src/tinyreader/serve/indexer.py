@@ -16,7 +16,7 @@ from tinyreader.serve.logs import FIELDS
 log = logging.getLogger(__name__)
 
 
-class Keeper:
+class Indexer:
     """`collection` is None until the folder was indexed for the first time."""
 
     def __init__(self, folder: Path, index: Path | None, every_s: float, file_s: float) -> None:
@@ -29,7 +29,7 @@ class Keeper:
         self.collection: Collection | None = None
         self._stop = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="indexer", daemon=True)
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -49,7 +49,7 @@ class Keeper:
         if self._thread.is_alive():
             self._thread.join(10.0)
 
-    def _keep(self) -> None:
+    def _run(self) -> None:
         while not self._stop.is_set():
             try:
                 self._look()

@@ -1,4 +1,4 @@
-"""`serve.cost`: what a request takes to read, known before it is begun."""
+"""`serve.limits`: what a request takes to read, known before it is begun."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from tinyreader.documents import Document
 from tinyreader.reader import Question
-from tinyreader.serve.cost import check_cost, read_tokens
+from tinyreader.serve.limits import check_cost, read_tokens
 from tinyreader.serve.problems import Problem
 
 ASK = "who built it"
