@@ -21,9 +21,8 @@ from pathlib import Path
 from statistics import mean
 
 from tinyreader.augment.masked_lm import MaskedLM
-from tinyreader.augment.options import AugmentOptions
 from tinyreader.augment.paragraphs import paragraphs_of
-from tinyreader.augment.proposer import Passage
+from tinyreader.augment.proposer import AugmentOptions, Passage
 from tinyreader.augment.words import find_places
 from tinyreader.data import load_examples
 

@@ -20,11 +20,9 @@ from dataclasses import fields
 from pathlib import Path
 from statistics import mean
 
-from tinyreader.augment.options import AugmentOptions
-from tinyreader.augment.paragraphs import Prepared, augment, marked, paragraphs_of, prepare
-from tinyreader.augment.proposer import Proposer
+from tinyreader.augment.paragraphs import AugmentReport, Prepared, augment, marked, paragraphs_of, prepare
+from tinyreader.augment.proposer import AugmentOptions, Proposer
 from tinyreader.augment.proposers import ProposerNames
-from tinyreader.augment.report import AugmentReport
 from tinyreader.data import Example, load_examples
 from tinyreader.distil.evaluate import open_runtime
 from tinyreader.metrics import question_scores

@@ -22,10 +22,9 @@ from torch import nn
 
 from tinyreader.augment import job
 from tinyreader.augment.masked_lm import MaskedLM
-from tinyreader.augment.masking import Asker, MaskedLMOptions
+from tinyreader.augment.masking import MaskedBatcher, MaskedLMOptions
 from tinyreader.augment.neighbours import Neighbours
-from tinyreader.augment.options import AugmentOptions
-from tinyreader.augment.proposer import Passage, Proposer
+from tinyreader.augment.proposer import AugmentOptions, Passage, Proposer
 from tinyreader.augment.proposers import EXTRA_PROPOSALS, fingerprint_of
 from tinyreader.augment.vectors import load_vectors
 from tinyreader.augment.words import find_words
@@ -151,7 +150,7 @@ def main() -> None:
     n_words, n_types = masked_lm.counts.words, neighbours.counts.types - neighbours.counts.unknown
     watch = Stopwatch()
     sequences = watch_model(loaded.model, watch)
-    watch_generator(Asker, "ask", "tokenising", watch)
+    watch_generator(MaskedBatcher, "masked", "tokenising", watch)
     watch_generator(job, "augment", "rewriting", watch)
     proposers = [Watched(masked_lm, "ranking", watch), Watched(neighbours, "neighbours", watch)]
     options = AugmentOptions(times=args.times, probability=args.probability, candidates=args.candidates)

@@ -19,10 +19,8 @@ import pytest
 from typer.testing import CliRunner
 
 from tinyreader.augment.job import Input, augment_file, scan
-from tinyreader.augment.options import AugmentOptions
-from tinyreader.augment.paragraphs import CHUNK, augment
-from tinyreader.augment.proposer import Passage
-from tinyreader.augment.report import AugmentReport
+from tinyreader.augment.paragraphs import CHUNK, AugmentReport, augment
+from tinyreader.augment.proposer import AugmentOptions, Passage
 from tinyreader.cli import app, main
 from tinyreader.data import Answer, Example, load_examples, write_jsonl, write_squad
 from tinyreader.errors import DataError, Interrupted, RunError, SettingsError
@@ -236,7 +234,7 @@ def test_the_data_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_pipe_is_refused_before_it_is_read(tmp_path: Path) -> None:
     """Data is read twice, which a pipe cannot be: it is said at once, without waiting for its first byte."""
     os.mkfifo(tmp_path / "pipe.jsonl")
-    with pytest.raises(DataError, match=r"pipe\.jsonl is no regular file, and the data is read twice"):
+    with pytest.raises(DataError, match=r"pipe\.jsonl is not a regular file, and the data is read twice"):
         scan(Input(str(tmp_path / "pipe.jsonl")), StopSwitch())
 
 
@@ -304,7 +302,7 @@ def test_show_prints_some_and_writes_nothing(files: Path) -> None:
     ("words", "message"),
     [
         (["in.json", "--synonyms", "synonyms.tsv"], "say where the copies go"),
-        (["in.json", "-o", "out.json"], "nobody proposes words"),
+        (["in.json", "-o", "out.json"], "there are no proposers"),
         (
             ["in.json", "-o", "in.json", "--synonyms", "synonyms.tsv"],
             "--out in.json is the data, and would replace it",

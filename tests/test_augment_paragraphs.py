@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyreader.augment.options import AugmentOptions
-from tinyreader.augment.paragraphs import CHUNK, augment, marked, paragraphs_of, prepare
-from tinyreader.augment.proposer import Passage
-from tinyreader.augment.report import AugmentReport
+from tinyreader.augment.paragraphs import CHUNK, AugmentReport, augment, marked, paragraphs_of, prepare
+from tinyreader.augment.proposer import AugmentOptions, Passage
 from tinyreader.augment.words import find_words
 from tinyreader.data import Answer, Example, load_examples
 from tinyreader.errors import DataError, SettingsError
@@ -202,13 +200,13 @@ def test_the_original_is_added_only_when_asked_for() -> None:
 
 def test_copies_are_not_rewritten_again() -> None:
     """An id that is a copy's already is refused: two originals could give the same id."""
-    with pytest.raises(DataError, match=r"'x#aug3' is a rewritten copy already"):
+    with pytest.raises(DataError, match=r"'x#aug3' is already a rewritten copy"):
         list(paragraphs_of([EXAMPLE, replace(EXAMPLE, id="x#aug3")]))
 
 
 def test_nobody_to_ask_is_an_error() -> None:
     """Without a proposer nothing could change."""
-    with pytest.raises(SettingsError, match="nobody proposes"):
+    with pytest.raises(SettingsError, match="no proposers"):
         list(augment([EXAMPLE], [], AugmentOptions()))
 
 

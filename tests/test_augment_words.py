@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tinyreader.augment.candidates import carry_case, clean, is_word
-from tinyreader.augment.grammar import function_words, may_stand_for
-from tinyreader.augment.options import AugmentOptions
-from tinyreader.augment.words import find_places, find_words
+from tinyreader.augment.proposer import AugmentOptions
+from tinyreader.augment.words import (
+    carry_case,
+    clean,
+    find_places,
+    find_words,
+    function_words,
+    is_word,
+    may_replace,
+)
 from tinyreader.data import Answer, Example
 from tinyreader.errors import SettingsError
 
@@ -123,7 +129,7 @@ def test_words_of_grammar_are_words() -> None:
 )
 def test_grammar_stands_for_grammar_of_its_kind(word: str, proposal: str, may: bool) -> None:
     """A word of content may be any other; a word of grammar only one that does the same; negation none."""
-    assert may_stand_for(word, proposal) is may
+    assert may_replace(word, proposal) is may
 
 
 def test_articles_go_with_what_follows() -> None:

@@ -22,11 +22,10 @@ from transformers import AutoModelForMaskedLM
 
 from tiny_models import FAMILIES, masked_lm, write_masked_lm, write_reader
 from tiny_tokenizers import SENTENCES, byte_level, metaspace_bpe, mpnet, untrimmed_byte_level, wordpiece
-from tinyreader.augment.candidates import clean
 from tinyreader.augment.masked_lm import MaskedLM
-from tinyreader.augment.masking import Asker, MaskedLMOptions, Questions, read_vocabulary
+from tinyreader.augment.masking import MaskedBatcher, MaskedLMOptions, MaskedSequences, read_vocabulary
 from tinyreader.augment.proposer import Passage
-from tinyreader.augment.words import find_words
+from tinyreader.augment.words import clean, find_words
 from tinyreader.errors import ModelError
 from tinyreader.models import LoadedMaskedLM, best_precision, load_masked_lm
 from tinyreader.models.masked import LONGEST
@@ -70,14 +69,14 @@ def proposer(of: LoadedMaskedLM | None = None, **options: Any) -> MaskedLM:
         return MaskedLM(of, MaskedLMOptions(**{"precision": "fp32", **options}), device=CPU)
 
 
-def questions(of: MaskedLM, text: str = TEXT) -> Questions:
+def questions(of: MaskedLM, text: str = TEXT) -> MaskedSequences:
     """What a proposer asks its model about a text."""
-    [asked] = of._asker.ask([passage(text)])
+    [asked] = of._batcher.masked([passage(text)])
     return asked
 
 
 @torch.no_grad()
-def all_scores(of: Any, asked: Questions) -> Tensor:
+def all_scores(of: Any, asked: MaskedSequences) -> Tensor:
     """The scores at the masked places by Transformers' own forward pass, head at every position."""
     ids = torch.from_numpy(asked.sequences)
     mask = torch.zeros_like(ids)
@@ -338,7 +337,8 @@ def test_models_whose_head_mixes_places_are_refused() -> None:
     of = loaded()
     of.model.cls.register_forward_pre_hook(lambda _, args: (args[0] + args[0].mean(1, keepdim=True),))
     with pytest.raises(
-        ModelError, match=r"BertForMaskedLM cannot be used to propose words: its head does not look"
+        ModelError,
+        match=r"BertForMaskedLM cannot be used to propose words: its head does not treat positions",
     ):
         proposer(of)
     of = loaded()
@@ -357,7 +357,7 @@ def one_by_one(of: LoadedMaskedLM, text: str, n: int) -> dict[int, list[str]]:
     """
     vocabulary = read_vocabulary(of.tokenizer, of.model.config.vocab_size)
     # Only the choice of places is taken from what is tested here; test_masking.py looks at it.
-    [asked] = Asker(of.tokenizer, vocabulary, of.mask_id, of.pad_id, 64, MaskedLMOptions()).ask(
+    [asked] = MaskedBatcher(of.tokenizer, vocabulary, of.mask_id, of.pad_id, 64, MaskedLMOptions()).masked(
         [passage(text)]
     )
     whole = of.tokenizer.encode(text).ids
@@ -426,7 +426,7 @@ def test_case_alone_makes_no_other_proposal() -> None:
     """
     of = loaded("deberta-v2")
     own = proposer(of, n_proposals=5)
-    assert read_vocabulary(of.tokenizer, of.model.config.vocab_size).most_doubles == 2
+    assert read_vocabulary(of.tokenizer, of.model.config.vocab_size).max_case_variants == 2
     text = " ".join([TEXT, *SENTENCES[:3]])[:120]
     [found] = own([passage(text)])
     for word, proposals in zip(passage(text).words, found, strict=True):

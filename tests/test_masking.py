@@ -17,29 +17,30 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from tiny_tokenizers import BRACKETS, KINDS, SENTENCES, byte_level, metaspace_bpe, wordpiece
-from tinyreader.augment.candidates import is_word
 from tinyreader.augment.masking import (
-    Asker,
     Form,
+    MaskedBatcher,
     MaskedLMOptions,
-    Questions,
+    MaskedSequences,
     Vocabulary,
     nearest_window,
     read_vocabulary,
     window_starts,
 )
 from tinyreader.augment.proposer import Passage
-from tinyreader.augment.words import find_words
+from tinyreader.augment.words import find_words, is_word
 from tinyreader.errors import ModelError, SettingsError
 
 PAD = 0
 NAMES = [a + b for a in "abcdefgh" for b in "abcdefgh"]
 
 
-def asker(tokenizer: Tokenizer, max_tokens: int = 512, **options: Any) -> Asker:
+def batcher(tokenizer: Tokenizer, max_tokens: int = 512, **options: Any) -> MaskedBatcher:
     """An asker for a tokenizer, with the tokenizer's own mask."""
     vocabulary = read_vocabulary(tokenizer, tokenizer.get_vocab_size())
-    return Asker(tokenizer, vocabulary, mask_of(tokenizer), PAD, max_tokens, MaskedLMOptions(**options))
+    return MaskedBatcher(
+        tokenizer, vocabulary, mask_of(tokenizer), PAD, max_tokens, MaskedLMOptions(**options)
+    )
 
 
 def mask_of(tokenizer: Tokenizer) -> int:
@@ -52,9 +53,9 @@ def passage(text: str) -> Passage:
     return Passage(text, find_words(text))
 
 
-def ask(tokenizer: Tokenizer, text: str, **options: Any) -> Questions:
+def ask(tokenizer: Tokenizer, text: str, **options: Any) -> MaskedSequences:
     """The sequences for all words of a text."""
-    [questions] = asker(tokenizer, **options).ask([passage(text)])
+    [questions] = batcher(tokenizer, **options).masked([passage(text)])
     return questions
 
 
@@ -134,10 +135,10 @@ def test_only_whole_words_may_be_proposed(kind: str) -> None:
     assert len(spaced) >= 2
     assert bare <= spaced
     assert bool(bare) == (kind not in ("wordpiece", "mpnet"))
-    assert vocabulary.most_doubles == most_doubles(vocabulary)
+    assert vocabulary.max_case_variants == max_case_variants(vocabulary)
 
 
-def most_doubles(vocabulary: Vocabulary) -> int:
+def max_case_variants(vocabulary: Vocabulary) -> int:
     """How many entries differ in case alone, counted plainly."""
     most = 1
     for form in (Form.SPACED, Form.BARE):
@@ -256,8 +257,8 @@ def test_the_words_form_is_that_of_its_token() -> None:
     """
     tokenizer = by_hand("unigram", "▁the", "the", "▁(", ")")
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
-    own = asker(tokenizer)
-    [questions] = own.ask([passage("the the (the)")])
+    own = batcher(tokenizer)
+    [questions] = own.masked([passage("the the (the)")])
     assert own.vocabulary.forms[questions.originals].tolist() == [Form.BARE, Form.SPACED, Form.BARE]
 
 
@@ -319,8 +320,8 @@ def test_texts_without_words_ask_nothing(text: str) -> None:
 def test_places_may_come_in_any_order() -> None:
     """Places are answered by their numbers, whatever their order."""
     places = find_words("the mill was built")
-    one = asker(wordpiece(), exact=True)
-    [forth, back] = one.ask(
+    one = batcher(wordpiece(), exact=True)
+    [forth, back] = one.masked(
         [Passage("the mill was built", places), Passage("the mill was built", places[::-1])]
     )
     assert np.array_equal(forth.sequences, back.sequences)
@@ -345,8 +346,8 @@ def test_every_word_is_masked_once(
     text = " ".join(NAMES[n % 64] for n in range(n_tokens))
     every = find_words(text)
     chosen = sorted(data.draw(st.sets(st.sampled_from(range(n_tokens))) if n_tokens else st.just(set[int]())))
-    asking = asker(tokenizer, max_tokens, masked_share=share, exact=exact)
-    [questions] = asking.ask([Passage(text, tuple(every[i] for i in chosen))])
+    asking = batcher(tokenizer, max_tokens, masked_share=share, exact=exact)
+    [questions] = asking.masked([Passage(text, tuple(every[i] for i in chosen))])
     size = min(n_tokens, max_tokens - 2)
     assert questions.length == size + 2 <= max_tokens
     assert questions.sequences.shape[1] <= max_tokens or questions.sequences.shape[1] == questions.length
@@ -428,4 +429,4 @@ def test_batches_are_even_and_whole(n_words: int, budget: int, exact: bool) -> N
 def test_a_window_without_room_is_refused() -> None:
     """A model whose input the special tokens fill is an error."""
     with pytest.raises(ModelError, match="2 tokens leaves no room"):
-        asker(wordpiece(), 2)
+        batcher(wordpiece(), 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyreader.augment import Passage
-from tinyreader.augment.cosine import nearest_rows
+from tinyreader.augment import Passage, vectors
 from tinyreader.augment.neighbours import Neighbours
-from tinyreader.augment.vectors import Vectors, load_vectors, make_vectors
+from tinyreader.augment.vectors import Vectors, load_vectors, nearest_rows
 from tinyreader.errors import SettingsError
 from tinyreader.files import cache_directory
 
@@ -71,15 +71,14 @@ def test_nearest_equals_brute_force(
     unit = random_unit(rng, n, d, steps=steps)
     among = rng.random(n) < 0.5 if masked else None
     rows = rng.choice(n, size=rng.integers(1, n + 1), replace=False).tolist()
-    found = nearest_rows(unit, rows, k, among=among, max_block_bytes=n_bytes)
+    found = nearest_rows(unit, rows, k, among=among, max_score_bytes=n_bytes)
     assert [f.tolist() for f in found] == [brute_force(unit, row, k, among) for row in rows]
 
 
-def test_more_rows_than_one_product_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many rows are asked for in parts, and come back in order."""
+def test_more_rows_than_one_product_takes() -> None:
+    """Many rows are searched in several products, and the results come back in order."""
     unit = random_unit(np.random.default_rng(1), 60, 5)
-    monkeypatch.setattr("tinyreader.augment.cosine._MAX_QUERIES", 7)
-    found = nearest_rows(unit, range(60), 4)
+    found = nearest_rows(unit, range(60), 4, max_score_bytes=7 * 4 * 60)
     assert [f.tolist() for f in found] == [brute_force(unit, row, 4) for row in range(60)]
     assert nearest_rows(unit, [], 4) == []
 
@@ -98,7 +97,7 @@ def test_what_comes_back_does_not_depend_on_what_else_is_asked() -> None:
     together = nearest_rows(unit, rows, 20)
     for size in (1, 2, 7):
         for start in range(0, len(rows), size):
-            apart = nearest_rows(unit, rows[start : start + size], 20, max_block_bytes=1 << 16)
+            apart = nearest_rows(unit, rows[start : start + size], 20, max_score_bytes=1 << 16)
             assert [a.tolist() for a in apart] == [t.tolist() for t in together[start : start + size]]
     assert together[-3].tolist() == list(range(1000, 1020))
     assert together[-2].tolist() == brute_force(unit, 998, 20)
@@ -108,10 +107,15 @@ def test_what_comes_back_does_not_depend_on_what_else_is_asked() -> None:
 def test_no_neighbours_cannot_be_asked_for(k: int) -> None:
     """The number must be 1 or more."""
     table = make_vectors(["a", "b"], np.eye(2))
-    with pytest.raises(SettingsError, match="ask for 1 or more"):
+    with pytest.raises(SettingsError, match=f"k is {k}; it must be at least 1"):
         table.nearest([0], k)
-    with pytest.raises(SettingsError, match="ask for 1 or more"):
+    with pytest.raises(SettingsError, match=f"k is {k}; it must be at least 1"):
         Neighbours(table, k)
+
+
+def make_vectors(words: Sequence[str], values: Any) -> Vectors:
+    """Vectors from words and their values [N, d] in memory."""
+    return vectors._in_memory("the table", [([word.encode() for word in words], values)])
 
 
 def fan(*words: str) -> Vectors:

@@ -319,7 +319,7 @@ def test_labels_alone_need_no_teacher() -> None:
 
 def test_augmenting_needs_somebody_who_proposes() -> None:
     """A stage with augmented data names a masked language model, word vectors or synonyms."""
-    assert "nobody proposes words: set masked_lm, vectors or synonyms" in complaint(
+    assert "there are no proposers: set masked_lm, vectors or synonyms" in complaint(
         stage(augment={"times": 2})
     )
 

@@ -461,7 +461,7 @@ def test_copies_in_data_to_be_rewritten_are_found_before_the_work(here: Path, tm
     (here / "synonyms.tsv").write_text("bridge\triver\n", encoding="utf-8")
     write_squad([*examples(1, 3), replace(examples(5, 1)[0], id="q#aug1")], here / "late.json")
     augment = "stages.inside.augment={synonyms = 'synonyms.tsv'}"
-    with pytest.raises(DataError, match="'q#aug1' is a rewritten copy already"):
+    with pytest.raises(DataError, match="'q#aug1' is already a rewritten copy"):
         run(tmp_path / "out", *SHORT, "data.train=late.json", augment)
     assert not (tmp_path / "out").exists()
     run(tmp_path / "out", *SHORT, "data.train=late.json")

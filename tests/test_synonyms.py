@@ -73,15 +73,17 @@ def test_what_is_no_single_word_is_left_out_with_a_warning(
     """
     content = "engine\tfire engine\nfire engine\tengine\nengine\tmotor\nengine\t42\n"
     assert read_synonyms(write(tmp_path / "s", content))([passage("engine")]) == [[("motor",)]]
-    assert "3 lines with more or less than single words were left out, the first is line 1" in caplog.text
+    assert (
+        "3 lines with more or less than one word on a side were left out, the first is line 1" in caplog.text
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "there are no synonyms in it"),
-        ("# nothing\n\n", "there are no synonyms in it"),
-        ("a\t42\n", "there are no synonyms in it"),
+        ("", "the file has no synonyms"),
+        ("# nothing\n\n", "the file has no synonyms"),
+        ("a\t42\n", "the file has no synonyms"),
         ("a\tb\na b\n", "line 2: 'a b' is not a word, a tab and a synonym"),
         ("# x\n\na\tb\tc\n", r"line 3: 'a\\tb\\tc' is not a word"),
         ("a\t\n", "line 1: 'a' is not a word"),

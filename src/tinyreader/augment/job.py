@@ -19,11 +19,9 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
-from tinyreader.augment.options import AugmentOptions
-from tinyreader.augment.paragraphs import CHUNK, Paragraph, augment, paragraphs_of
-from tinyreader.augment.proposer import Proposer
+from tinyreader.augment.paragraphs import CHUNK, AugmentReport, Paragraph, augment, paragraphs_of
+from tinyreader.augment.proposer import AugmentOptions, Proposer
 from tinyreader.augment.proposers import fingerprints
-from tinyreader.augment.report import AugmentReport
 from tinyreader.data import (
     Example,
     Fingerprint,

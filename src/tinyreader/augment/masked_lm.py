@@ -1,9 +1,9 @@
-"""`MaskedLM`: a masked language model proposes words for those that are one token of it.
+"""`MaskedLM`: a masked language model proposes replacements for words that are one of its tokens.
 
 TinyBERT's augmentation (arXiv 1909.10351, algorithm 1) masks one word at a time. Here the words of a window
 are spread over a few sequences, with as many words masked in each as in the model's own training; `exact`
-does what the paper does. The encoder sees whole sequences, the vocabulary head only the masked places. A
-batch never holds more than one passage, so nothing about a passage depends on those beside it.
+follows the paper. The encoder runs on whole sequences, the vocabulary head only on the masked positions. A
+batch never mixes passages, so the proposals for a passage do not depend on the others.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tinyreader.augment.masking import Asker, Ints, MaskedLMOptions, Questions, read_vocabulary
+from tinyreader.augment.masking import Ints, MaskedBatcher, MaskedLMOptions, MaskedSequences, read_vocabulary
 from tinyreader.augment.proposer import Passage
 from tinyreader.errors import ModelError
 from tinyreader.models import LoadedMaskedLM, Precision, best_precision, load_masked_lm, model_fingerprint
 from tinyreader.models.precision import round_to_bf16
 
-_FORMAT = 1  # to be raised when the same options give other proposals
+_FORMAT = 1  # raise it when the same options give other proposals
 
 
 @dataclass(slots=True)
 class MaskedLMCounts:
-    """What was asked so far: sequences run, words proposed for, and words that are not one known token."""
+    """Counts so far: sequences run, words with proposals, and words that are not one known token."""
 
     sequences: int = 0
     words: int = 0
@@ -38,12 +38,10 @@ class MaskedLMCounts:
 
 
 class MaskedLM:
-    """Proposes, for each place that is one token, the whole words that the model finds likeliest there, best
-    first.
+    """Proposes, for each place that is one token, the most likely whole words there, best first.
 
-    Neither the word itself nor words that differ from it or from each other in case alone are proposed. The
-    model is moved to the device and rounded in place. `fingerprint` stands for all that decides what is
-    proposed, `counts` tells what was done.
+    Proposals differ from the word and from each other in more than case. The model is moved to the device and
+    rounded in place. `fingerprint` covers everything that the proposals depend on.
     """
 
     def __init__(
@@ -62,7 +60,7 @@ class MaskedLM:
         self.counts = MaskedLMCounts()
         self.fingerprint = self._fingerprint(loaded)
         vocabulary = read_vocabulary(loaded.tokenizer, loaded.model.get_input_embeddings().num_embeddings)
-        self._asker = Asker(
+        self._batcher = MaskedBatcher(
             loaded.tokenizer, vocabulary, loaded.mask_id, loaded.pad_id, loaded.max_tokens, self.options
         )
         self._vocabulary = vocabulary
@@ -79,25 +77,25 @@ class MaskedLM:
         device: torch.device | None = None,
         **options: Any,
     ) -> MaskedLM:
-        """The proposer of a directory or Hub id, with the options of `MaskedLMOptions` by name."""
-        asked = MaskedLMOptions(**options)
-        return cls(load_masked_lm(name_or_dir, revision=revision), asked, device=device)
+        """The proposer for a model directory or Hub id, with the fields of `MaskedLMOptions` as options."""
+        checked = MaskedLMOptions(**options)  # before the model is loaded
+        return cls(load_masked_lm(name_or_dir, revision=revision), checked, device=device)
 
     def __call__(self, passages: Sequence[Passage]) -> list[list[tuple[str, ...]]]:
-        """Proposals per passage and place; none for words of several tokens."""
+        """Proposals per passage and place; empty for words of several tokens."""
         found: list[list[tuple[str, ...]]] = [[()] * len(passage.places) for passage in passages]
-        for proposals, questions in zip(found, self._asker.ask(passages), strict=True):
-            for part in questions.batches(self.options.batch_tokens):
-                for place, words in zip(part.places.tolist(), self._answers(part), strict=True):
+        for proposals, masked in zip(found, self._batcher.masked(passages), strict=True):
+            for batch in masked.batches(self.options.batch_tokens):
+                for place, words in zip(batch.places.tolist(), self._proposals(batch), strict=True):
                     proposals[place] = words
-            self.counts.sequences += len(questions.sequences)
-            self.counts.words += len(questions.places)
-            self.counts.several_pieces += len(proposals) - len(questions.places)
+            self.counts.sequences += len(masked.sequences)
+            self.counts.words += len(masked.places)
+            self.counts.several_pieces += len(proposals) - len(masked.places)
         return found
 
-    def _answers(self, questions: Questions) -> Iterator[tuple[str, ...]]:
-        """Yield the proposals for each word of one batch."""
-        for original, ranked in zip(questions.originals.tolist(), self._ranked(questions), strict=True):
+    def _proposals(self, batch: MaskedSequences) -> Iterator[tuple[str, ...]]:
+        """Yield the proposals for each word of the batch."""
+        for original, ranked in zip(batch.originals.tolist(), self._ranked(batch), strict=True):
             kept: dict[int, str] = {}
             for number in ranked.tolist():
                 kept.setdefault(int(self._vocabulary.folded[number]), self._vocabulary.texts[number])
@@ -105,14 +103,13 @@ class MaskedLM:
             yield tuple(kept.values())[: self.options.n_proposals]
 
     @torch.inference_mode()
-    def _ranked(self, questions: Questions) -> list[Ints]:
-        """For each word the ids of the best allowed entries, enough of them; of equal scores the smaller id
-        goes first.
-        """
-        scores = self._scorer.scores(questions)
-        forms = torch.from_numpy(self._vocabulary.forms[questions.originals]).to(self.device)
+    def _ranked(self, batch: MaskedSequences) -> list[Ints]:
+        """For each word the ids of enough allowed entries, best first; the smaller id wins a tie."""
+        scores = self._scorer.scores(batch)
+        forms = torch.from_numpy(self._vocabulary.forms[batch.originals]).to(self.device)
         scores.masked_fill_(self._forbidden[forms], -torch.inf)
-        n = min((self.options.n_proposals + 1) * self._vocabulary.most_doubles, scores.shape[1])
+        # Enough for n_proposals after the word itself and all case variants are removed.
+        n = min((self.options.n_proposals + 1) * self._vocabulary.max_case_variants, scores.shape[1])
         least = scores.topk(n, dim=1).values[:, -1:].clamp(min=torch.finfo(scores.dtype).min)
         rows, ids = (scores >= least).nonzero(as_tuple=True)
         value, row, number = (t.cpu().numpy() for t in (scores[rows, ids], rows, ids))
@@ -132,10 +129,10 @@ class MaskedLM:
 
 
 class _Scorer:
-    """Runs a masked language model; its head is given the masked places only.
+    """Runs a masked language model, its head on the masked positions only.
 
-    A hook on the encoder puts the vectors at these places, [1, M, width], in place of its last state [B, L,
-    width]. That is right for every head that works on each place by itself, which `check` makes sure of.
+    A hook on the encoder replaces its last state [B, L, width] by the vectors at these positions, [1, M,
+    width]. That is correct for every head that treats positions independently, which `check` verifies.
     """
 
     def __init__(self, model: Any, precision: Precision, device: torch.device) -> None:
@@ -146,32 +143,31 @@ class _Scorer:
         self._at: tuple[Tensor, Tensor] | None = None
         model.base_model.register_forward_hook(self._pick)
 
-    def scores(self, questions: Questions) -> Tensor:
-        """The score fp32 [M, V] of every vocabulary entry at each masked place."""
-        n = len(questions.rows)
-        # Shapes are few, for the engine prepares its products anew for each: a multiple of 16 places, the
-        # last repeated.
-        rows, columns = (np.pad(a, (0, -n % 16), mode="edge") for a in (questions.rows, questions.columns))
-        return self._run(questions.sequences, questions.length, rows, columns)[:n]
+    def scores(self, batch: MaskedSequences) -> Tensor:
+        """The scores fp32 [M, V] of all vocabulary entries at each masked position."""
+        n = len(batch.rows)
+        # Padded to a multiple of 16 positions, because torch prepares its kernels anew for each new shape.
+        rows, columns = (np.pad(a, (0, -n % 16), mode="edge") for a in (batch.rows, batch.columns))
+        return self._run(batch.sequences, batch.length, rows, columns)[:n]
 
     def check(self, mask_id: int, pad_id: int, length: int) -> None:
-        """Raise `ModelError` where a place's scores depend on which other places are asked for."""
+        """Raise `ModelError` if a position's scores depend on which other positions are scored."""
         ids = np.full((2, length), mask_id)
         ids[:, -1] = pad_id
         rows, columns = np.divmod(np.arange(2 * (length - 1)), length - 1)
-        reason = "its head does not look at each place by itself"
+        reason = "its head does not treat positions independently"
         try:
             every = self._run(ids, length - 1, rows, columns)
             last = self._run(ids, length - 1, rows[-1:], columns[-1:])
             works = len(every) == len(rows) and torch.allclose(last[0], every[-1], rtol=1e-3, atol=1e-3)
-        except Exception as error:  # whatever an architecture makes of inputs it does not expect
+        except Exception as error:  # architectures fail in their own ways on inputs they do not expect
             works, reason = False, f"{type(error).__name__}: {error}"
         if not works:
             raise ModelError(f"a {type(self.model).__name__} cannot be used to propose words: {reason}")
 
     @torch.inference_mode()
     def _run(self, sequences: Ints, length: int, rows: Ints, columns: Ints) -> Tensor:
-        """The scores fp32 [M, V] at [rows, columns] of sequences that are real up to `length`."""
+        """The scores fp32 [M, V] at [rows, columns] of sequences padded from column `length` on."""
         inputs = {"input_ids": torch.from_numpy(sequences).to(self.device)}
         if length < sequences.shape[1]:
             mask = torch.zeros_like(inputs["input_ids"])
@@ -185,7 +181,7 @@ class _Scorer:
         return scores.float()
 
     def _pick(self, _: nn.Module, __: Any, output: Any) -> Any:
-        """What goes to the head: the vectors at the places asked for, in fp32 as its weights are."""
+        """The head's input: the vectors at the masked positions, in fp32 like its weights."""
         if self._at is None:
             return output
         rows, columns = self._at
@@ -197,6 +193,6 @@ class _Scorer:
 
 
 def _best_device() -> torch.device:
-    """The accelerator where there is one, else the CPU."""
+    """The accelerator if there is one, else the CPU."""
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return found if found is not None else torch.device("cpu")

@@ -1,8 +1,7 @@
-"""What a masked language model is asked, and what counts as an answer: words of one token, masked sequences,
-whole words.
+"""The tokenizer's side of `MaskedLM`: which vocabulary entries are whole words, and the masked sequences.
 
-Everything about a masked language model that needs no model. A passage longer than the model's input is slid
-over; each word is masked and read in one window only, the one where it stands nearest to the middle.
+Nothing here needs torch or the model. A passage longer than the model's input is read in overlapping windows;
+each word is masked in one window only, the one whose middle is nearest to it.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer, decoders, models
 
-from tinyreader.augment.candidates import is_word
 from tinyreader.augment.proposer import Passage
+from tinyreader.augment.words import is_word
 from tinyreader.errors import ModelError, SettingsError
 from tinyreader.tokenizer import special_tokens
 from tinyreader.windows import offsets_hold_spaces, padded_length, take_in_marks, trim_spaces, unbounded
@@ -29,16 +28,16 @@ Ints = npt.NDArray[np.int64]
 PRECISIONS = ("auto", "bf16", "fp32")
 ONE_LETTER_WORDS = frozenset("aAI")
 _FIRST_IDEOGRAPH, _LAST_IDEOGRAPH = "\u4e00", "\u9fff"
-_BLANK = "\u2581"  # what SentencePiece writes for one
+_SPACE_MARK = "\u2581"  # SentencePiece's sign for a space
 
 
 @dataclass(frozen=True, slots=True)
 class MaskedLMOptions:
-    """How a masked language model is asked; raises `SettingsError` for values that make no sense.
+    """Settings of `MaskedLM`; raises `SettingsError` for values out of range.
 
     Each word gets `n_proposals`. By default the words of a window are spread over sequences in which at most
-    `masked_share` of the tokens are masked, as in the model's own training; `exact` masks one word a
-    sequence. A batch holds at most `batch_tokens` tokens, or one sequence.
+    `masked_share` of the tokens are masked, as in the model's own training; `exact` masks one word per
+    sequence. A batch has at most `batch_tokens` tokens, or one sequence.
     """
 
     n_proposals: int = 15
@@ -58,12 +57,11 @@ class MaskedLMOptions:
 
 
 class Form(IntEnum):
-    """How a vocabulary entry stands in a text: as a part of a word, as a word, or as one right after another
-    token.
+    """What a vocabulary entry is in a text: part of a word, a word, or a word without a space before it.
 
-    Tokenizers that mark blanks have most words twice: with the mark (`SPACED`) and without it (`BARE`), for
-    the start of a text or after a bracket or hyphen; parts of words look like the latter. WordPiece marks the
-    parts instead.
+    Tokenizers that mark spaces have most words twice: with the mark (`SPACED`) and, for the start of a text
+    or after a bracket or hyphen, without it (`BARE`). Parts of words look like the latter. WordPiece marks
+    the parts instead.
     """
 
     PART = 0
@@ -73,27 +71,27 @@ class Form(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vocabulary:
-    """What the entries of a vocabulary of V entries are.
+    """The V entries of a vocabulary as words.
 
-    `forms` int64 [V] holds each entry's `Form`; `allowed` bool [3, V] says which entries may be proposed for
-    a word of each form; `texts` are the words that they stand for. Entries of the same number in `folded`
-    int64 [V] differ in case alone; there are at most `most_doubles` of a kind.
+    `forms` int64 [V] has each entry's `Form`; `allowed` bool [3, V] says which entries may be proposed for a
+    word of each form; `texts` are the words themselves. Entries with the same number in `folded` int64 [V]
+    differ only in case; at most `max_case_variants` allowed entries share one.
     """
 
     forms: Ints
     allowed: npt.NDArray[np.bool_]
     texts: list[str]
     folded: Ints
-    most_doubles: int
+    max_case_variants: int
 
 
 def read_vocabulary(tokenizer: Tokenizer, size: int) -> Vocabulary:
-    """What a tokenizer's entries are, for a model that gives `size` of them a score.
+    """The vocabulary of `tokenizer`, for a model with `size` output scores.
 
-    Only whole words may be proposed: no special or added token, no part of a word, nothing but letters. A
-    bare entry may be proposed where it is also there with a blank before it, which tells a word from an
-    ending. Of single letters only real words are, and ideographs. `ModelError` for tokenizers that tell parts
-    from whole words in no known way.
+    Only whole words of letters may be proposed: no special or added token, no part of a word. A bare entry
+    is allowed only if the same word exists with a space before it, which distinguishes words from endings.
+    Of single characters only "a", "A", "I" and ideographs are allowed. `ModelError` for a tokenizer that does
+    not mark parts of words in a known way.
     """
     decode, apart = _decoder(tokenizer)
     texts, forms = [""] * size, np.full(size, Form.PART, dtype=np.int64)
@@ -108,14 +106,15 @@ def read_vocabulary(tokenizer: Tokenizer, size: int) -> Vocabulary:
     bare = words & (forms == Form.BARE) & np.array([text in known for text in texts])
     if not known:
         raise ModelError(
-            "this tokenizer does not say which of its entries are whole words, so none can be proposed. "
-            "Known to work: "
-            "WordPiece, byte-level BPE, SentencePiece's Unigram and BPE"
+            "this tokenizer does not mark which of its entries are whole words, so none can be proposed. "
+            "Supported are WordPiece, byte-level BPE, and SentencePiece's Unigram and BPE"
         )
     numbers: dict[str, int] = {}
     folded = np.array([numbers.setdefault(text.casefold(), len(numbers)) for text in texts])
-    doubles = max(max(Counter(folded[chosen].tolist()).values(), default=1) for chosen in (spaced, bare))
-    return Vocabulary(forms, np.stack([np.zeros_like(words), spaced, bare]), texts, folded, doubles)
+    max_case_variants = max(
+        max(Counter(folded[chosen].tolist()).values(), default=1) for chosen in (spaced, bare)
+    )
+    return Vocabulary(forms, np.stack([np.zeros_like(words), spaced, bare]), texts, folded, max_case_variants)
 
 
 def _may_be_proposed(text: str) -> bool:
@@ -125,9 +124,7 @@ def _may_be_proposed(text: str) -> bool:
 
 
 def _decoder(tokenizer: Tokenizer) -> tuple[Callable[[str], tuple[str, Form]], set[int]]:
-    """What gives a token's text and form, for each way in which tokenizers tell parts from words; ids that
-    are no words.
-    """
+    """A function from a token to its text and form, and the ids of special tokens."""
     content: dict[str, Any] = json.loads(tokenizer.to_str())
     model = tokenizer.model
     apart = {
@@ -141,16 +138,16 @@ def _decoder(tokenizer: Tokenizer) -> tuple[Callable[[str], tuple[str, Form]], s
         return lambda token: ("", Form.PART) if token.startswith(prefix) else (token, Form.SPACED), apart
     if "ByteLevel" in json.dumps([content["pre_tokenizer"], content["decoder"]]):
         bytes_to_text = decoders.ByteLevel()
-        return lambda token: _by_blank(bytes_to_text.decode([token]), " "), apart
-    return lambda token: _by_blank(token, _BLANK), apart
+        return lambda token: _by_mark(bytes_to_text.decode([token]), " "), apart
+    return lambda token: _by_mark(token, _SPACE_MARK), apart
 
 
-def _by_blank(text: str, blank: str) -> tuple[str, Form]:
-    return (text.removeprefix(blank), Form.SPACED) if text.startswith(blank) else (text, Form.BARE)
+def _by_mark(text: str, mark: str) -> tuple[str, Form]:
+    return (text.removeprefix(mark), Form.SPACED) if text.startswith(mark) else (text, Form.BARE)
 
 
-class Asker:
-    """Turns passages into masked sequences for one tokenizer, and knows which words are one token of it."""
+class MaskedBatcher:
+    """Turns passages into masked sequences; words that are not exactly one token are left out."""
 
     def __init__(
         self,
@@ -168,13 +165,13 @@ class Asker:
         self.room = max_tokens - len(self.prefix) - len(self.suffix)
         if self.room < 1:
             raise ModelError(
-                f"an input of {max_tokens} tokens leaves no room for text beside the special tokens"
+                f"an input of {max_tokens} tokens leaves no room for text besides the special tokens"
             )
         self._spaces = offsets_hold_spaces(self.tokenizer)
 
-    def ask(self, passages: Sequence[Passage]) -> Iterator[Questions]:
-        """Yield, for each passage, the sequences that ask for its places that are words of one token."""
-        # Half of a surrogate pair is no text to a tokenizer; its stand-in is one code point long, too.
+    def masked(self, passages: Sequence[Passage]) -> Iterator[MaskedSequences]:
+        """Yield, for each passage, the sequences in which its one-token words are masked."""
+        # Tokenizers refuse half of a surrogate pair; its replacement is one code point as well.
         texts = [passage.text.encode("utf-8", "replace").decode() for passage in passages]
         for passage, encoding in zip(
             passages, self.tokenizer.encode_batch(texts, add_special_tokens=False), strict=True
@@ -185,19 +182,17 @@ class Asker:
                 trim_spaces(passage.text, offsets)
             if not passage.text.isascii():
                 take_in_marks(passage.text, offsets)
-            yield self._questions(ids, _tokens_at(passage, offsets, self.vocabulary.forms[ids] != Form.PART))
+            yield self._sequences(ids, _tokens_at(passage, offsets, self.vocabulary.forms[ids] != Form.PART))
 
-    def _questions(self, ids: Ints, tokens: Ints) -> Questions:
-        """The sequences for the places whose token is not -1."""
+    def _sequences(self, ids: Ints, tokens: Ints) -> MaskedSequences:
+        """The sequences that mask the places whose token is not -1."""
         places = np.argsort(tokens, kind="stable")[np.count_nonzero(tokens < 0) :]
         tokens, size, before = tokens[places], min(len(ids), self.room), len(self.prefix)
         starts = window_starts(len(ids), self.room)
         window = nearest_window(tokens, starts, size)
         n_words = np.bincount(window, minlength=len(starts))
         n_rows = n_sequences(n_words, size, self.options)
-        rank = (
-            np.arange(len(places)) - (n_words.cumsum() - n_words)[window]
-        )  # of a word among those of its window
+        rank = np.arange(len(places)) - (n_words.cumsum() - n_words)[window]  # of each word in its window
         rows = (n_rows.cumsum() - n_rows)[window] + rank % np.maximum(n_rows[window], 1)
         columns = tokens - starts[window] + before
 
@@ -208,15 +203,17 @@ class Asker:
         sequences = np.repeat(whole, n_rows, axis=0)
         sequences[rows, columns] = self.mask_id
         order = np.argsort(rows, kind="stable")
-        return Questions(sequences, length, places[order], ids[tokens[order]], rows[order], columns[order])
+        return MaskedSequences(
+            sequences, length, places[order], ids[tokens[order]], rows[order], columns[order]
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Questions:
-    """Masked sequences int64 [S, L] of a passage, real up to `length`; the rest is padding.
+class MaskedSequences:
+    """Masked sequences int64 [S, L] of one passage; columns from `length` on are padding.
 
-    For each word asked for, in the order of `rows`: `places` counts the passage's places, `originals` is the
-    id of the token that was masked, which stood at [`rows`, `columns`].
+    For each masked word, in the order of `rows`: `places` is its index in the passage's places, `originals`
+    the id of the masked token, and [`rows`, `columns`] its position.
     """
 
     sequences: Ints
@@ -226,14 +223,14 @@ class Questions:
     rows: Ints
     columns: Ints
 
-    def batches(self, most_tokens: int) -> Iterator[Questions]:
-        """Yield the same in parts of at most `most_tokens` tokens (or one sequence), as even as can be."""
+    def batches(self, max_tokens: int) -> Iterator[MaskedSequences]:
+        """Yield batches of similar size with at most `max_tokens` tokens, or one sequence."""
         n, length = self.sequences.shape
-        n_parts = -(-n // max(1, most_tokens // length)) if n else 0
+        n_parts = -(-n // max(1, max_tokens // length)) if n else 0
         for part in range(n_parts):
             first, stop = part * n // n_parts, (part + 1) * n // n_parts
             own = slice(*np.searchsorted(self.rows, [first, stop]).tolist())
-            yield Questions(
+            yield MaskedSequences(
                 self.sequences[first:stop],
                 self.length,
                 self.places[own],
@@ -244,52 +241,42 @@ class Questions:
 
 
 def n_sequences(n_words: Ints, n_tokens: int, options: MaskedLMOptions) -> Ints:
-    """How many sequences ask for the words of each window: one a word, or so few that `masked_share` is kept
-    to.
-    """
+    """The number of sequences for each window: one per word, or as few as `masked_share` permits."""
     return n_words if options.exact else -(-n_words // max(1, int(options.masked_share * n_tokens)))
 
 
 def window_starts(n_tokens: int, room: int) -> Ints:
-    """The first tokens of windows `room` long that cover the text evenly, each half over its neighbour or
-    more.
-    """
+    """The first tokens of evenly spaced windows of `room` tokens that overlap by at least half."""
     beyond = max(0, n_tokens - room)
     n = 1 + -(-beyond // max(1, room // 2))
     return np.arange(n) * beyond // max(1, n - 1)
 
 
 def nearest_window(tokens: Ints, starts: Ints, size: int) -> Ints:
-    """For each token the window with the nearest middle, the first one of two: there it has most text on both
-    sides.
-    """
+    """For each token the window with the nearest middle (the first of two), where it has the most context."""
     distances = np.abs(2 * (tokens[:, None] - starts[None, :]) - (size - 1))
     return np.asarray(distances.argmin(axis=1), dtype=np.int64)
 
 
 def _tokens_at(passage: Passage, offsets: npt.NDArray[np.int32], whole: npt.NDArray[np.bool_]) -> Ints:
-    """For each place the number of the one token that covers it, all of it and nothing else, and is a word;
-    else -1.
-    """
+    """For each place the index of the single word token that covers exactly this place; else -1."""
     covers = np.zeros(len(passage.text) + 2, dtype=np.int64)
     np.add.at(covers, offsets[:, 0] + 1, 1)
     np.add.at(covers, offsets[:, 1] + 1, -1)
-    before = (
-        covers.cumsum().cumsum()
-    )  # before[n]: by how many tokens the first n code points are covered, added up
+    before = covers.cumsum().cumsum()  # before[n]: code points below n, each counted once per covering token
     at = {(start, end): number for number, (start, end) in enumerate(offsets.tolist()) if whole[number]}
     found = [at.get((a, b), -1) if before[b] - before[a] == b - a else -1 for a, b in passage.places]
     return np.array(found, dtype=np.int64)
 
 
 def _special_ids(tokenizer: Tokenizer) -> tuple[Ints, Ints]:
-    """The special tokens that the tokenizer puts before and after a text."""
+    """The special tokens that the tokenizer adds before and after a text."""
     known = next((sign for sign in "aA1.的" if tokenizer.encode(sign, add_special_tokens=False).ids), "a")
     encoding = tokenizer.encode(known)
     text = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence == 0]
     if not text:
         raise ModelError(
-            f"this tokenizer makes no token of {known!r}; it is damaged, or of a kind that is not known"
+            f"this tokenizer makes no token of {known!r}; it is damaged, or of an unsupported kind"
         )
     ids = np.array(encoding.ids, dtype=np.int64)
     return ids[: text[0]], ids[text[-1] + 1 :]

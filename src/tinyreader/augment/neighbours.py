@@ -1,4 +1,4 @@
-"""Words that stand near a word in a table of word vectors, as its replacements."""
+"""`Neighbours`: proposes the words whose vectors are nearest to a word's own."""
 
 from __future__ import annotations
 
@@ -8,37 +8,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyreader.augment.candidates import is_word
-from tinyreader.augment.cosine import Mask
 from tinyreader.augment.proposer import Passage
-from tinyreader.augment.vectors import Vectors
+from tinyreader.augment.vectors import Mask, Vectors
+from tinyreader.augment.words import is_word
 from tinyreader.errors import SettingsError
 
 
 @dataclass(slots=True)
 class NeighboursCounts:
-    """How many different words were asked for, and how many of these the table does not have."""
+    """The number of distinct words asked for, and how many of these the table lacks."""
 
     types: int = 0
     unknown: int = 0
 
 
 class Neighbours:
-    """Proposes, for each place, the `k` words nearest to the one there by the cosine of their vectors, best
-    first.
+    """Proposes, for each place, the `k` nearest words by cosine similarity, best first.
 
-    Only words are searched (`candidates.is_word`), and of forms that differ in case alone the one that stands
-    first in the table: the most frequent in files of GloVe and word2vec, and case is carried over from the
-    text anyway. So `k` different words come, none of them the word itself; none at all for a word that the
-    table does not have in its own or in lower case.
+    Only words are proposed (`words.is_word`), and of forms that differ only in case the first in the table:
+    it is the most frequent one in files of GloVe and word2vec, and case is carried over from the text anyway.
+    So the proposals are `k` distinct words, none of them the word itself. A word that the table has neither
+    as it is nor in lower case gets none.
 
-    A word is looked for once, in one product with the others of the call that are new. `fingerprint` stands
-    for all that decides what is proposed, `counts` tells what was asked.
+    Each word is searched once. `fingerprint` covers everything that the proposals depend on.
     """
 
     def __init__(self, vectors: Vectors, k: int = 20) -> None:
         if k < 1:
-            raise SettingsError(f"{k} neighbours were asked for; ask for 1 or more")
+            raise SettingsError(f"k is {k}; it must be at least 1")
         self.vectors = vectors
         self.k = k
         self.counts = NeighboursCounts()
@@ -64,9 +61,9 @@ class Neighbours:
         return row
 
     def _search(self, rows: Sequence[int]) -> None:
-        """Remember the neighbours of the rows."""
+        """Add the neighbours of the rows to `_near`."""
         words = self.vectors.words
-        # One more than k, for the word itself may be among them in other case.
+        # One more than k, because the word itself may be among them in another case.
         for row, found in zip(rows, self.vectors.nearest(rows, self.k + 1, among=self._among), strict=True):
             itself = words[row].casefold()
             others = (words[near] for near in found.tolist())
@@ -74,9 +71,7 @@ class Neighbours:
 
 
 def _candidates(words: Sequence[str]) -> Mask:
-    """Which of the words [N] may be proposed: those that are words, the first of each that differ in case
-    alone.
-    """
+    """Which of the words [N] may be proposed: the first of each group that differs only in case."""
     seen: set[str] = set()
     mask = np.zeros(len(words), dtype=np.bool_)
     for row, word in enumerate(words):

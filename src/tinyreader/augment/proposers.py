@@ -1,4 +1,4 @@
-"""The proposers that names stand for: a masked language model, word vectors, a list of synonyms."""
+"""Opens proposers by name: a masked language model, a file of word vectors, a file of synonyms."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from tinyreader.augment.vectors import load_vectors
 from tinyreader.errors import MissingExtraError, SettingsError
 
 EXTRA_PROPOSALS = 15
-"""So many more than the candidates are asked for, since some will not do (`candidates.clean`)."""
+"""How many proposals are requested beyond the candidates, because some are unusable (`words.clean`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProposerNames:
-    """Who is to propose, by name, asked in this order: a file of synonyms, a masked language model, word
-    vectors.
+    """The proposers by name, asked in this order: a file of synonyms, a masked language model, word vectors.
 
     `exact` masks one word at a time, which is slower; see `MaskedLM`.
     """
@@ -30,14 +29,13 @@ class ProposerNames:
     precision: str = "auto"
 
     def open(self, n_candidates: int, say: Callable[[str], None]) -> list[Proposer]:
-        """The proposers, loaded and checked; `SettingsError` when there is none. `say` is told what was left
-        out of a file.
+        """The proposers, loaded and checked; `SettingsError` when there is none. `say` gets a line about the
+        vectors that were left out.
         """
         if not (self.synonyms or self.masked_lm or self.vectors):
             raise SettingsError(
-                "nobody proposes words. Name at least one of: a masked language model (masked_lm, "
-                "--masked-lm), word vectors "
-                "(vectors, --vectors), a file of synonyms (synonyms, --synonyms)"
+                "there are no proposers. Name at least one of: a masked language model (masked_lm, "
+                "--masked-lm), word vectors (vectors, --vectors), a file of synonyms (synonyms, --synonyms)"
             )
         n_proposals = n_candidates + EXTRA_PROPOSALS
         opened: list[Proposer] = []
@@ -63,7 +61,7 @@ class ProposerNames:
 
 
 def fingerprint_of(proposer: Proposer) -> str:
-    """What tells a proposer from others: its own `fingerprint`, or the name of the function."""
+    """Identifies a proposer: its `fingerprint`, or the qualified name of the function."""
     own = getattr(proposer, "fingerprint", None)
     if own is not None:
         return str(own)
@@ -71,5 +69,5 @@ def fingerprint_of(proposer: Proposer) -> str:
 
 
 def fingerprints(proposers: Sequence[Proposer]) -> list[str]:
-    """What tells these proposers, in this order, from others."""
+    """Identifies these proposers in this order."""
     return [fingerprint_of(proposer) for proposer in proposers]

@@ -1,4 +1,4 @@
-"""Copies of a paragraph with words replaced, and its questions with their answers where these are now."""
+"""Copies of a paragraph with words replaced, and its questions with their answers moved accordingly."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from tinyreader.augment.options import AugmentOptions
+from tinyreader.augment.proposer import AugmentOptions
 from tinyreader.augment.words import Place
 from tinyreader.data import Answer, Example
 from tinyreader.errors import DataError
 
 REDRAWS = 5
-"""So many times a copy is drawn again that equals the original or an earlier copy, before it is dropped."""
+"""How often a copy that equals the original or an earlier copy is drawn again before it is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A word that was replaced: its code points [start, end) in the original, and the word that stands there
-    now.
-    """
+    """A replaced word: its code points [start, end) in the original, and the new word."""
 
     start: int
     end: int
@@ -38,9 +36,9 @@ class Copy:
 
 
 class Copies:
-    """The different copies of one paragraph; `n_redrawn` and `n_dropped` are final when they have been taken.
+    """The distinct copies of one paragraph; `n_redrawn` and `n_dropped` are final after the iteration.
 
-    What is drawn depends on the seed and the text alone, not on the paragraphs around it.
+    The draws depend on the seed and the text alone, not on the other paragraphs.
     """
 
     def __init__(self, text: str, candidates: Mapping[Place, Sequence[str]], options: AugmentOptions) -> None:
@@ -69,7 +67,7 @@ class Copies:
                 self.n_dropped += 1
 
     def _draw(self, draw: random.Random) -> tuple[Replacement, ...]:
-        """Each word with its chance, each candidate as likely as the others (algorithm 1, lines 13 to 16)."""
+        """Replace each word with `probability`, all candidates equally likely (algorithm 1, lines 13-16)."""
         return tuple(
             Replacement(*place, words[int(draw.random() * len(words))])
             for place, words in self.candidates.items()
@@ -87,8 +85,8 @@ def replaced(text: str, replacements: Sequence[Replacement]) -> str:
 
 
 def rewritten(example: Example, copy: Copy) -> Example:
-    """The example on the copy's text: the same question, answers moved and verified, and an id that tells the
-    origin.
+    """The example on the copy's text, its answers moved and verified, its id that of the original plus the
+    copy's number.
     """
     shift = _Shift(copy.replacements)
     return replace(
@@ -101,7 +99,7 @@ def rewritten(example: Example, copy: Copy) -> Example:
 
 
 class _Shift:
-    """From code points of the original to those of the copy; places inside a replaced word have none."""
+    """Maps code points of the original to those of the copy; not defined inside a replaced word."""
 
     def __init__(self, replacements: Sequence[Replacement]) -> None:
         self.ends = [each.end for each in replacements]
@@ -111,16 +109,16 @@ class _Shift:
         return position + self.sums[bisect_right(self.ends, position)]
 
     def changed(self, start: int, end: int) -> bool:
-        """Whether a word that ends in (start, end] was replaced."""
+        """Whether a word that ends within (start, end] was replaced."""
         return bisect_right(self.ends, start) != bisect_right(self.ends, end)
 
 
 def _moved(example: Example, answer: Answer, text: str, shift: _Shift) -> Answer:
-    """The answer at its place in the new text; the same words, unless words inside it were replaced."""
+    """The answer at its new place; `DataError` if its text changed though no word in it was replaced."""
     start, end = shift(answer.start), shift(answer.end)
     moved = Answer(text[start:end], start)
     if not moved.text or (moved.text != answer.text and not shift.changed(answer.start, answer.end)):
         raise DataError(
-            f"question {example.id!r}: the answer {answer.text!r} was lost in rewriting; this is a defect"
+            f"question {example.id!r}: the answer {answer.text!r} was lost in rewriting; this is a bug, please report it"
         )
     return moved

@@ -1,4 +1,4 @@
-"""Synonyms from a file of two columns: the example of a proposer of one's own."""
+"""Synonyms from a file of two columns; also the example to copy for a proposer of your own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from tinyreader.augment.candidates import is_word
 from tinyreader.augment.proposer import Passage
+from tinyreader.augment.words import is_word
 from tinyreader.errors import DataError
 from tinyreader.files import open_binary
 
@@ -20,7 +20,7 @@ EXPECTED = "A file of synonyms is UTF-8 text with a word, a tab and a synonym on
 
 
 class Synonyms:
-    """Proposes what a table says for a word, whatever its case, in the table's order."""
+    """Proposes the synonyms that a table has for a word, ignoring its case, in the table's order."""
 
     def __init__(self, table: Mapping[str, Sequence[str]]) -> None:
         self._table: dict[str, tuple[str, ...]] = {}
@@ -38,10 +38,10 @@ def read_synonyms(path: str | os.PathLike[str]) -> Synonyms:
     """The synonyms in a UTF-8 file, gzip-compressed or not, each line of which is a word, a tab and one
     synonym.
 
-    Lines of the same word add up, the best first. Blank lines and those that start with # are skipped. A line
-    says nothing of the other direction. Lines of which a side is not a single word (`fire engine`) are left
-    out, with a warning in the log that counts them. Raises `DataError`, naming the line, for a file that is
-    otherwise.
+    A word may have several lines, the best synonym first. Blank lines and lines that start with # are
+    skipped. A line works in one direction only. Lines with more than a single word on a side (`fire engine`)
+    are left out and counted in a warning in the log. Raises `DataError`, naming the line, for any other
+    content.
     """
     table: dict[str, list[str]] = {}
     n_left_out = first_left_out = 0
@@ -53,13 +53,13 @@ def read_synonyms(path: str | os.PathLike[str]) -> Synonyms:
             first_left_out = first_left_out or number
     if n_left_out:
         log.warning(
-            "%s: %d lines with more or less than single words were left out, the first is line %d",
+            "%s: %d lines with more or less than one word on a side were left out, the first is line %d",
             path,
             n_left_out,
             first_left_out,
         )
     if not table:
-        raise DataError(f"{path}: there are no synonyms in it. {EXPECTED}")
+        raise DataError(f"{path}: the file has no synonyms. {EXPECTED}")
     return Synonyms(table)
 
 
@@ -77,12 +77,10 @@ def _pairs(path: str | os.PathLike[str]) -> Iterator[tuple[int, str, str]]:
 
 
 def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a UTF-8 file with their numbers; each is decoded by itself, so that an error can
-    name it.
-    """
+    """Yield the lines of a UTF-8 file with their numbers."""
     number = 0
     try:
-        with open_binary(path) as file:
+        with open_binary(path) as file:  # bytes, so that a decoding error can name its line
             for number, raw in enumerate(file, 1):
                 line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
                 yield number, line.decode("utf-8")

@@ -1,5 +1,10 @@
-"""Word vectors: read once, then memory-mapped from the user's cache directory under the hash of their
-file.
+"""Word vectors: text files of GloVe and word2vec, their cache, and the nearest rows by cosine similarity.
+
+- GloVe: a line for each word, the word and its numbers separated by spaces.
+- word2vec's text format: the same after a header line `ROWS DIMENSIONS`.
+
+Either may be compressed by gzip. A file is parsed once and then memory-mapped from the user's cache directory
+under the hash of its content.
 """
 
 from __future__ import annotations
@@ -8,39 +13,63 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import chain
+from math import isfinite
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from tinyreader.augment.cosine import MAX_BLOCK_BYTES, Mask, Matrix, Rows, nearest_rows
-from tinyreader.augment.vector_files import EXPECTED, Block, read_blocks
-from tinyreader.errors import DataError
-from tinyreader.files import cache_directory, sync
+from tinyreader.errors import DataError, SettingsError
+from tinyreader.files import cache_directory, open_binary, sync
 
 log = logging.getLogger(__name__)
 
-_FOLDER = "vectors-1"  # another number when what is written below it changes
-_UNIT, _WORDS, _ABOUT = "unit.f32", "words.txt", "about.json"
-_LEFTOVER_SECONDS = (
-    3600  # a process that reads vectors writes every second; one silent for an hour was killed
+Rows = npt.NDArray[np.int64]
+Matrix = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Values = npt.NDArray[np.float64]
+Block = tuple[list[bytes], Values]
+"""Words and their numbers, float64 [n, d]; bytes, because some old files have words cut inside a character."""
+_Line = tuple[int, bytes]  # its number and its content
+
+EXPECTED = "Word vectors are a text file of GloVe or word2vec, plain or .gz"
+BINARY = (
+    "word2vec's binary format has to be converted first, with gensim: "
+    "KeyedVectors.load_word2vec_format(OLD, binary=True).save_word2vec_format(NEW)"
 )
+MAX_SCORE_BYTES = 64 << 20
+"""Memory for the scores of one product; about twice as much is in use at a time."""
+
+_BLOCK_VALUES = 1 << 18
+_MAX_LINE_BYTES = 1 << 22
+_MAX_DIMENSIONS = 1 << 16
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_HEADER = re.compile(rb"\s*(\d{1,12})\s+(\d{1,12})\s*")
+
+_FOLDER = "vectors-1"  # another number when the layout below changes
+_UNIT, _WORDS, _ABOUT = "unit.f32", "words.txt", "about.json"
+# A process that reads vectors writes every second; one silent for an hour was killed.
+_LEFTOVER_SECONDS = 3600
 _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class VectorNotes:
-    """How many vectors were read, and how many of them were left out for which reason.
+    """How many vectors were read, and how many were left out for each reason.
 
-    `zero`: all values are 0, which is no direction. `duplicate`: the word has one already, the first counts.
-    `not_utf8`: the word's bytes are no text. `nameless`: there is no word.
+    `zero`: all values are 0, which has no direction. `duplicate`: the word already has a vector; the first
+    one counts. `not_utf8`: the word's bytes are not valid UTF-8. `nameless`: there is no word.
     """
 
     read: int = 0
@@ -51,25 +80,25 @@ class VectorNotes:
 
     @property
     def left_out(self) -> int:
-        """How many were left out in all."""
+        """The number of vectors left out for any reason."""
         return self.zero + self.duplicate + self.not_utf8 + self.nameless
 
     def __str__(self) -> str:
         reasons = {
             "of length 0": self.zero,
-            "for a word seen before": self.duplicate,
+            "for a duplicate word": self.duplicate,
             "for a word that is not UTF-8": self.not_utf8,
             "without a word": self.nameless,
         }
-        said = ", ".join(f"{n:,} {reason}" for reason, n in reasons.items() if n)
-        return f"{self.read:,} vectors read" + (f", left out: {said}" if said else "")
+        listed = ", ".join(f"{n:,} {reason}" for reason, n in reasons.items() if n)
+        return f"{self.read:,} vectors read" + (f", left out: {listed}" if listed else "")
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """Words, each once, with the directions of their vectors: `unit` float32 [N, d], rows of length 1.
+    """Distinct words and the directions of their vectors: `unit` float32 [N, d], rows of length 1.
 
-    `fingerprint` (32 hexadecimal digits) stands for the words and the values they came with.
+    `fingerprint` (32 hexadecimal digits) identifies the words and their original values.
     """
 
     words: Sequence[str]
@@ -82,46 +111,68 @@ class Vectors:
         return {word: row for row, word in enumerate(self.words)}
 
     def find(self, word: str) -> int | None:
-        """The row of the word, or of its lower-case form where the word itself has none; None where neither
-        has.
-        """
+        """The row of the word, else of its lower-case form, else None."""
         row = self._rows.get(word)
         return self._rows.get(word.lower()) if row is None else row
 
-    def nearest(
-        self,
-        rows: Sequence[int],
-        k: int,
-        *,
-        among: Mask | None = None,
-        max_block_bytes: int = MAX_BLOCK_BYTES,
-    ) -> list[Rows]:
-        """For each row the up to `k` others nearest to it, best first; see `nearest_rows`."""
-        return nearest_rows(self.unit, rows, k, among=among, max_block_bytes=max_block_bytes)
+    def nearest(self, rows: Sequence[int], k: int, *, among: Mask | None = None) -> list[Rows]:
+        """For each row the up to `k` nearest others, best first; see `nearest_rows`."""
+        return nearest_rows(self.unit, rows, k, among=among)
 
 
-def make_vectors(words: Sequence[str], values: npt.ArrayLike) -> Vectors:
-    """Vectors from words and their values [N, d] in memory; `DataError` where they do not fit or are not
-    finite.
+def nearest_rows(
+    unit: Matrix,
+    rows: Sequence[int],
+    k: int,
+    *,
+    among: Mask | None = None,
+    max_score_bytes: int = MAX_SCORE_BYTES,
+) -> list[Rows]:
+    """For each of `rows` the up to `k` nearest other rows by cosine, best first; the lower row wins a tie.
+
+    `unit` is [N, d] with rows of length 1. Only rows where `among` [N] is true are returned.
     """
-    table = np.asarray(values, dtype=np.float64)
-    if table.ndim != 2 or len(table) != len(words) or not table.shape[1]:
-        raise DataError(
-            f"{len(words)} words need as many rows of values, and the values have the shape {table.shape}"
-        )
-    if not np.isfinite(table).all():
-        raise DataError(
-            f"the vector of {words[int(np.isfinite(table).all(1).argmin())]!r} has values that are not finite"
-        )
-    return _in_memory("the table", [([word.encode("utf-8", "surrogatepass") for word in words], table)])
+    if k < 1:
+        raise SettingsError(f"k is {k}; it must be at least 1")
+    n_together = max(1, max_score_bytes // (4 * len(unit)))
+    excluded = np.zeros(len(unit), dtype=np.bool_) if among is None else ~among
+    found: list[Rows] = []
+    for start in range(0, len(rows), n_together):
+        part = np.asarray(rows[start : start + n_together], dtype=np.int64)
+        for row, scores in zip(part.tolist(), unit[part] @ unit.T, strict=True):
+            scores[excluded] = -np.inf
+            scores[row] = -np.inf
+            found.append(_best(unit, row, scores, k))
+    return found
+
+
+def _best(unit: Matrix, row: int, scores: Matrix, k: int) -> Rows:
+    """The `k` best rows by their float32 `scores` [N], ordered by exact ones.
+
+    The last bits of a float32 product depend on the number of rows in it. Near ties are therefore compared in
+    float64, so that the result for a row is the same whatever else is asked for, and augmented data is the
+    same whether or not it was interrupted.
+    """
+    k = min(k, len(scores))
+    # A product of unit vectors is off by at most d roundings, so the best k are within twice that of the k-th.
+    margin = 2 * unit.shape[1] * np.finfo(np.float32).eps
+    threshold = np.partition(scores, -k)[-k] - margin
+    near = np.flatnonzero(scores >= max(threshold, np.finfo(np.float32).min))
+    exact = np.concatenate(
+        [
+            (unit[part].astype(np.float64) * unit[row]).sum(axis=1)
+            for part in np.array_split(near, 1 + len(near) // 10_000)
+        ]
+    )
+    return near[np.lexsort((near, -exact))][:k]
 
 
 def load_vectors(path: str | os.PathLike[str], *, cache: Path | None = None) -> Vectors:
-    """The word vectors in a file of GloVe (text) or word2vec (text or binary), gzip-compressed or not.
+    """The word vectors in a text file of GloVe or word2vec, gzip-compressed or not.
 
-    They are parsed once, kept in the `cache` directory (the user's own by default) under the hash of the
-    file, and memory-mapped from there. Where nothing can be kept, they are held in memory, with a warning in
-    the log. Raises `DataError` for a file that is not as its format has it; see `read_blocks`.
+    They are parsed once and cached in the directory `cache` (by default the user's own). If the cache cannot
+    be written, they are held in memory, with a warning in the log. Raises `DataError` for a malformed file;
+    see `read_blocks`.
     """
     source = Path(path)
     if not source.is_file():
@@ -132,13 +183,13 @@ def load_vectors(path: str | os.PathLike[str], *, cache: Path | None = None) -> 
     kept = _open(folder)
     if kept is not None:
         return kept
-    log.info("reading the word vectors in %s, once; they are kept in %s", source, folder)
+    log.info("reading the word vectors in %s, once; they are cached in %s", source, folder)
     try:
         _build(str(source), _unchanged(source, stamp), folder)
         kept = _open(folder)
-    except OSError as error:  # of the cache: what is wrong with the source is a DataError
+    except OSError as error:  # from the cache; errors of the source are DataErrors
         log.warning(
-            "the vectors of %s cannot be kept in %s (%s): they are held in memory",
+            "the vectors of %s cannot be cached in %s (%s): they are held in memory",
             source,
             folder.parent,
             error,
@@ -152,12 +203,10 @@ def _stamp(source: Path) -> tuple[int, int]:
 
 
 def _unchanged(source: Path, stamp: tuple[int, int]) -> Iterator[Block]:
-    """Yield the file's blocks; `DataError` at the end if the file was written to since, for its hash is then
-    not theirs.
-    """
+    """Yield the file's blocks; `DataError` at the end if the file has changed and its hash with it."""
     yield from read_blocks(source)
     if _stamp(source) != stamp:
-        raise DataError(f"{source}: has changed while it was read. Wait until it is whole")
+        raise DataError(f"{source}: the file changed while it was read. Wait until it is complete")
 
 
 def _hash(source: Path) -> str:
@@ -168,10 +217,8 @@ def _hash(source: Path) -> str:
         raise DataError(f"{source}: cannot be read: {error.strerror or error}") from error
 
 
-class _Sieve:
-    """Takes blocks as they come, gives their usable rows at unit length, and keeps the words and the
-    counts.
-    """
+class _Filter:
+    """Reduces blocks to their usable rows, at unit length; collects the words, the counts and the digest."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -179,7 +226,7 @@ class _Sieve:
         self._counts = dict.fromkeys(VectorNotes.__slots__, 0)
         self._digest = hashlib.blake2b(b"tinyreader vectors 1\n", digest_size=16)
 
-    def take(self, words: list[bytes], values: npt.NDArray[np.float64]) -> Matrix:
+    def take(self, words: list[bytes], values: Values) -> Matrix:
         """The block's usable rows at unit length, float32 [n, d]."""
         largest = np.abs(values).max(axis=1)
         kept = []
@@ -192,14 +239,13 @@ class _Sieve:
         self._counts["read"] += len(words)
         chosen = values[kept]
         self._digest.update(chosen.astype("<f8").tobytes())
-        # Divided by their largest value first, so that the squares of no row are beyond what a float can
-        # hold.
+        # Divided by their largest value first, so that no square overflows.
         scaled = chosen / largest[kept, None]
         unit: Matrix = (scaled / np.sqrt((scaled * scaled).sum(axis=1, keepdims=True))).astype("<f4")
         return unit
 
     def _add(self, name: bytes) -> str | None:
-        """Takes a word in, or says why not."""
+        """Add the word, or return the reason why it is left out."""
         try:
             word = name.decode("utf-8")
         except UnicodeDecodeError:
@@ -223,31 +269,30 @@ class _Sieve:
 
 
 def _in_memory(name: str, blocks: Iterable[Block]) -> Vectors:
-    sieve = _Sieve()
-    parts = [sieve.take(words, values) for words, values in blocks]
-    fingerprint, notes = sieve.result(name)
-    return Vectors(sieve.words, np.concatenate(parts), fingerprint, notes)
+    usable = _Filter()
+    parts = [usable.take(words, values) for words, values in blocks]
+    fingerprint, notes = usable.result(name)
+    return Vectors(usable.words, np.concatenate(parts), fingerprint, notes)
 
 
 def _build(name: str, blocks: Iterable[Block], folder: Path) -> None:
-    """Make `folder`, which appears by one rename when everything in it is on disk."""
+    """Write the cache directory `folder`."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(folder.parent)
     partial = folder.with_name(f".tmp-{secrets.token_hex(4)}-{folder.name}")
     partial.mkdir()
     try:
-        sieve = _Sieve()
-        with (partial / _UNIT).open(
-            "wb"
-        ) as file:  # written, not mapped: on a full disk a write is an error, a map a crash
+        usable = _Filter()
+        # Written, not mapped: on a full disk a write raises an error, a mapped page kills the process.
+        with (partial / _UNIT).open("wb") as file:
             for words, values in blocks:
-                unit = sieve.take(words, values)
+                unit = usable.take(words, values)
                 file.write(unit.tobytes())
-        fingerprint, notes = sieve.result(name)
-        text = "\n".join(sieve.words).encode()
+        fingerprint, notes = usable.result(name)
+        text = "\n".join(usable.words).encode()
         (partial / _WORDS).write_bytes(text)
         about = {
-            "rows": len(sieve.words),
+            "rows": len(usable.words),
             "dimensions": unit.shape[1],
             "fingerprint": fingerprint,
             "notes": asdict(notes),
@@ -290,7 +335,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _open(folder: Path) -> Vectors | None:
-    """What is kept in the folder, memory-mapped; None where nothing is, or what is there is not whole."""
+    """The vectors cached in the folder, memory-mapped; None if there are none or they are damaged."""
     try:
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         text = (folder / _WORDS).read_bytes()
@@ -298,14 +343,167 @@ def _open(folder: Path) -> Vectors | None:
         shape = int(about["rows"]), int(about["dimensions"])
         n_bytes = (folder / _UNIT).stat().st_size
         if _digest(text) != about["words"] or len(words) != shape[0] or n_bytes != 4 * shape[0] * shape[1]:
-            raise ValueError("sizes or words are not those it was made with")
+            raise ValueError("its sizes or words do not match about.json")
         unit = np.asarray(np.memmap(folder / _UNIT, dtype="<f4", mode="r", shape=shape))
         return Vectors(words, unit, str(about["fingerprint"]), VectorNotes(**about["notes"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         if folder.exists():
-            log.warning("%s is damaged (%s); the vectors are read again", folder, error)
+            log.warning("%s is damaged (%s); the vectors are parsed again", folder, error)
         return None
 
 
 def _digest(text: bytes) -> str:
     return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def read_blocks(path: Path) -> Iterator[Block]:
+    """Yield the file's rows in order, in blocks of some hundreds; at least one row.
+
+    Raises `DataError`, naming the line, for rows of another length, values that are not finite numbers, a
+    header that does not match the rows, and a file that is not text or ends early.
+    """
+    try:
+        with open_binary(path) as file:
+            yield from _blocks(file, path)
+    except (EOFError, zlib.error) as error:
+        raise DataError(
+            f"{path}: the compressed data ends early or is damaged ({error}). Fetch the file again"
+        ) from error
+    except OSError as error:  # includes a wrong checksum in gzip
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _blocks(file: BinaryIO, path: Path) -> Iterator[Block]:
+    lines = _lines(file, path)
+    first = next(lines, None)
+    if first is None:
+        raise DataError(f"{path}: there are no vectors in it, it is empty. {EXPECTED}")
+    layout = _layout(path, *first)
+    if layout.n_rows is None:
+        lines = chain([first], lines)
+    n, pending = 0, list[_Line]()
+    for n, line in enumerate(lines, 1):
+        if n - 1 == layout.n_rows:
+            raise DataError(
+                f"{path}, line {line[0]}: is one vector more than the {layout.n_rows} that the header (line 1) "
+                "says"
+            )
+        pending.append(line)
+        if len(pending) * layout.n_dimensions >= _BLOCK_VALUES:
+            yield layout.parse(pending)
+            pending = []
+    if pending:
+        yield layout.parse(pending)
+    if layout.n_rows is not None and n < layout.n_rows:
+        raise DataError(
+            f"{path}: the header (line 1) says {layout.n_rows} vectors, and there are {n}. Fetch the file again"
+        )
+
+
+def _lines(file: BinaryIO, path: Path) -> Iterator[_Line]:
+    """Yield the lines that are not blank, without line ends and with spaces for tabs."""
+    for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE_BYTES), b""), 1):
+        if len(line) == _MAX_LINE_BYTES:
+            raise DataError(f"{path}, line {number}: is longer than {_MAX_LINE_BYTES:,} bytes. {EXPECTED}")
+        if number == 1:
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+        row = line.rstrip(b" \t\r\n").replace(b"\t", b" ")
+        if row:
+            yield number, row
+
+
+def _layout(path: Path, number: int, row: bytes) -> _Layout:
+    """The layout of a file, from its first line that is not blank."""
+    if number == 1 and (header := _HEADER.fullmatch(row)) is not None:
+        n_rows, n_dimensions = int(header[1]), int(header[2])
+        if n_rows == 0:
+            raise DataError(f"{path}: there are no vectors in it, its header (line 1) says so. {EXPECTED}")
+        if not 0 < n_dimensions <= _MAX_DIMENSIONS:
+            raise DataError(
+                f"{path}, line 1: the header says {n_dimensions} dimensions; it should be 1 to "
+                f"{_MAX_DIMENSIONS}"
+            )
+        return _Layout(path, n_dimensions, n_rows)
+    if b"\0" in row:
+        hint = " It is a zip archive: unpack it first." if row.startswith(b"PK\3\4") else ""
+        raise DataError(f"{path}: is not a text file.{hint} {EXPECTED}")
+    fields = _fields(row)
+    for field in fields[1:]:
+        if _number(field) is None:
+            raise DataError(f"{path}, line {number}: {_quoted(field)} is not a number. {EXPECTED}")
+    if len(fields) < 2:
+        raise DataError(f"{path}, line {number}: there are no values after {_quoted(row)}. {EXPECTED}")
+    return _Layout(path, len(fields) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How many values each row of a file has, and, where a header says so, how many rows there are."""
+
+    path: Path
+    n_dimensions: int
+    n_rows: int | None = None
+
+    def parse(self, lines: Sequence[_Line]) -> Block:
+        """The lines as a block: in one pass if they are all regular, else one by one to find the bad one."""
+        pairs = [row.partition(b" ") for _, row in lines]
+        values = self._parse_regular([rest for _, _, rest in pairs])
+        if values is not None:
+            return [word for word, _, _ in pairs], values
+        checked = [self._parse_line(number, row) for number, row in lines]
+        return [word for word, _ in checked], np.array([numbers for _, numbers in checked], dtype=np.float64)
+
+    def _parse_regular(self, texts: list[bytes]) -> Values | None:
+        """The numbers float64 [n, n_dimensions]; None if any row is irregular."""
+        if not all(texts):
+            return None
+        try:
+            values = np.loadtxt(
+                (text.decode("ascii") for text in texts), dtype=np.float64, comments=None, ndmin=2
+            )
+        except ValueError:
+            return None
+        is_regular = values.shape == (len(texts), self.n_dimensions) and np.isfinite(values).all()
+        return values if is_regular else None
+
+    def _parse_line(self, number: int, row: bytes) -> tuple[bytes, list[float]]:
+        """The word and the values of a line. A word may contain spaces (GloVe has some), or be missing."""
+        remedy = "Repair or remove the line, or fetch the file again"
+        if self.n_rows is not None and number == 2:  # a header, and then no text
+            remedy = f"Repair the line; {BINARY}"
+        fields = _fields(row)
+        word, texts = fields[: -self.n_dimensions], fields[-self.n_dimensions :]
+        has_all = len(texts) == self.n_dimensions and (bool(word) or row.startswith(b" "))
+        if not has_all or (len(word) > 1 and _number(word[-1]) is not None):
+            n_values = sum(_number(field) is not None for field in fields[1:])
+            origin = "the first line has" if self.n_rows is None else "the header (line 1) says"
+            raise DataError(
+                f"{self.path}, line {number}: {_quoted(fields[0])} has {n_values} values, and {origin} "
+                f"{self.n_dimensions}. {remedy}"
+            )
+        values = []
+        for text in texts:
+            value = _number(text)
+            if value is None or not isfinite(value):
+                kind = "a number" if value is None else "a finite number"
+                raise DataError(f"{self.path}, line {number}: {_quoted(text)} is not {kind}. {remedy}")
+            values.append(value)
+        return b" ".join(word), values
+
+
+def _fields(row: bytes) -> list[bytes]:
+    """The parts between spaces. Nothing else separates: a form feed or no-break space can be in a word."""
+    return [field for field in row.split(b" ") if field]
+
+
+def _number(text: bytes) -> float | None:
+    """The number that the text spells, or None."""
+    try:
+        return None if b"_" in text else float(text)
+    except ValueError:
+        return None
+
+
+def _quoted(text: bytes) -> str:
+    """The first bytes of the text in quotes, for a message."""
+    return repr(text[:40].decode("utf-8", "replace"))

@@ -17,9 +17,8 @@ from tinyreader.cli.predict import PrecisionChoice
 from tinyreader.errors import SettingsError
 
 if TYPE_CHECKING:
-    from tinyreader.augment.options import AugmentOptions
     from tinyreader.augment.paragraphs import Paragraph
-    from tinyreader.augment.proposer import Proposer
+    from tinyreader.augment.proposer import AugmentOptions, Proposer
     from tinyreader.augment.proposers import ProposerNames
     from tinyreader.data import Example
 
@@ -135,7 +134,7 @@ def _asked(recipe: str | None, flags: dict[str, Any], precision: str) -> _Asked:
     """The recipe's settings with the flags on top, checked as in a recipe."""
     from pydantic import ValidationError
 
-    from tinyreader.augment.options import AugmentOptions
+    from tinyreader.augment.proposer import AugmentOptions
     from tinyreader.distil.recipe import AugmentSettings, load_recipe
     from tinyreader.distil.settings_errors import explain
 

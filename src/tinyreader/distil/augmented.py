@@ -13,8 +13,7 @@ from typing import Any
 
 from tinyreader.augment.job import Input, augment_file
 from tinyreader.augment.job import Scan as Read
-from tinyreader.augment.options import AugmentOptions
-from tinyreader.augment.proposer import Proposer
+from tinyreader.augment.proposer import AugmentOptions, Proposer
 from tinyreader.augment.proposers import fingerprints
 from tinyreader.data import ReadReport
 from tinyreader.distil.prepare import Scanned, Source

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from tinyreader.augment.options import AugmentOptions
+from tinyreader.augment.proposer import AugmentOptions
 from tinyreader.augment.proposers import ProposerNames
 from tinyreader.errors import SettingsError
 from tinyreader.windows import LEAST_ROOM
@@ -248,7 +248,7 @@ class AugmentSettings(Settings):
     @model_validator(mode="after")
     def _somebody_proposes(self) -> AugmentSettings:
         if not (self.masked_lm or self.vectors or self.synonyms):
-            raise ValueError("nobody proposes words: set masked_lm, vectors or synonyms")
+            raise ValueError("there are no proposers: set masked_lm, vectors or synonyms")
         return self
 
     def options(self, seed: int) -> AugmentOptions:
