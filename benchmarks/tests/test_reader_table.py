@@ -1,4 +1,4 @@
-"""`benchmarks/reader_table.py`: whom a word of its command line names."""
+"""`benchmarks/reader_table.py`: which reader each argument names."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import reader_table  # a script in a folder that is no package
+import reader_table
 from tinyreader.errors import ModelError
 from tinyreader.model_files import STARTER_DIRECTORY
 
 
-def test_words(tmp_path: Path) -> None:
+def test_arguments_name_rows_directories_and_the_starter(tmp_path: Path) -> None:
     for name in ("try", "starter"):
         (tmp_path / name / "student").mkdir(parents=True)
         (tmp_path / name / "student" / "run.json").write_text("{}")
@@ -36,7 +35,7 @@ def test_words(tmp_path: Path) -> None:
             named(word)
 
 
-def test_parameters_are_those_of_the_weights() -> None:
+def test_parameters_are_counted_in_the_weights() -> None:
     packed = reader_table.Subject("starter", STARTER_DIRECTORY, "auto", None)
     counted = packed.record["student"]["parameters"]
     assert packed.parameters == f"{counted / 1e6:.1f} M" == "22.6 M"
@@ -46,7 +45,7 @@ def test_parameters_are_those_of_the_weights() -> None:
 @pytest.mark.parametrize(
     "words", [["starter"] * 2, ["starter", "--rounds", "-1"], ["starter", "--questions", "0"], ["nope"]]
 )
-def test_what_is_wrong_is_said_before_anything_is_read(
+def test_wrong_arguments_are_refused_before_data_is_read(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -1,17 +1,13 @@
-"""`benchmarks/scored.py`: the best threshold is the best of all that could be set."""
+"""`benchmarks/scored.py`: its best threshold is the best of all possible ones."""
 
 from __future__ import annotations
-
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-from scored import Scored, differences, scored  # a module of a folder that is no package
+from scored import Scored, differences, scored
 from tinyreader.data import Answer, Example
 from tinyreader.metrics import score_v2
 
@@ -19,7 +15,7 @@ questions = st.lists(st.tuples(st.floats(0, 1), st.integers(-50, 50), st.boolean
 
 
 @given(questions)
-def test_no_threshold_gives_more(drawn: list[tuple[float, int, bool]]) -> None:
+def test_no_threshold_scores_higher(drawn: list[tuple[float, int, bool]]) -> None:
     f1, odds, impossible = (np.array(column) for column in zip(*drawn, strict=True))
     odds = odds + np.arange(len(odds)) / 100  # no ties: a threshold parts any two
     f1 = np.where(impossible, 0.0, f1)
@@ -32,7 +28,7 @@ words = st.sampled_from(["1931", "The bridge", "bridge", "opened in", ".", "the"
 
 
 @given(st.lists(st.tuples(words, st.integers(-5, 5), st.booleans()), min_size=1, max_size=12))
-def test_the_best_is_that_of_the_official_script(drawn: list[tuple[str, int, bool]]) -> None:
+def test_the_best_score_matches_the_official_script(drawn: list[tuple[str, int, bool]]) -> None:
     context = "The bridge was opened in 1931."
     examples = [
         Example(str(n), "When?", context, () if impossible else (Answer("1931", 25),))

@@ -1,6 +1,4 @@
-"""The everyday set: as large and as honest as promised, every answer verbatim, and the built file that of its
-sources.
-"""
+"""The everyday set: its promised size and balance, verbatim answers, and a built file that is up to date."""
 
 from __future__ import annotations
 
@@ -13,15 +11,12 @@ from pathlib import Path
 
 import pytest
 
+import everyday_table
+from everyday import build
 from tinyreader.data import Example, check, load_examples
 from tinyreader.errors import DataError
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import everyday_table  # noqa: E402  # scripts in a folder that is no package
-from everyday import build  # noqa: E402
-
+BENCHMARKS = Path(__file__).parents[1]
 TEXT = "The gate\nopens at 8 a.m. and shuts at 8 p.m. Eight gates shut."
 KINDS = {
     "device manual",
@@ -47,7 +42,7 @@ def documents() -> list[build.Document]:
 
 @pytest.fixture(scope="module")
 def examples() -> list[Example]:
-    """The built file, read."""
+    """The examples of the built file."""
     return load_examples(build.BUILT)
 
 
@@ -57,9 +52,7 @@ def words(text: str) -> list[str]:
 
 
 def test_set_is_as_large_as_promised(documents: list[build.Document], examples: list[Example]) -> None:
-    """At least 150 questions on ten texts or more, a third of them (give or take two in a hundred) without an
-    answer.
-    """
+    """At least 150 questions on at least ten texts; a third of them (within two points) unanswerable."""
     assert len(documents) >= 10
     assert len(examples) >= 150
     assert sum(example.is_impossible for example in examples) / len(examples) == pytest.approx(
@@ -68,15 +61,13 @@ def test_set_is_as_large_as_promised(documents: list[build.Document], examples: 
 
 
 def test_kinds_of_text_are_covered(documents: list[build.Document], examples: list[Example]) -> None:
-    """Every kind has a text; the built file has its kind as the title."""
+    """Every kind has a text; the titles of the built file are the kinds."""
     assert {document.kind for document in documents} == KINDS
     assert {example.title for example in examples} == KINDS
 
 
 def test_unanswerable_questions_are_spread(documents: list[build.Document]) -> None:
-    """Each text has a quarter to two fifths of them and at least three kinds of trap; each kind of trap is
-    used seven times.
-    """
+    """Each text has 25 to 40 % of them and at least three kinds of trap; each kind occurs at least seven times."""
     counts = Counter[str | None]()
     for document in documents:
         traps = [question.trap for question in document.questions.values()]
@@ -98,7 +89,7 @@ def test_every_document_is_one_context(documents: list[build.Document], examples
 
 
 def test_answers_are_spread_over_the_texts(documents: list[build.Document]) -> None:
-    """Answers begin in every third of each text, and in every tenth of the long report but one at most."""
+    """Answers start in every third of each text, and in at least nine tenths of the long report."""
     for document in documents:
         places = [e.answers[0].start / len(document.text) for e in document.examples() if e.answers]
         assert {int(3 * place) for place in places} == {0, 1, 2}, document.name
@@ -106,8 +97,8 @@ def test_answers_are_spread_over_the_texts(documents: list[build.Document]) -> N
             assert len({int(10 * place) for place in places}) >= 9
 
 
-def test_readme_tells_of_the_set_as_it_is(documents: list[build.Document], examples: list[Example]) -> None:
-    """Its totals, the length of each text and the number of questions of each trap are those of the files."""
+def test_readme_describes_the_set(documents: list[build.Document], examples: list[Example]) -> None:
+    """Its totals, text lengths and trap counts match the files."""
     readme = (build.HERE / "README.md").read_text("utf-8")
     n_without = sum(example.is_impossible for example in examples)
     assert f"{len(examples)} questions on " in readme
@@ -122,27 +113,27 @@ def test_readme_tells_of_the_set_as_it_is(documents: list[build.Document], examp
 
 
 def test_built_file_is_current() -> None:
-    """`everyday.json` is, to the byte, what the script writes from texts and questions."""
+    """`everyday.json` is byte for byte what the script builds from texts and questions."""
     assert build.BUILT.read_bytes() == build.built(), "run: python benchmarks/everyday/build.py"
 
 
 def test_built_file_has_no_findings(examples: list[Example]) -> None:
-    """`tinyreader data check` finds nothing: answers stand where they are marked, ids are unique."""
+    """`tinyreader data check` finds nothing: answers are at their offsets, ids are unique."""
     report = check(build.BUILT)
     assert report.ok, report.findings
     assert report.n_questions == len(examples)
 
 
-def test_nothing_is_there_twice(examples: list[Example]) -> None:
-    """No question is asked twice, in other letters either; no variant of an answer is written twice."""
+def test_there_are_no_duplicates(examples: list[Example]) -> None:
+    """No question repeats another, ignoring case and punctuation, and no answer has the same variant twice."""
     assert max(Counter(" ".join(words(example.question)) for example in examples).values()) == 1
     for example in examples:
         answers = [" ".join(words(answer.text)) for answer in example.answers]
         assert len(set(answers)) == len(answers), example.id
 
 
-def test_answers_are_short_and_variants_meet(examples: list[Example]) -> None:
-    """Answers have at most 16 words and no blank at the ends; all variants of one stand at one place."""
+def test_answers_are_short_and_variants_overlap(examples: list[Example]) -> None:
+    """Answers have at most 16 words and no space at the ends; the variants of one are in the same place."""
     for example in examples:
         for answer in (*example.answers, *example.plausible_answers):
             assert len(answer.text.split()) <= 16, example.id
@@ -150,11 +141,11 @@ def test_answers_are_short_and_variants_meet(examples: list[Example]) -> None:
         if example.answers:
             spans = [range(answer.start, answer.end) for answer in example.answers]
             whole = range(min(span.start for span in spans), max(span.stop for span in spans))
-            assert len(whole) < 180, f"{example.id}: variants stand apart"
+            assert len(whole) < 180, f"{example.id}: variants are far apart"
 
 
 def test_questions_are_not_the_text_in_order(examples: list[Example]) -> None:
-    """No question has five words in the order in which they stand in its text: it is asked in other words."""
+    """No question shares five consecutive words with its text: questions are worded independently."""
     for example in examples:
         context, asked = f" {' '.join(words(example.context))} ", words(example.question)
         runs = [" ".join(asked[n : n + 5]) for n in range(len(asked) - 4)]
@@ -171,7 +162,7 @@ def test_questions_are_not_the_text_in_order(examples: list[Example]) -> None:
     ],
 )
 def test_quotation_is_located(quotation: str, text: str, start: int) -> None:
-    """A quotation, or what its brackets enclose, is found whatever white space the text has there."""
+    """A quotation, or the part in brackets, is found across any white space in the text."""
     answer = build.located(quotation, TEXT, "here")
     assert (answer.text, answer.start) == (text, start)
     assert TEXT[answer.start : answer.end] == text
@@ -190,7 +181,7 @@ def test_quotation_is_located(quotation: str, text: str, start: int) -> None:
     ],
 )
 def test_quotation_that_is_not_verbatim_or_not_unique_is_refused(quotation: str, message: str) -> None:
-    """What does not stand there once, as whole words and with its letters, is refused with the place."""
+    """A quotation that does not occur exactly once, as whole words in the same case, is refused by name."""
     with pytest.raises(DataError, match=message) as caught:
         build.located(quotation, TEXT, "gate/hours")
     assert "gate/hours" in str(caught.value)
@@ -211,16 +202,14 @@ def test_quotation_that_is_not_verbatim_or_not_unique_is_refused(quotation: str,
     ],
 )
 def test_wrong_tables_are_refused(tmp_path: Path, table: str, message: str) -> None:
-    """A question with and without an answer, with neither, with unknown keys or traps, or asked twice is
-    refused.
-    """
+    """A question with both an answer and a trap, with neither, with unknown keys, or asked twice is refused."""
     write_set(tmp_path, 'kind = "sign"\n' + table)
     with pytest.raises(DataError, match=message):
         build.examples(tmp_path)
 
 
 def test_texts_and_questions_come_in_pairs(tmp_path: Path) -> None:
-    """A text without questions is named, and so is a file of questions that says no kind."""
+    """The error names a text without questions, and a file of questions without a kind."""
     write_set(tmp_path, '[q]\nask = "When?"\nanswers = ["8 a.m."]\n')
     with pytest.raises(DataError, match="kind"):
         build.documents(tmp_path)
@@ -238,9 +227,7 @@ def write_set(folder: Path, questions: str) -> None:
 
 
 def test_table_counts_a_report_that_answers_everything(examples: list[Example], tmp_path: Path) -> None:
-    """Gold answers for every question score 100 where there is one and 0 where there is none; no trap is
-    avoided.
-    """
+    """A reader that always answers scores 100 on answerable and 0 on unanswerable questions."""
     rows = [
         {
             "id": e.id,
@@ -277,7 +264,7 @@ def test_table_counts_a_report_that_answers_everything(examples: list[Example], 
 
 
 def test_table_refuses_a_report_on_other_questions(tmp_path: Path) -> None:
-    """A report made before the set was changed is not mixed with it."""
+    """A report on an older version of the set is refused."""
     (tmp_path / "questions.jsonl").write_text('{"id": "gate/hours"}\n', "utf-8")
     with pytest.raises(DataError, match="evaluate on everyday"):
         everyday_table.rows_of(tmp_path, {})

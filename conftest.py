@@ -1,4 +1,4 @@
-"""What every test shares: no network, few threads, and the way to the development data where it is there."""
+"""Shared by all tests: no network, one thread, and the path of the development data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests' tensors are too small to be worth a second thread
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")

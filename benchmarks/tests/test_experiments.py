@@ -1,26 +1,22 @@
-"""`benchmarks/experiments.py`: what was made is not made again after a stop, and never taken for something
-else.
-"""
+"""`benchmarks/experiments.py`: finished work is reused after a stop, and only by the same command."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import experiments  # a script in a folder that is no package
+import experiments
 
 ROW = experiments.Row("try", 64, "mixed", {"labels": 1.0}, [])
 
 
 @pytest.fixture
 def run_commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Stands in for `tinyreader`: each command writes its files; the list of those that were run, by name."""
+    """The names of the commands run; a stand-in for `tinyreader` that only writes the output files."""
     run: list[str] = []
 
     def tinyreader(*arguments: str) -> None:
@@ -42,7 +38,7 @@ def run_commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def options(work: Path, **changes: object) -> argparse.Namespace:
-    """The script's options, with changes."""
+    """The script's options, some of them changed."""
     given = {
         "teacher": "t",
         "encoder": "e",
@@ -54,8 +50,8 @@ def options(work: Path, **changes: object) -> argparse.Namespace:
     return argparse.Namespace(**(given | changes))
 
 
-def test_nothing_is_made_twice(tmp_path: Path, run_commands: list[str]) -> None:
-    """The second start runs no command and gives the same record."""
+def test_a_second_start_runs_nothing(tmp_path: Path, run_commands: list[str]) -> None:
+    """It runs no command and returns the same record."""
     first = [experiments.prepare(options(tmp_path)), experiments.run_row(ROW, options(tmp_path))]
     samples = ["data sample"] * (len(experiments.PARTS) + 1)
     assert run_commands == ["data split", *samples, "distil", "predict"]
@@ -63,10 +59,8 @@ def test_nothing_is_made_twice(tmp_path: Path, run_commands: list[str]) -> None:
     assert len(run_commands) == len(samples) + 3
 
 
-def test_answers_without_their_odds_are_half_of_a_command(tmp_path: Path, run_commands: list[str]) -> None:
-    """Killed between the two files of `predict`, it is run again; so it is for another student in the same
-    place.
-    """
+def test_answers_without_their_odds_are_made_again(tmp_path: Path, run_commands: list[str]) -> None:
+    """`predict` runs again after a kill between its two files, and for another student in the same place."""
     experiments.run_row(ROW, options(tmp_path))
     experiments.odds_file(tmp_path / "try.judged.json").unlink()
     experiments.run_row(ROW, options(tmp_path))
@@ -76,10 +70,8 @@ def test_answers_without_their_odds_are_half_of_a_command(tmp_path: Path, run_co
     assert run_commands[3:] == ["distil", "predict"]
 
 
-def test_what_another_command_made_is_not_taken(tmp_path: Path, run_commands: list[str]) -> None:
-    """Another learning rate or other training data in the same directory is an error that names both
-    commands.
-    """
+def test_the_output_of_another_command_is_refused(tmp_path: Path, run_commands: list[str]) -> None:
+    """Another learning rate or other data in the same directory is an error that names both commands."""
     experiments.prepare(options(tmp_path))
     experiments.run_row(ROW, options(tmp_path))
     n = len(run_commands)
@@ -97,10 +89,10 @@ def test_what_another_command_made_is_not_taken(tmp_path: Path, run_commands: li
     ("stages", "rewritten"),
     [({"prediction": 1.0}, "prediction"), ({"intermediate": 0.3, "prediction": 0.7}, "intermediate")],
 )
-def test_copies_are_of_the_first_stages_data(
+def test_the_first_stages_data_is_augmented(
     tmp_path: Path, run_commands: list[str], stages: dict[str, float], rewritten: str
 ) -> None:
-    """The stage that comes first has its data rewritten, by those who are named; no other has."""
+    """Only the first stage augments its data, with the proposers of the command line."""
     row = experiments.Row("try", 64, "mixed", stages, [], copies=4)
     experiments.run_row(row, options(tmp_path, masked_lm="m", vectors=None))
     command = (tmp_path / "commands" / "try-student-run.json").read_text()

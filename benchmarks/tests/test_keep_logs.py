@@ -1,6 +1,4 @@
-"""The logs of experiments that are committed: short, whole at the ends of stages, and without this machine's
-paths.
-"""
+"""`benchmarks/keep_logs.py`: committed logs are short, keep each stage's last step, and contain no paths."""
 
 from __future__ import annotations
 
@@ -10,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import keep_logs
 from tinyreader.data import Answer, Example, write_squad
 
@@ -26,7 +23,7 @@ def step(number: int, of: int, stage: str = "prediction") -> dict[str, object]:
     }
 
 
-def test_of_many_steps_few_are_kept_and_each_stages_last_and_all_other_notes() -> None:
+def test_steps_are_thinned_but_each_stages_last_and_all_other_events_stay() -> None:
     notes = [step(n, 10_000, "intermediate") for n in range(10, 10_001, 10)]
     notes += [{"event": "stage"}, *(step(n, 503) for n in [*range(10, 501, 10), 503]), {"event": "done"}]
     kept = list(keep_logs.thinned(notes))
@@ -42,14 +39,14 @@ def test_few_steps_are_all_kept() -> None:
     assert list(keep_logs.thinned(notes)) == notes
 
 
-def test_two_files_of_one_name_are_both_kept() -> None:
+def test_two_files_with_the_same_name_are_both_kept() -> None:
     assert keep_logs.without_folders({"/a/x/train.json": 1, "/b/y/train.json": 2}) == {
         "train.json": 1,
         "train.json (1)": 2,
     }
 
 
-def test_names_stand_in_place_of_paths_and_times_stay_whole() -> None:
+def test_paths_become_names_and_times_keep_their_digits() -> None:
     note = {
         "data": {"/home/me/all.json": "4e52"},
         "read": ["/home/me/dev.json", "a/b"],
@@ -60,7 +57,7 @@ def test_names_stand_in_place_of_paths_and_times_stay_whole() -> None:
     assert keep_logs.short(keep_logs.without_folders(note)) == kept
 
 
-def test_a_row_is_written_with_its_record_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rows_log_starts_with_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row = tmp_path / "work" / "mine"
     (row / "student").mkdir(parents=True)
     (row / "student" / "run.json").write_text(
@@ -93,7 +90,7 @@ def test_a_row_that_is_not_finished_is_refused(
     assert "run.json does not exist" in capsys.readouterr().err
 
 
-def test_no_log_that_is_committed_names_a_place_on_a_machine() -> None:
+def test_no_committed_log_contains_a_path() -> None:
     logs = sorted(keep_logs.LOGS.glob("*.jsonl"))
     assert logs
     for log in logs:
