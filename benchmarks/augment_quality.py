@@ -26,7 +26,7 @@ from tinyreader.augment.proposers import ProposerNames
 from tinyreader.data import Example, load_examples
 from tinyreader.distil.evaluate import open_runtime
 from tinyreader.metrics import question_scores
-from tinyreader.predict import predict
+from tinyreader.runtimes.reading import predict
 from tinyreader.windows import Windower, WindowSettings
 
 DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data" / "squad2-train.json"

@@ -10,6 +10,7 @@ from typing import Any
 
 from inference_side import Found, Pair
 from tinyreader import Reader
+from tinyreader.runtimes import Runtime
 
 PACKAGES = ["tinyreader", "openvino", "tokenizers", "numpy"]
 SAME_ANSWERS = {
@@ -19,17 +20,12 @@ SAME_ANSWERS = {
 }  # the pipeline's rules; they cost no time
 
 
-class ClockedRuntime:
+class ClockedRuntime(Runtime):
     """A runtime as it was, with the seconds that the reader waited for it: making its batches not counted."""
 
-    def __init__(self, runtime: Any) -> None:
-        self._runtime = runtime
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime, self.facts = runtime, runtime.facts
         self.seconds = self._making = 0.0
-        if hasattr(runtime, "stream"):
-            self.stream = self._stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._runtime, name)
 
     def logits(self, *batch: Any) -> Any:
         """What the runtime gives for one batch."""
@@ -38,7 +34,8 @@ class ClockedRuntime:
         self.seconds += time.perf_counter() - started
         return found
 
-    def _stream(self, batches: Iterable[Any]) -> Iterator[Any]:
+    def stream(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """What it gives for a stream of batches."""
         results = iter(self._runtime.stream(self._made(batches)))
         while True:
             started, made = time.perf_counter(), self._making
@@ -95,7 +92,7 @@ class ReaderSide:
 
     def describe(self) -> dict[str, str]:
         """Engine and precision, as the runtime tells them."""
-        return {"engine": self.clock.engine, "precision": self.clock.precision}
+        return {"engine": self.reader.engine, "precision": self.reader.precision}
 
     def profile(self, pairs: list[Pair]) -> dict[str, float]:
         """Share of the time that each source file takes under cProfile, C functions counted with their

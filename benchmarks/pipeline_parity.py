@@ -30,8 +30,8 @@ from tinyreader.integrations.transformers.decoding import Found, decode
 from tinyreader.integrations.transformers.inputs import Pair
 from tinyreader.integrations.transformers.parameters import Parameters
 from tinyreader.metrics import question_scores
-from tinyreader.runtimes import Logits
-from tinyreader.runtimes.batches import run_windows
+from tinyreader.runtimes import Logits, Runtime
+from tinyreader.runtimes.reading import run_windows
 from tinyreader.spans import WindowLogits
 
 PEER = "Transformers 4.57.6"
@@ -69,12 +69,12 @@ class Case:
     words: Any
 
 
-class Remembering:
+class Remembering(Runtime):
     """A runtime that computes a batch once, however many settings ask for it."""
 
     def __init__(self, runtime: Any) -> None:
         self.runtime, self.known = runtime, dict[bytes, Logits]()
-        self.pad_id, self.max_tokens, self.vocab_size = runtime.pad_id, runtime.max_tokens, runtime.vocab_size
+        self.facts = runtime.facts
 
     def logits(self, input_ids: Any, mask: Any, segment_ids: Any) -> Logits:
         """The batch's logits, perhaps from memory."""
@@ -116,7 +116,7 @@ def cases(
     pairs = [Pair(example.question, example.context) for example in examples]
     cutter = ours._cutter(Parameters().changed(options))
     windows = cutter.cut(pairs)
-    logits = iter(run_windows([w for own in windows for w in own], ours.runtime, most=cutter.max_seq_len))
+    logits = iter(run_windows([w for own in windows for w in own], ours.runtime, cutter.max_seq_len))
     for example, pair, own, found in zip(examples, pairs, windows, answers, strict=True):
         parts = [WindowLogits(*next(logits), w.first, w.stop, w.offsets) for w in own]
         peer = [(Found(score, start, end), text) for score, start, end, text in found]

@@ -36,7 +36,7 @@ def main() -> None:
         started = time.perf_counter()
         reader.read(question, context)
         alone.append(time.perf_counter() - started)
-    engine = f"{getattr(reader.runtime, 'engine', '')} {getattr(reader.runtime, 'precision', '')}"
+    engine = f"{reader.engine} {reader.precision}"
     print(
         json.dumps(
             {

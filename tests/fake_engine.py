@@ -20,18 +20,18 @@ from typing import Any
 
 import numpy as np
 
+from tinyreader.runtimes import ModelFacts, Runtime
 from tinyreader.serve.worker import Call, Engine, Failure, Logits, Ready, receive, send
 
 FACTS = {"pad_id": 0, "max_tokens": 64, "vocab_size": None, "engine": "fake", "precision": "fp32"}
 
 
-class Scattered:
+class Scattered(Runtime):
     """A runtime whose logits depend on each token and its place alone, whatever stands beside its window in a
     batch.
     """
 
-    pad_id = 0
-    max_tokens = 64
+    facts = ModelFacts(max_tokens=64)
 
     def logits(self, input_ids: Any, mask: Any, segment_ids: Any) -> tuple[Any, Any]:
         """Numbers that look drawn by chance."""

@@ -17,8 +17,8 @@ from tiny_engines import batch, calibrate, difference
 from tiny_models import write_reader
 from tinyreader.errors import MissingExtraError, ModelError, SettingsError
 from tinyreader.export import ExportSettings, export, sample_examples
-from tinyreader.reader import engines
-from tinyreader.reader.engines import choose_engine, installed_engines, open_engine, precisions_of
+from tinyreader.runtimes import engines
+from tinyreader.runtimes.engines import choose_engine, installed_engines, open_engine, precisions_of
 from tinyreader.runtimes.openvino import IR_FILE, resolve_precision
 from tinyreader.runtimes.openvino.opening import converted
 
@@ -37,7 +37,7 @@ def test_every_engine_says_the_same(tmp_path: Path, engine: Any) -> None:
     directory = write_reader(tmp_path)
     inputs = batch([40, 31, 8])
     runtime = open_engine(directory, engine, "fp32", 1)
-    assert (runtime.engine, runtime.precision) == (engine, "fp32")
+    assert (runtime.facts.engine, runtime.facts.precision) == (engine, "fp32")
     expected = open_engine(directory, "torch", "fp32", 1).logits(*inputs)
     assert difference(runtime.logits(*inputs), expected, inputs[1]) < 1e-4
 
@@ -49,8 +49,8 @@ def test_auto_says_what_it_took(tmp_path: Path, caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.INFO, "tinyreader"):
         runtime = open_engine(write_reader(tmp_path / "a"), "auto", "auto", 1)
         other = open_engine(write_reader(tmp_path / "b", "deberta-v2"), "auto", "fp32", 1)
-    assert (runtime.engine, runtime.precision) == ("openvino", BEST)
-    assert (other.engine, other.precision) == ("torch", "fp32")
+    assert (runtime.facts.engine, runtime.facts.precision) == ("openvino", BEST)
+    assert (other.facts.engine, other.facts.precision) == ("torch", "fp32")
     assert f"is read by openvino in {BEST}: the architecture is built from its weights" in caplog.text
     assert "is read by torch in fp32: only Transformers knows the architecture" in caplog.text
 

@@ -28,11 +28,11 @@ from tinyreader.export.parity import balanced_f1
 from tinyreader.model_files import PACKED_FILE, model_fingerprint, read_section, weight_files
 from tinyreader.models import load_reader
 from tinyreader.reader import Reader
-from tinyreader.reader.engines import open_engine
 from tinyreader.reader.settings import ReaderSettings, read_settings, write_settings
 from tinyreader.report.machine import parameters
 from tinyreader.runtimes.architecture import read_architecture
 from tinyreader.runtimes.checkpoint import Checkpoint
+from tinyreader.runtimes.engines import open_engine
 from tinyreader.runtimes.openvino import IR_FILE, resolve_precision
 from tinyreader.tokenizer import load_tokenizer
 
@@ -96,7 +96,7 @@ def test_an_export_is_read_back(tmp_path: Path, directory: Path, engine: Any) ->
     shutil.move(directory, tmp_path / "gone")
     reader = Reader.from_pretrained(tmp_path / "out", precision="fp32", threads=1)
     original = Reader.from_pretrained(tmp_path / "gone", precision="fp32", threads=1)
-    assert reader.runtime.engine == engine  # type: ignore[attr-defined]
+    assert reader.engine == engine
     assert reader.settings == original.settings
     for example in examples(6):
         ours, theirs = (one.read(example.question, example.context) for one in (reader, original))
@@ -130,7 +130,7 @@ def test_a_bf16_export_is_half_the_size(tmp_path: Path, directory: Path) -> None
     half = export(directory, tmp_path / "out", settings("openvino", "bf16", tolerance=FREE), examples(8))
     assert half.sizes["openvino_model.bin"] < 0.6 * full
     assert half.parity.largest_logit_difference < 0.2
-    assert open_engine(tmp_path / "out", "auto", "auto", 1).precision == "bf16"
+    assert open_engine(tmp_path / "out", "auto", "auto", 1).facts.precision == "bf16"
     with pytest.raises(
         SettingsError, match='was exported at bf16; set precision to "bf16" or "auto", not "fp32"'
     ):
@@ -153,8 +153,8 @@ def test_int8_is_calibrated_exported_and_found(tmp_path: Path, directory: Path, 
         assert section["settings"]["no_answer_threshold"] == 1.5
         assert section["int8"]["findings"]["parity"]["questions"] == 16
         assert len(section["int8"]["findings"]["logit_errors"]) == 12
-        assert open_engine(place, engine, "int8", 1).precision == "int8"
-    assert open_engine(tmp_path / "out", "auto", "auto", 1).precision == "int8"  # it holds nothing else
+        assert open_engine(place, engine, "int8", 1).facts.precision == "int8"
+    assert open_engine(tmp_path / "out", "auto", "auto", 1).facts.precision == "int8"  # it holds nothing else
     again = export(directory, tmp_path / "again", settings(engine, "int8", tolerance=FREE))
     assert again.kept == report.kept
     wrong = pytest.raises((SettingsError, ModelError), match="int8")

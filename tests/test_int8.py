@@ -20,10 +20,10 @@ from tinyreader.data import load_examples
 from tinyreader.errors import ModelError, SettingsError
 from tinyreader.export import compare, make_trial
 from tinyreader.export.int8 import Int8Search
-from tinyreader.reader.engines import open_engine
 from tinyreader.reader.settings import ReaderSettings
 from tinyreader.runtimes.architecture import read_architecture
 from tinyreader.runtimes.checkpoint import Checkpoint
+from tinyreader.runtimes.engines import open_engine
 from tinyreader.runtimes.int8 import Int8Plan, Range, quantised, read_plan, write_plan
 from tinyreader.runtimes.openvino import EngineSettings, open_openvino
 from tinyreader.runtimes.openvino.calibration import InputStatistics, measure_ranges
@@ -51,8 +51,8 @@ def test_logits_are_near_those_of_fp32(tmp_path: Path, engine: Any, family: str)
     directory = write_reader(tmp_path, family)
     calibrate(directory)
     runtime = open_engine(directory, engine, "int8", 1)
-    assert (runtime.engine, runtime.precision) == (engine, "int8")
-    inputs = batch([40, 31, 8], pad_id=runtime.pad_id, seed=9)
+    assert (runtime.facts.engine, runtime.facts.precision) == (engine, "int8")
+    inputs = batch([40, 31, 8], pad_id=runtime.facts.pad_id, seed=9)
     exact = by_transformers(directory, inputs)
     assert 1e-4 < difference(runtime.logits(*inputs), exact, inputs[1]) < 0.1 * np.ptp(exact[0])
 
@@ -147,7 +147,7 @@ def test_int8_without_ranges_says_how_to_get_them(tmp_path: Path) -> None:
         ):
             open_engine(directory, engine, "int8", 1)  # type: ignore[arg-type]
     calibrate(directory)
-    assert open_engine(directory, "auto", "auto", 1).precision in ("bf16", "fp32")
+    assert open_engine(directory, "auto", "auto", 1).facts.precision in ("bf16", "fp32")
     with pytest.raises(SettingsError, match="torch has no int8"):
         open_engine(directory, "torch", "int8", 1)
 

@@ -23,7 +23,7 @@ import pytest
 from tiny_models import VOCABULARY_SIZE, WORDS, write_reader
 from tinyreader.data import Example
 from tinyreader.errors import DataError, MissingExtraError, ModelError, SettingsError
-from tinyreader.runtimes import Inputs, Logits
+from tinyreader.runtimes import Inputs, Logits, ModelFacts, Runtime
 from tinyreader.spans import Span
 from tinyreader.tokenizer import load_tokenizer
 from tinyreader.windows import Windower, WindowSettings
@@ -45,14 +45,12 @@ SHORT: dict[str, Any] = {"max_seq_length": 48, "stride": 8, "token": None}
 LETTERS = [word for word in WORDS if word.isalpha()]
 
 
-class Pointing:
+class Pointing(Runtime):
     """A runtime for which a token's start and end logit are its height, by its id; the first token's is
     `null`.
     """
 
-    pad_id = 0
-    max_tokens = 64
-    vocab_size = VOCABULARY_SIZE
+    facts = ModelFacts(max_tokens=64, vocab_size=VOCABULARY_SIZE)
 
     def __init__(self, heights: dict[int, float], null: float) -> None:
         self.heights, self.null = heights, null

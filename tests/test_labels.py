@@ -23,6 +23,7 @@ from tinyreader.distil.features import FeatureStore, sorted_batches, write_featu
 from tinyreader.distil.labels import MeanLabels, TeacherLabels, by_runtime, keep_labels, paired_windows
 from tinyreader.distil.network import Batch, Network, Outputs
 from tinyreader.errors import RunError
+from tinyreader.runtimes import ModelFacts, Runtime
 from tinyreader.windows import Window
 
 N_WINDOWS = 60
@@ -341,10 +342,10 @@ def test_rows_that_were_not_chosen_take_no_time(store: FeatureStore, tmp_path: P
     assert (tmp_path / "labels" / "logits.bin").stat().st_size == 4 * len(store.ids)
 
 
-class Engine:
+class Engine(Runtime):
     """Stands in for a `Runtime`: logits between -8 and 8 that depend on the token and its place."""
 
-    pad_id = 1
+    facts = ModelFacts(pad_id=1)
 
     def __init__(self, broken: float | None = None) -> None:
         self.broken = broken

@@ -37,7 +37,7 @@ def test_logits_are_those_of_transformers(tmp_path: Path, family: str) -> None:
     directory = write_reader(tmp_path, family)
     runtime = open_onnx(directory, "fp32", 1)
     for lengths, longest in (([12], 0), ([40, 31, 8], 0), ([7, 5], 24), ([62], 0)):
-        inputs = batch(lengths, longest, pad_id=runtime.pad_id)
+        inputs = batch(lengths, longest, pad_id=runtime.facts.pad_id)
         assert difference(runtime.logits(*inputs), by_transformers(directory, inputs), inputs[1]) < 1e-4
 
 
@@ -111,12 +111,8 @@ def test_a_file_of_others_is_read_as_it_is(tmp_path: Path) -> None:
     shutil.copy(directory / "config.json", holder)
     shutil.copy(written(directory, "fp32") / ONNX_FILE, holder)
     runtime = open_onnx(holder, "auto", 1)
-    assert (runtime.pad_id, runtime.max_tokens, runtime.takes_segments, runtime.precision) == (
-        1,
-        62,
-        False,
-        "fp32",
-    )
+    facts = runtime.facts
+    assert (facts.pad_id, facts.max_tokens, facts.takes_segments, facts.precision) == (1, 62, False, "fp32")
     inputs = batch([12, 9], pad_id=1)
     assert difference(runtime.logits(*inputs), by_transformers(directory, inputs), inputs[1]) < 1e-4
 

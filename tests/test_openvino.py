@@ -22,8 +22,7 @@ from tinyreader.distil.evaluate import NetworkRuntime
 from tinyreader.distil.network import Network
 from tinyreader.errors import ModelError, SettingsError
 from tinyreader.models import load_reader, max_tokens, takes_segments
-from tinyreader.predict import predict
-from tinyreader.runtimes import Runtime, StreamingRuntime
+from tinyreader.runtimes import Runtime
 from tinyreader.runtimes.architecture import mpnet_buckets
 from tinyreader.runtimes.openvino import (
     EngineSettings,
@@ -34,6 +33,7 @@ from tinyreader.runtimes.openvino import (
     resolve_precision,
 )
 from tinyreader.runtimes.openvino.engine import LONG_STREAM
+from tinyreader.runtimes.reading import BatchLimits, predict
 from tinyreader.windows import Windower, WindowSettings
 
 FP32 = EngineSettings("fp32", threads=1)
@@ -61,7 +61,7 @@ def test_logits_are_those_of_transformers(
     """With segments, padding, and as many tokens as the model takes, fp32 logits agree within 1e-4."""
     directory = write_reader(tmp_path, family)
     runtime = open_openvino(directory, FP32)
-    inputs = batch(lengths, longest, pad_id=runtime.pad_id)
+    inputs = batch(lengths, longest, pad_id=runtime.facts.pad_id)
     theirs = by_transformers(directory, inputs)
     assert difference(runtime.logits(*inputs), theirs, inputs[1]) < 1e-4
     assert np.ptp(theirs[0]) > 1 or len(theirs[0][0]) == 1, (
@@ -117,7 +117,7 @@ def test_what_a_configuration_may_change_agrees(tmp_path: Path, family: str, cha
     """Activations, segments, LayerNorm's epsilon, padding id and embedding width are those of config.json."""
     directory = write_reader(tmp_path, family, **changes)
     runtime = open_openvino(directory, FP32)
-    inputs = batch([12, 9], pad_id=runtime.pad_id)
+    inputs = batch([12, 9], pad_id=runtime.facts.pad_id)
     assert difference(runtime.logits(*inputs), by_transformers(directory, inputs), inputs[1]) < 1e-4
 
 
@@ -145,8 +145,9 @@ def test_the_runtime_knows_its_model(tmp_path: Path, family: str) -> None:
     """Padding id, longest input, vocabulary and use of segments are those of the Transformers model."""
     directory = write_reader(tmp_path, family)
     model, runtime = load_reader(directory).model, open_openvino(directory, FP32)
-    assert (runtime.max_tokens, runtime.takes_segments) == (max_tokens(model), takes_segments(model))
-    assert (runtime.pad_id, runtime.vocab_size) == (model.config.pad_token_id, model.config.vocab_size)
+    facts = runtime.facts
+    assert (facts.max_tokens, facts.takes_segments) == (max_tokens(model), takes_segments(model))
+    assert (facts.pad_id, facts.vocab_size) == (model.config.pad_token_id, model.config.vocab_size)
 
 
 def test_segments_reach_the_model(tmp_path: Path) -> None:
@@ -161,7 +162,7 @@ def test_segments_reach_the_model(tmp_path: Path) -> None:
 def test_batches_and_padding_change_nothing(tmp_path: Path, family: str) -> None:
     """A window alone, among others and padded further gives the same logits but for rounding."""
     runtime = open_openvino(write_reader(tmp_path, family), FP32)
-    ids, mask, segments = batch([20, 11, 3], 32, pad_id=runtime.pad_id)
+    ids, mask, segments = batch([20, 11, 3], 32, pad_id=runtime.facts.pad_id)
     together = runtime.logits(ids, mask, segments)
     for row, n in enumerate([20, 11, 3]):
         alone = runtime.logits(ids[row : row + 1, :n], mask[row : row + 1, :n], segments[row : row + 1, :n])
@@ -184,9 +185,7 @@ def test_logits_are_the_callers_to_keep(tmp_path: Path) -> None:
 def test_a_stream_gives_the_same_in_order(tmp_path: Path, streams: int) -> None:
     """Batches of all sizes, more than can be at work, come back as `logits` gives them one by one."""
     directory = write_reader(tmp_path)
-    runtime: StreamingRuntime = open_openvino(
-        directory, EngineSettings("fp32", threads=streams, streams=streams)
-    )
+    runtime: Runtime = open_openvino(directory, EngineSettings("fp32", threads=streams, streams=streams))
     single: Runtime = open_openvino(directory, FP32)
     batches = [batch([1 + (7 * i) % 60, 5], seed=i) for i in range(20)]
     for (ids, mask, segments), ours in zip(batches, runtime.stream(iter(batches)), strict=True):
@@ -378,7 +377,7 @@ def test_predictions_are_those_of_the_torch_runtime(tmp_path: Path, family: str)
 
     def by(runtime: Runtime) -> Any:
         windower = Windower(reader.tokenizer, WindowSettings(max_seq_len=48, doc_stride=12))
-        return list(predict(questions(), windower, runtime, max_batch_tokens=200))
+        return list(predict(questions(), windower, runtime, limits=BatchLimits(200)))
 
     for ours, theirs in zip(by(open_openvino(directory, FP32)), by(torch_runtime), strict=True):
         assert (ours.id, ours.text, ours.start, ours.end) == (
@@ -395,7 +394,7 @@ ALONE = """
 import sys
 from pathlib import Path
 from tinyreader.data import Example
-from tinyreader.predict import predict
+from tinyreader.runtimes.reading import predict
 from tinyreader.runtimes.openvino import EngineSettings, open_openvino
 from tinyreader.tokenizer import load_tokenizer
 from tinyreader.runtimes.openvino.engine import LONG_STREAM

@@ -13,17 +13,18 @@ import pytest
 from tiny_tokenizers import byte_level, words
 from tinyreader.data import Example
 from tinyreader.errors import ModelError
-from tinyreader.predict import Prediction, predict
+from tinyreader.runtimes import ModelFacts, Runtime
+from tinyreader.runtimes.reading import BatchLimits, Prediction, predict
 from tinyreader.windows import Windower, WindowSettings
 
 TOKENIZER = words()
 PAD = 99
 
 
-class Reader:
+class Reader(Runtime):
     """A `Runtime` that likes some tokens better than others, and notes the batches that it was given."""
 
-    pad_id = PAD
+    facts = ModelFacts(pad_id=PAD)
 
     def __init__(self, likes: dict[str, float], *, null: float = 0.0, bad: float = 0.0) -> None:
         self.value = np.full(1000, -1.0, np.float32)
@@ -81,7 +82,7 @@ def test_batches_change_nothing() -> None:
 
     def by(max_batch_tokens: int) -> list[Prediction]:
         cutter = windower(max_seq_len=50, doc_stride=12)
-        return list(predict(examples, cutter, Reader(likes), max_batch_tokens=max_batch_tokens))
+        return list(predict(examples, cutter, Reader(likes), limits=BatchLimits(max_batch_tokens)))
 
     assert by(1) == by(150) == by(4096) == by(10**9)
 
@@ -99,7 +100,7 @@ def test_batches_are_sorted_bounded_and_padded_to_their_longest() -> None:
     """
     reader = Reader({})
     cutter = windower(max_seq_len=50, doc_stride=12)
-    list(predict(many(60), cutter, reader, max_batch_tokens=200))
+    list(predict(many(60), cutter, reader, limits=BatchLimits(200)))
     lengths = [mask.sum(1).tolist() for _, mask, _ in reader.batches]
     assert sum(map(len, lengths)) == cutter.counts.windows
     assert all(a >= b for a, b in pairwise([n for batch in lengths for n in batch]))
@@ -118,7 +119,7 @@ def test_batches_are_sorted_bounded_and_padded_to_their_longest() -> None:
 def test_a_window_longer_than_a_batch_may_be_goes_alone() -> None:
     """A small `max_batch_tokens` never leaves a window out."""
     reader = Reader({"w7": 1.0})
-    found = list(predict([asked("w1 w7 w2")] * 3, windower(), reader, max_batch_tokens=2))
+    found = list(predict([asked("w1 w7 w2")] * 3, windower(), reader, limits=BatchLimits(2)))
     assert [p.text for p in found] == ["w7"] * 3
     assert len(reader.batches) == 3
 
@@ -196,26 +197,23 @@ class _Ends(Reader):
 
 
 def test_a_stream_of_any_length_is_answered_in_parts() -> None:
-    """More examples than are batched together: order, numbers and progress stay right, and nothing is read
+    """More examples than are batched together: order and numbers stay right, and nothing is read
     ahead.
     """
-    read, told = [], []
+    read = []
 
     def stream() -> Iterator[Example]:
         for i in range(4100):
             read.append(i)
             yield asked(f"w1 w{i % 40}", f"q{i}")
 
-    found = predict(
-        stream(), windower(), Reader({f"w{i}": 1.0 + i for i in range(40)}), on_progress=told.append
-    )
+    found = predict(stream(), windower(), Reader({f"w{i}": 1.0 + i for i in range(40)}))
     assert not read
     assert next(found).id == "q0"
     assert len(read) < 4000
     rest = list(found)
     assert [p.id for p in rest] == [f"q{i}" for i in range(1, 4100)]
     assert all(p.text == f"w{max(1, int(p.id[1:]) % 40)}" for p in rest)
-    assert sum(told) == 4100
 
 
 def test_no_examples_give_no_predictions() -> None:
@@ -227,8 +225,8 @@ def test_places_are_code_points_of_the_text_as_it_was_passed() -> None:
     """With a byte-level tokenizer, whose tokens are parts of an emoji: the answer is the whole sign."""
     tokenizer, context = byte_level(), "Maya 🎻 won the 🏆 twice."
 
-    class Bytes:
-        pad_id = 1
+    class Bytes(Runtime):
+        facts = ModelFacts(pad_id=1)
 
         def logits(self, input_ids: Any, mask: Any, segment_ids: Any) -> tuple[Any, Any]:
             """Points into the middle of the second emoji."""

@@ -24,9 +24,10 @@ from hypothesis import strategies as st
 from tiny_models import WORDS, write_reader
 from tinyreader.errors import DataError, ModelError, SettingsError
 from tinyreader.reader import Document, FoundAnswer, Question, Reader, ReaderSettings, Reading
-from tinyreader.reader import reader as reader_module
 from tinyreader.reader.settings import read_settings, write_settings
-from tinyreader.reader.tasks import CHUNK_CHARACTERS
+from tinyreader.runtimes import ModelFacts, Runtime
+from tinyreader.runtimes import reading as read_path
+from tinyreader.runtimes.reading import CHUNK_CHARACTERS
 from tinyreader.tokenizer import load_tokenizer
 
 QUESTION = "who built the bridge ?"
@@ -39,13 +40,12 @@ def text(n: int, seed: int = 0) -> str:
     return " ".join(draw.choice([w for w in WORDS if w.isalpha()]) for _ in range(n))
 
 
-class Pointing:
+class Pointing(Runtime):
     """A runtime that wants the token `x`: where it stands the logits are high, and the null logit is
     `null`.
     """
 
-    pad_id = 0
-    max_tokens = 64
+    facts = ModelFacts(max_tokens=64)
 
     def __init__(self, x_id: int, null: float = 0.0, heights: dict[int, float] | None = None) -> None:
         self.x_id, self.null, self.heights, self.shapes = x_id, null, heights or {}, list[tuple[int, int]]()
@@ -78,13 +78,12 @@ def pointing(directory: Path, null: float = 0.0, **settings: Any) -> Reader:
     )
 
 
-class Scattered:
+class Scattered(Runtime):
     """A runtime whose logits depend on each token and its place alone, whatever stands beside its window in a
     batch.
     """
 
-    pad_id = 0
-    max_tokens = 64
+    facts = ModelFacts(max_tokens=64)
 
     def logits(self, input_ids: Any, mask: Any, segment_ids: Any) -> tuple[Any, Any]:
         """Numbers that look drawn by chance."""
@@ -180,7 +179,7 @@ def test_one_question_on_more_text_than_a_chunk(directory: Path, monkeypatch: py
     """A question whose documents fill several chunks gets the best of all of them, and the next one its
     own.
     """
-    monkeypatch.setattr("tinyreader.reader.tasks.CHUNK_CHARACTERS", 300)
+    monkeypatch.setattr("tinyreader.runtimes.reading.CHUNK_CHARACTERS", 300)
     reader = pointing(directory)
     many = [f"{'a ' * 40}{n} the bridge" for n in range(10)]
     many[7] += " x"
@@ -368,8 +367,8 @@ def test_company_changes_nothing(directory: Path, order: list[int], chunk: int, 
     ]
     alone = [scattered.read(q.text, q.documents) for q in asked]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tinyreader.reader.tasks.CHUNK_CHARACTERS", chunk)
-        patch.setattr("tinyreader.reader.reader.GROUP_WINDOWS", group)
+        patch.setattr("tinyreader.runtimes.reading.CHUNK_CHARACTERS", chunk)
+        patch.setattr("tinyreader.runtimes.reading.GROUP_WINDOWS", group)
         together = list(scattered.read_many(asked[n] for n in order))
     assert [replace(r, id=None) for r in together] == [alone[n] for n in order]
 
@@ -399,17 +398,17 @@ def test_a_long_text_is_never_held_in_windows(directory: Path, monkeypatch: pyte
     """However long a text is, so many windows are computed at a time, and the answer near its end is
     found.
     """
-    monkeypatch.setattr("tinyreader.reader.reader.GROUP_WINDOWS", 10)
+    monkeypatch.setattr("tinyreader.runtimes.reading.GROUP_WINDOWS", 10)
     monkeypatch.setattr("tinyreader.windows.SEGMENT_CHARACTERS", 500)
     reader = pointing(directory)
     alive: list[int] = []
-    honest = reader_module.run_windows
+    honest = read_path.run_windows
 
     def watched(windows: list[Any], *rest: Any, **named: Any) -> Any:
         alive.append(len(windows))
         return honest(windows, *rest, **named)
 
-    monkeypatch.setattr(reader_module, "run_windows", watched)
+    monkeypatch.setattr(read_path, "run_windows", watched)
     long = text(3000).replace("x", "a") + " x was"
     reading = reader.read(QUESTION, long)
     assert (max(alive), len(alive) > 10) == (10, True)

@@ -22,17 +22,17 @@ from tinyreader.reader import Reader, ReaderSettings
 from tinyreader.report.calibrate import check_questions, judge, learn, record
 from tinyreader.report.calibration import Judged
 from tinyreader.report.seen import read_run, seen_by
+from tinyreader.runtimes import ModelFacts, Runtime
 
 FILLERS = ("the", "bridge", "was", "built", "in", "a", "b", "c")
 
 
-class Marked:
+class Marked(Runtime):
     """A runtime that wants the token `x`; how high the null logit is depends on the other tokens, so its odds
     are noisy.
     """
 
-    pad_id = 0
-    max_tokens = 64
+    facts = ModelFacts(max_tokens=64)
 
     def __init__(self, x_id: int) -> None:
         self.x_id = x_id

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from fake_engine import Scattered
 from tiny_models import write_reader
-from tinyreader.reader.engines import open_engine
+from tinyreader.runtimes import ModelFacts
+from tinyreader.runtimes.engines import open_engine
 from tinyreader.serve.pool import worker_command
 from tinyreader.serve.worker import (
     Call,
@@ -119,7 +120,7 @@ def test_many_shapes_are_computed_before_the_first_call() -> None:
     """Each once, none longer than the model takes; a second form of the model meets them too."""
 
     class Short(Scattered):
-        max_tokens = 100
+        facts = ModelFacts(max_tokens=100)
 
         def __init__(self) -> None:
             self.shapes: list[tuple[int, ...]] = []

@@ -18,10 +18,10 @@ from tinyreader.distil.run import run_recipe
 from tinyreader.files import make_directory
 from tinyreader.metrics import question_scores, score_v2
 from tinyreader.model_files import STARTER, model_directory
-from tinyreader.predict import predict
 from tinyreader.progress import Progress
 from tinyreader.reader import Reader, Reading
 from tinyreader.report.machine import parameters
+from tinyreader.runtimes.reading import predict
 from tinyreader.sample import SHOWCASE, encyclopaedia, minutes
 from tinyreader.windows import Windower, WindowSettings
 

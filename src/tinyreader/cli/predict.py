@@ -59,8 +59,8 @@ def predict(
     except ModuleNotFoundError as error:
         raise MissingExtraError("predicting", "train") from error
     from tinyreader.data import ReadReport, load_examples
-    from tinyreader.predict import predict as predictions_of
     from tinyreader.progress import Progress
+    from tinyreader.runtimes.reading import predict as predictions_of
     from tinyreader.windows import Windower, WindowSettings
 
     settings = WindowSettings(max_seq_len, doc_stride, None, "truncate" if truncate_questions else "error")
@@ -69,19 +69,15 @@ def predict(
     if report.counts:
         typer.echo(f"{data}: {report}", err=True)
     tokenizer, runtime = open_runtime(model, precision.value, max_seq_len)
-    windower, progress, done = Windower(tokenizer, settings), Progress(quiet=quiet), 0
+    windower, progress = Windower(tokenizer, settings), Progress(quiet=quiet)
     with advising("Shorten it, or cut such questions with --truncate-questions."):
         for example in examples:  # before work is spent: too long a question is an error now, not in an hour
             windower.check_question(example)
 
-    def tell(n: int) -> None:
-        nonlocal done
-        done += n
-        progress.show(f"{done:,}/{len(examples):,} questions", force=done == len(examples))
-
-    found = list(
-        predictions_of(examples, windower, runtime, max_answer_tokens=max_answer_tokens, on_progress=tell)
-    )
+    found = []
+    for prediction in predictions_of(examples, windower, runtime, max_answer_tokens=max_answer_tokens):
+        found.append(prediction)
+        progress.show(f"{len(found):,}/{len(examples):,} questions", force=len(found) == len(examples))
     answers = {p.id: p.answer(threshold) for p in found}
     _write(out, answers)
     _write(odds_path, {p.id: p.null_odds for p in found})

@@ -17,15 +17,17 @@ from tinyreader.distil.network import Batch, Network, best_precision
 from tinyreader.errors import SettingsError
 from tinyreader.metrics import question_scores, score_v2
 from tinyreader.models import load_reader, max_tokens
-from tinyreader.predict import Prediction, predict
+from tinyreader.runtimes import ModelFacts, Runtime
+from tinyreader.runtimes.reading import Prediction, predict
 from tinyreader.windows import Windower
 
 
-class NetworkRuntime:
+class NetworkRuntime(Runtime):
     """A `Network` as a `Runtime`: numpy in, numpy out, without gradients or dropout."""
 
     def __init__(self, network: Network, pad_id: int, device: torch.device) -> None:
-        self.network, self.pad_id, self.device = network, pad_id, device
+        self.network, self.device = network, device
+        self.facts = ModelFacts(engine="torch", pad_id=pad_id)
 
     @torch.no_grad()
     def logits(
@@ -80,10 +82,12 @@ def evaluate(
 ) -> Evaluation:
     """The network's predictions on `examples`, scored."""
     runtime = NetworkRuntime(network, pad_id, device)
-    predictions = tuple(
-        predict(examples, windower, runtime, max_answer_tokens=max_answer_tokens, on_progress=on_progress)
-    )
-    return Evaluation(predictions, score(examples, predictions))
+    predictions = []
+    for prediction in predict(examples, windower, runtime, max_answer_tokens=max_answer_tokens):
+        predictions.append(prediction)
+        if on_progress is not None:
+            on_progress(1)
+    return Evaluation(tuple(predictions), score(examples, predictions))
 
 
 def score(examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:

@@ -16,7 +16,8 @@ from tinyreader.data import Example
 from tinyreader.errors import MissingExtraError, ModelError, SettingsError
 from tinyreader.export.parity import Outcome, compare, make_trial, sample_examples
 from tinyreader.reader import Reader
-from tinyreader.reader.engines import Engine, PrecisionName, installed_engines, precisions_of
+from tinyreader.runtimes import PrecisionName
+from tinyreader.runtimes.engines import Engine, installed_engines, precisions_of
 from tinyreader.runtimes.facts import is_known
 
 FIRST_ANSWER = """

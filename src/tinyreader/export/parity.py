@@ -17,10 +17,10 @@ from tinyreader.errors import DataError
 from tinyreader.metrics import question_scores
 from tinyreader.reader.settings import ReaderSettings
 from tinyreader.runtimes import Inputs, Runtime
-from tinyreader.runtimes.batches import padded_batches, run_windows
+from tinyreader.runtimes.reading import BatchLimits, padded_batches, run_windows
 from tinyreader.sample import encyclopaedia
 from tinyreader.spans import WindowLogits, decode
-from tinyreader.windows import Window, Windower, WindowSettings
+from tinyreader.windows import Window, Windower
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -55,7 +55,7 @@ class Trial:
 
     def run(self, runtime: Runtime) -> Outcome:
         """The runtime's logits for every window, and the answers decoded from them."""
-        logits = run_windows(self.windows, runtime, most=self.settings.max_seq_len)
+        logits = run_windows(self.windows, runtime, self.settings.max_seq_len)
         parts: list[list[WindowLogits]] = [[] for _ in self.examples]
         for window, (start, end) in zip(self.windows, logits, strict=True):
             parts[window.example].append(WindowLogits(start, end, window.first, window.stop, window.offsets))
@@ -82,7 +82,7 @@ class Trial:
 
     def batches(self, pad_id: int, max_tokens: int = 1024) -> Iterator[Inputs]:
         """The windows in small batches of similar lengths."""
-        return padded_batches(self.windows, pad_id, most=self.settings.max_seq_len, max_tokens=max_tokens)
+        return padded_batches(self.windows, pad_id, self.settings.max_seq_len, BatchLimits(max_tokens))
 
 
 def make_trial(examples: Sequence[Example], tokenizer: Tokenizer, settings: ReaderSettings) -> Trial:
@@ -91,7 +91,7 @@ def make_trial(examples: Sequence[Example], tokenizer: Tokenizer, settings: Read
     """
     if not examples:
         raise DataError("there is no question to try the engines on; give data with at least one")
-    cut = WindowSettings(settings.max_seq_len, settings.doc_stride, None, "truncate")
+    cut = replace(settings.windows, on_long_question="truncate")
     windows = tuple(Windower(tokenizer, cut).windows(examples))
     return Trial(tuple(examples), windows, settings)
 

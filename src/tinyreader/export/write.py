@@ -42,11 +42,11 @@ from tinyreader.model_files import (
     weight_files,
     write_section,
 )
-from tinyreader.reader.engines import installed_engines, open_engine
 from tinyreader.reader.settings import ReaderSettings, read_settings
 from tinyreader.runtimes import ModelFacts
 from tinyreader.runtimes.architecture import read_architecture
 from tinyreader.runtimes.checkpoint import Checkpoint
+from tinyreader.runtimes.engines import installed_engines, open_engine
 from tinyreader.runtimes.facts import EXPORT, facts_of, is_known, read_facts, write_facts
 from tinyreader.runtimes.int8 import SECTION, Int8Plan, quantised, read_plan, write_plan
 from tinyreader.runtimes.openvino import IR_FILE, load_model
@@ -194,10 +194,7 @@ def export(
 
 def _fitting(stored: ReaderSettings, directory: Path) -> ReaderSettings:
     """The settings with windows that the model can take."""
-    most = read_architecture(directory).max_tokens if is_known(directory) else None
-    if most is None or stored.max_seq_len <= most:
-        return stored
-    return stored.changed({"max_seq_len": most, "doc_stride": min(stored.doc_stride, most // 3)})
+    return stored.fitted(read_architecture(directory).max_tokens if is_known(directory) else None)
 
 
 def _halves(

@@ -24,7 +24,7 @@ from tinyreader.progress import Progress, StopSwitch, duration, stoppable
 from tinyreader.reader.questions import Library, QuestionFile, key_of, paths_of
 from tinyreader.reader.reader import Reader
 from tinyreader.reader.reading import Question, Reading, documents_of
-from tinyreader.reader.tasks import CHUNK_CHARACTERS
+from tinyreader.runtimes.reading import CHUNK_CHARACTERS
 
 PART_QUESTIONS = 256
 """At most so many questions are a part; fewer where their documents are long."""
@@ -181,14 +181,12 @@ def _join(folder: Path, n_parts: int, out: Path, stop: StopSwitch) -> None:
 
 def _identity(reader: Reader, model: str, scanned: Scan) -> dict[str, object]:
     """What must be equal for a half-written output to be gone on with."""
-    runtime = reader.runtime
-    engine, precision = getattr(runtime, "engine", type(runtime).__name__), getattr(runtime, "precision", "")
     return {
         "format": _FORMAT,
         "questions": scanned.fingerprint,
         "model": model,
         "tokenizer": hashlib.blake2b(reader.tokenizer.to_str().encode(), digest_size=16).hexdigest(),
-        "engine": f"{engine} {precision}".strip(),
+        "engine": f"{reader.engine} {reader.precision}".strip(),
         "settings": json.loads(json.dumps(asdict(reader.settings))),
     }
 

@@ -4,36 +4,41 @@ length.
 
 from __future__ import annotations
 
+import heapq
 import logging
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tokenizers import Tokenizer
 
 from tinyreader.data import Example
-from tinyreader.errors import DataError, ModelError, SettingsError
+from tinyreader.documents import Document
+from tinyreader.errors import DataError
 from tinyreader.model_files import STARTER, model_directory
-from tinyreader.passages import Passage
-from tinyreader.reader.engines import Engine, PrecisionName, open_engine
-from tinyreader.reader.reading import Documents, FoundAnswer, Question, Reading, described
+from tinyreader.passages import Passage, PassageIndex, joined
+from tinyreader.reader.reading import (
+    Documents,
+    FoundAnswer,
+    Question,
+    Reading,
+    described,
+    documents_of,
+    require_text,
+)
 from tinyreader.reader.settings import ReaderSettings, read_settings
-from tinyreader.reader.tasks import Chunk, chunks_of
-from tinyreader.runtimes import Runtime
-from tinyreader.runtimes.batches import run_windows
-from tinyreader.spans import Decoding, Span, WindowLogits, decode, merged, thin
+from tinyreader.runtimes import PrecisionName, Runtime
+from tinyreader.runtimes.engines import Engine, open_engine
+from tinyreader.runtimes.reading import in_chunks, read_windows, windower_cache
+from tinyreader.spans import Decoding, Span, merged, thin
 from tinyreader.tokenizer import load_tokenizer
-from tinyreader.windows import Windower, WindowSettings, chunks
-
-GROUP_WINDOWS = 1024
-"""At most so many windows of a text are held at a time, with their logits about 10 MB."""
+from tinyreader.windows import Windower
 
 log = logging.getLogger(__name__)
 
 _SPANS = 20  # the best spans of a window that are looked at
-_KEPT_WINDOWERS = 8  # copies of the tokenizer, one for each choice of lengths
 _KEPT_SPANS = 1000  # the best spans of a text from which answers that do not overlap are chosen
 _WORD = re.compile(r"\w")
 
@@ -48,14 +53,9 @@ class Reader:
     ) -> None:
         self.tokenizer, self.runtime = tokenizer, runtime
         self.settings = settings or ReaderSettings()
-        self._windowers: dict[tuple[int, int, Literal["error", "truncate"]], Windower] = {}
-        self._require_length(self.settings.max_seq_len)
-        rows, largest = getattr(runtime, "vocab_size", None), max(tokenizer.get_vocab().values())
-        if rows is not None and largest >= rows:
-            raise ModelError(
-                f"the tokenizer gives ids up to {largest}, but the model embeds {rows} tokens: they do not "
-                "belong together"
-            )
+        self._windowers = windower_cache(tokenizer)
+        runtime.facts.require_length(self.settings.max_seq_len)
+        runtime.facts.require_tokenizer(tokenizer)
 
     @classmethod
     def from_pretrained(
@@ -81,23 +81,19 @@ class Reader:
         runtime = open_engine(directory, engine, precision, threads)
         tokenizer = load_tokenizer(directory)
         stored = read_settings(directory)
-        most = getattr(runtime, "max_tokens", None)
-        if most is not None and "max_seq_len" not in settings and stored.max_seq_len > most:
-            shorter = {"max_seq_len": most, "doc_stride": min(stored.doc_stride, most // 3)}
-            stored = stored.changed(shorter)
+        if settings.get("max_seq_len") is None:
+            stored = stored.fitted(runtime.facts.max_tokens)
         return cls(tokenizer, runtime, stored.changed(settings))
 
     @property
     def engine(self) -> str:
-        """The engine that computes: "openvino", "onnx" or "torch"; "" for a runtime that does not say."""
-        return str(getattr(self.runtime, "engine", ""))
+        """The engine that computes: "openvino", "onnx" or "torch"."""
+        return self.runtime.facts.engine
 
     @property
     def precision(self) -> str:
-        """The number format of the arithmetic: "fp32", "bf16" or "int8"; "" for a runtime that does not
-        say.
-        """
-        return str(getattr(self.runtime, "precision", ""))
+        """The number format of the arithmetic: "fp32", "bf16" or "int8"."""
+        return self.runtime.facts.precision
 
     def read(self, question: str, documents: Documents, **changes: Any) -> Reading:
         """What the documents answer; `changes` are settings for this call, by name (`ReaderSettings`).
@@ -141,59 +137,125 @@ class Reader:
         windower: Windower,
         settings: ReaderSettings,
     ) -> Iterator[Reading]:
-        for chunk in chunks_of(questions, settings):
-            self._read_chunk(chunk, windower, settings)
-            for work in chunk.finished():
-                yield work.reading(settings)
-
-    def _read_chunk(self, chunk: Chunk, windower: Windower, settings: ReaderSettings) -> None:
-        """Reads the texts of a chunk and leaves what was found with their questions.
-
-        Of a long text only so many windows are held at a time, and of what was read only its best spans.
-        """
-        examples = [Example(work.label, work.question.text, passage.text) for work, passage in chunk.tasks]
-        limits = {"max_answer_tokens": settings.max_answer_tokens, "n_best": max(_SPANS, settings.top_k)}
-        most = max(_KEPT_SPANS, 2 * limits["n_best"])
-        found: dict[int, Decoding] = {}
-        n_cut = windower.counts.truncated_questions
-        for group in chunks(windower.windows(examples), GROUP_WINDOWS):
-            parts: dict[int, list[Decoding]] = {}
-            for window, (start, end) in zip(
-                group, run_windows(group, self.runtime, most=settings.max_seq_len), strict=True
-            ):
-                logits = WindowLogits(start, end, window.first, window.stop, window.offsets)
-                parts.setdefault(window.example, []).append(decode([logits], **limits))
-            for number, decodings in parts.items():
-                found[number] = merged([found[number], *decodings] if number in found else decodings, most)
-        if windower.counts.truncated_questions > n_cut:  # only by choice, but never in silence
-            log.warning(
-                "questions of more than %d tokens were cut to that length", windower.max_question_tokens
+        n_best = max(_SPANS, settings.top_k)
+        for chunk in in_chunks(_steps(questions, settings.passages), _size):
+            n_cut = windower.counts.truncated_questions
+            examples = [
+                Example(asked.label, asked.question.text, passage.text)
+                for asked, passage in chunk
+                if passage is not None
+            ]
+            decodings = read_windows(
+                examples,
+                windower,
+                self.runtime,
+                max_answer_tokens=settings.max_answer_tokens,
+                n_best=n_best,
+                max_spans=max(_KEPT_SPANS, 2 * n_best),
             )
-        for number, (work, passage) in enumerate(chunk.tasks):
-            work.add(_answers(found[number], passage, settings), settings.top_k)
+            for asked, passage in chunk:
+                if passage is None:
+                    yield asked.reading(settings)
+                else:
+                    asked.add(_answers(next(decodings), passage, settings), settings.top_k)
+            if windower.counts.truncated_questions > n_cut:  # only by choice, but never in silence
+                log.warning(
+                    "questions of more than %d tokens were cut to that length", windower.max_question_tokens
+                )
 
     def _windower(self, settings: ReaderSettings) -> Windower:
-        """The windower of these settings, made once: copying a tokenizer takes longer than reading a
-        paragraph.
-        """
-        key = (settings.max_seq_len, settings.doc_stride, settings.on_long_question)
-        found = self._windowers.get(key)
-        if found is None:
-            self._require_length(settings.max_seq_len)
-            found = Windower(
-                self.tokenizer, WindowSettings(settings.max_seq_len, settings.doc_stride, None, key[2])
-            )
-            found = self._windowers.setdefault(key, found)
-            for old in list(self._windowers)[
-                :-_KEPT_WINDOWERS
-            ]:  # a server's clients choose the lengths: memory has a bound
-                self._windowers.pop(old, None)
-        return found
+        self.runtime.facts.require_length(settings.max_seq_len)
+        return self._windowers(settings.windows)
 
-    def _require_length(self, max_seq_len: int) -> None:
-        most = getattr(self.runtime, "max_tokens", None)
-        if most is not None and max_seq_len > most:
-            raise SettingsError(f"max_seq_len is {max_seq_len}, but this model takes at most {most} tokens.")
+
+@dataclass(slots=True)
+class _Asked:
+    """A question whose documents are being read: the best answers so far, best first. `label` names it in
+    errors.
+    """
+
+    question: Question
+    label: str
+    best: list[FoundAnswer] = field(default_factory=list)
+
+    def add(self, found: Iterable[FoundAnswer], top_k: int) -> None:
+        """Adds what another text answers; of equal answers those found first stand first."""
+        self.best = heapq.nsmallest(top_k, [*self.best, *found], key=lambda answer: answer.null_odds)
+
+    def reading(self, settings: ReaderSettings) -> Reading:
+        """The reading, once all documents have been read."""
+        best = self.best[0] if self.best else None
+        return Reading(
+            self.question.text,
+            tuple(answer for answer in self.best if answer.score >= settings.score_threshold),
+            1.0 if best is None else settings.no_answer_score(best.null_odds),
+            best is not None
+            and best.null_odds <= settings.no_answer_threshold
+            and best.score >= settings.score_threshold,
+            self.question.id,
+        )
+
+
+def _steps(
+    questions: Iterable[Question | tuple[str, Documents]], n_passages: int
+) -> Iterator[tuple[_Asked, Passage | None]]:
+    """Yield each question with each text to read for it, then with None: its texts are complete.
+
+    Blank documents have no answer and are left out.
+    """
+    selector = _PassageSelector()
+    for number, item in enumerate(questions):
+        asked = _asked(number, item)
+        for passage in selector.passages(asked.question, n_passages):
+            yield asked, passage
+        yield asked, None
+
+
+def _size(step: tuple[_Asked, Passage | None]) -> int:
+    """The characters of a step's question and text."""
+    asked, passage = step
+    return 0 if passage is None else len(asked.question.text) + passage.end - passage.start
+
+
+def _asked(number: int, item: Question | tuple[str, Documents]) -> _Asked:
+    if isinstance(item, tuple) and len(item) == 2:
+        item = Question(*item)
+    if not isinstance(item, Question):
+        raise DataError(
+            f"question {number} is of type {type(item).__name__}; give a Question or a pair (question, "
+            "documents)"
+        )
+    if isinstance(item.id, bool) or not isinstance(item.id, str | int | None):
+        raise DataError(f"the id of question {number} is {item.id!r}; it must be a text, an integer or None")
+    label = str(number) if item.id is None else str(item.id)
+    require_text(item.text, f"question {label}")
+    if not item.text.strip():
+        raise DataError(f"question {label} is empty; ask something")
+    return _Asked(item, label)
+
+
+class _PassageSelector:
+    """Selects the texts to read for a question. The index of the last documents is kept: many questions may
+    be asked of them.
+    """
+
+    def __init__(self) -> None:
+        self._documents: tuple[Document, ...] = ()
+        self._index: PassageIndex | None = None
+
+    def passages(self, question: Question, n: int) -> Iterator[Passage]:
+        """Yield every document whole, or, with `n` above 0, the `n` passages that share most words with the
+        question.
+        """
+        if n == 0:
+            for document in documents_of(question.documents):
+                if document.text and not document.text.isspace():
+                    yield Passage(document, 0, len(document.text))
+            return
+        documents = tuple(documents_of(question.documents))
+        if self._index is None or documents != self._documents:
+            self._documents, self._index = documents, PassageIndex(documents)
+        yield from joined(self._index.best(question.text, n))
 
 
 def _answers(decoding: Decoding, passage: Passage, settings: ReaderSettings) -> Iterator[FoundAnswer]:

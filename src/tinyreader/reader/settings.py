@@ -48,9 +48,7 @@ class ReaderSettings:
     def __post_init__(self) -> None:
         for each in fields(self):
             _require_type(each.name, getattr(self, each.name), each.default)
-        WindowSettings(
-            self.max_seq_len, self.doc_stride, None, self.on_long_question
-        )  # refuses what leaves no room
+        _ = self.windows  # refuses what leaves no room
         if self.passages < 0:
             raise SettingsError(
                 f"passages is {self.passages}; it must be at least 0, which reads documents whole."
@@ -74,6 +72,17 @@ class ReaderSettings:
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
                 raise SettingsError(f"{name} is {value}; it must be a finite number.")
+
+    @property
+    def windows(self) -> WindowSettings:
+        """How texts are cut into windows."""
+        return WindowSettings(self.max_seq_len, self.doc_stride, on_long_question=self.on_long_question)
+
+    def fitted(self, max_tokens: int | None) -> ReaderSettings:
+        """These settings with windows no longer than the model takes; None means that it sets no limit."""
+        if max_tokens is None or self.max_seq_len <= max_tokens:
+            return self
+        return replace(self, max_seq_len=max_tokens, doc_stride=min(self.doc_stride, max_tokens // 3))
 
     def score(self, null_odds: float) -> float:
         """How right an answer of these odds is to be, 0 to 1: the logistic of (score_offset - odds) /

@@ -37,7 +37,7 @@ from tinyreader.report.calibration import (
     expected_calibration_error,
     fit,
 )
-from tinyreader.windows import Windower, WindowSettings
+from tinyreader.windows import Windower
 
 MIN_OF_A_KIND = 100
 """Fewer answerable or unanswerable questions than this say too little about a threshold."""
@@ -192,10 +192,7 @@ def _quality(judged: Judged, weights: Floats, parts: Sequence[tuple[Bools, Reade
 
 def check_questions(reader: Reader, examples: Sequence[Example]) -> None:
     """Raises `DataError` for a question that leaves no room for its text, before work is spent."""
-    s = reader.settings
-    windower = Windower(
-        reader.tokenizer, WindowSettings(s.max_seq_len, s.doc_stride, None, s.on_long_question)
-    )
+    windower = Windower(reader.tokenizer, reader.settings.windows)
     for example in examples:
         windower.check_question(example)
 

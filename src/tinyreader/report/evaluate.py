@@ -138,7 +138,7 @@ def evaluate(
     progress.say(f"read {len(examples):,} questions, {len(examples) / reading_seconds:.1f} a second")
 
     clock = _Clock(time.perf_counter() - checking_seconds)
-    settings = _window_settings(subject.reader)
+    settings = subject.reader.settings.windows
     texts = measure.measure_texts(examples, subject.reader.tokenizer, settings)
     questions = measure.judge(
         examples,
@@ -160,8 +160,8 @@ def evaluate(
             "run": run_record(subject.directory),
         },
         reader={
-            "engine": engine_name(subject.reader),
-            "precision": _precision(subject.reader),
+            "engine": subject.reader.engine,
+            "precision": subject.reader.precision,
             "settings": asdict(subject.reader.settings),
         },
         data={
@@ -193,7 +193,7 @@ def evaluate(
             "report_seconds": 0.0,
         },
         machine=machine(),
-        versions=versions([*PACKAGES, *ENGINE_PACKAGES.get(engine_name(subject.reader), ())]),
+        versions=versions([*PACKAGES, *ENGINE_PACKAGES.get(subject.reader.engine, ())]),
         date=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         teacher=_teacher_scores(questions),
         training=trained,
@@ -216,7 +216,7 @@ def _check(subject: Subject, examples: Sequence[Example], out: Path, options: Ev
         require_matplotlib()
     if options.layers:
         layers.require_torch()
-    windower = Windower(subject.reader.tokenizer, _window_settings(subject.reader))
+    windower = Windower(subject.reader.tokenizer, subject.reader.settings.windows)
     for example in examples:
         windower.check_question(example)
 
@@ -273,7 +273,7 @@ def _eye(
             inside = layers.Inside(directory)
             for item, example, n in islice(zip(items, chosen, rows, strict=True), ATTENTION_EXAMPLES):
                 shown = layers.attention_view(
-                    inside, example, _window_settings(reader), _around(example, questions[n])
+                    inside, example, reader.settings.windows, _around(example, questions[n])
                 )
                 if shown is not None:
                     item["attention"].append({"who": who, **shown})
@@ -339,26 +339,3 @@ def _teacher_scores(questions: Sequence[Question]) -> dict[str, Any] | None:
     if not exact:
         return None
     return {"exact": 100.0 * sum(exact) / len(exact), "f1": 100.0 * sum(f1) / len(f1)}
-
-
-def _window_settings(reader: Reader) -> WindowSettings:
-    s = reader.settings
-    return WindowSettings(s.max_seq_len, s.doc_stride, None, s.on_long_question)
-
-
-def engine_name(reader: Reader) -> str:
-    """What the reader's engine is called: the part of `runtimes` that its runtime lives in ("openvino",
-    "torch", ...).
-    """
-    parts = type(reader.runtime).__module__.split(".")
-    return (
-        parts[2].removesuffix("_runtime")
-        if parts[:2] == ["tinyreader", "runtimes"] and len(parts) > 2
-        else parts[-1]
-    )
-
-
-def _precision(reader: Reader) -> str:
-    """The number format that the engine computes in, as far as it says."""
-    settings = getattr(reader.runtime, "settings", None)
-    return str(getattr(settings, "precision", None) or getattr(reader.runtime, "precision", "unknown"))

@@ -5,6 +5,7 @@ and end.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from tinyreader.data import Example
 from tinyreader.reader import Reader
 from tinyreader.report.record import Question
 from tinyreader.report.slices import Failure
-from tinyreader.runtimes.batches import run_windows
+from tinyreader.runtimes.reading import window_logits
 from tinyreader.spans import WindowLogits, decode
-from tinyreader.windows import Window, Windower, WindowSettings
+from tinyreader.windows import Window, Windower
 
 
 def chosen_rows(
@@ -45,24 +46,20 @@ def probabilities(reader: Reader, examples: Sequence[Example]) -> list[dict[str,
     Probabilities are over the null position and the context tokens of that window, as in training.
     """
     settings = reader.settings
-    windower = Windower(
-        reader.tokenizer,
-        WindowSettings(settings.max_seq_len, settings.doc_stride, None, settings.on_long_question),
-    )
-    windows = list(windower.windows(examples))
-    logits = run_windows(windows, reader.runtime, most=settings.max_seq_len)
+    windows = Windower(reader.tokenizer, settings.windows).windows(examples)
+    logits = window_logits(windows, reader.runtime, settings.max_seq_len)
     views = []
-    for n in range(len(examples)):
-        own = [(w, s, e) for w, (s, e) in zip(windows, logits, strict=True) if w.example == n]
-        parts = [WindowLogits(s, e, w.first, w.stop, w.offsets) for w, s, e in own]
+    for _, group in groupby(logits, key=lambda pair: pair[0].example):
+        own = list(group)
+        parts = [one for _, one in own]
         spans = decode(parts, max_answer_tokens=settings.max_answer_tokens, n_best=1).spans
         views.append(_view(*own[spans[0].window if spans else 0]))
     return views
 
 
-def _view(window: Window, start: npt.NDArray[np.float32], end: npt.NDArray[np.float32]) -> dict[str, Any]:
+def _view(window: Window, logits: WindowLogits) -> dict[str, Any]:
     inside = slice(window.first, window.stop)
-    begins, ends = _softmax(start, inside), _softmax(end, inside)
+    begins, ends = _softmax(logits.start, inside), _softmax(logits.end, inside)
     return {
         "tokens": window.offsets[inside].tolist(),
         "start": [round(float(p), 4) for p in begins[1:]],
@@ -72,7 +69,7 @@ def _view(window: Window, start: npt.NDArray[np.float32], end: npt.NDArray[np.fl
     }
 
 
-def _softmax(logits: npt.NDArray[np.float32], inside: slice) -> npt.NDArray[np.float64]:
+def _softmax(logits: npt.NDArray[np.floating], inside: slice) -> npt.NDArray[np.float64]:
     """Probabilities over the null position, first, and the context tokens."""
     values = np.concatenate([logits[:1], logits[inside]]).astype(np.float64)
     values = np.exp(values - values.max())

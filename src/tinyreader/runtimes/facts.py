@@ -21,7 +21,9 @@ EXPORT = "export"
 def facts_of(architecture: Architecture) -> ModelFacts:
     """The facts of an encoder that can be built here."""
     a = architecture
-    return ModelFacts(a.pad_id, a.max_tokens, a.vocab_size, a.takes_segments)
+    return ModelFacts(
+        pad_id=a.pad_id, max_tokens=a.max_tokens, vocab_size=a.vocab_size, takes_segments=a.takes_segments
+    )
 
 
 def is_known(directory: Path) -> bool:
@@ -45,7 +47,7 @@ def read_facts(directory: Path, inputs: set[str]) -> ModelFacts:
 
 def write_facts(directory: Path, facts: ModelFacts, engine: str, precision: str, **more: Any) -> None:
     """Note beside a network's files what it is, so that `read_facts` finds it."""
-    write_section(directory, EXPORT, {"engine": engine, "precision": precision, **asdict(facts), **more})
+    write_section(directory, EXPORT, {**asdict(replace(facts, engine=engine, precision=precision)), **more})
 
 
 def exported_precision(directory: Path) -> str | None:
@@ -62,7 +64,12 @@ def _exported(said: Mapping[str, Any], path: Path) -> ModelFacts:
         return value
 
     return ModelFacts(
-        whole("pad_id") or 0, whole("max_tokens"), whole("vocab_size"), bool(said.get("takes_segments"))
+        engine=str(said.get("engine", "")),
+        precision=str(said.get("precision", "")),
+        pad_id=whole("pad_id") or 0,
+        max_tokens=whole("max_tokens"),
+        vocab_size=whole("vocab_size"),
+        takes_segments=bool(said.get("takes_segments")),
     )
 
 
@@ -76,5 +83,8 @@ def _configured(content: Mapping[str, Any]) -> ModelFacts:
         return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
     return ModelFacts(
-        whole("pad_token_id") or 0, whole("max_position_embeddings"), whole("vocab_size"), False
+        pad_id=whole("pad_token_id") or 0,
+        max_tokens=whole("max_position_embeddings"),
+        vocab_size=whole("vocab_size"),
+        takes_segments=False,
     )

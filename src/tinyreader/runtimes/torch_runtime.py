@@ -19,22 +19,23 @@ from tinyreader.models import (
     takes_segments,
 )
 from tinyreader.models.precision import round_to_bf16
-from tinyreader.runtimes import Logits
+from tinyreader.runtimes import Logits, ModelFacts, Runtime
 
 
-class TorchRuntime:
+class TorchRuntime(Runtime):
     """A `Runtime` of a loaded reader, which is moved to the device and, for bf16, rounded in place."""
-
-    engine = "torch"
 
     def __init__(self, reader: LoadedReader, precision: Precision, device: torch.device) -> None:
         self.device = device
         pad = reader.config.pad_token_id
-        self.pad_id = int(pad) if pad is not None else 0
-        self.max_tokens = max_tokens(reader.model) or 2**31
-        self.vocab_size = reader.model.get_input_embeddings().num_embeddings
-        self.precision = precision
-        self._takes_segments = takes_segments(reader.model)
+        self.facts = ModelFacts(
+            engine="torch",
+            precision=precision,
+            pad_id=int(pad) if pad is not None else 0,
+            max_tokens=max_tokens(reader.model),
+            vocab_size=reader.model.get_input_embeddings().num_embeddings,
+            takes_segments=takes_segments(reader.model),
+        )
         self.model = reader.model.eval().to(device)
         if precision == "bf16":
             head = qa_head(self.model)
@@ -49,10 +50,8 @@ class TorchRuntime:
         segment_ids: npt.NDArray[np.int64],
     ) -> Logits:
         """Start and end logits float32 [B, L] of padded windows [B, L]; `mask` is 1 on real tokens."""
-        inputs = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)}
-        if self._takes_segments:
-            inputs["token_type_ids"] = torch.from_numpy(segment_ids)
-        out = self.model(**{name: tensor.to(self.device) for name, tensor in inputs.items()})
+        inputs = self.facts.named_inputs((input_ids, mask, segment_ids))
+        out = self.model(**{name: torch.from_numpy(each).to(self.device) for name, each in inputs.items()})
         return out.start_logits.float().cpu().numpy(), out.end_logits.float().cpu().numpy()
 
 

@@ -79,7 +79,12 @@ def traceable(directory: Path) -> Traceable:
             setattr(reader.config, attribute, "eager")
     has_segments = takes_segments(reader.model)
     pad, rows = reader.config.pad_token_id, reader.model.get_input_embeddings().num_embeddings
-    facts = ModelFacts(pad if pad is not None else 0, max_tokens(reader.model), rows, has_segments)
+    facts = ModelFacts(
+        pad_id=pad if pad is not None else 0,
+        max_tokens=max_tokens(reader.model),
+        vocab_size=rows,
+        takes_segments=has_segments,
+    )
     return Traceable(_Logits(reader.model).eval(), INPUTS if has_segments else INPUTS[:2], facts)
 
 

@@ -72,10 +72,8 @@ def open_service(settings: ServeSettings, command: Sequence[str] | None = None) 
 
 def open_reader(directory: Path, runtime: PooledRuntime) -> Reader:
     """The reader of a model's directory over the pool, with the settings stored there."""
-    stored, most = read_settings(directory), runtime.max_tokens
-    if most is not None and stored.max_seq_len > most:
-        stored = stored.changed({"max_seq_len": most, "doc_stride": min(stored.doc_stride, most // 3)})
-    return Reader(load_tokenizer(directory), runtime, stored)
+    settings = read_settings(directory).fitted(runtime.facts.max_tokens)
+    return Reader(load_tokenizer(directory), runtime, settings)
 
 
 def open_pipeline(directory: Path, reader: Reader, runtime: PooledRuntime) -> QuestionAnsweringPipeline:

@@ -13,13 +13,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tinyreader.errors import TinyreaderError
-from tinyreader.runtimes import Inputs, Logits
+from tinyreader.runtimes import Inputs, Logits, ModelFacts, Runtime
 from tinyreader.serve.fair_queue import Flow, Waiting
 from tinyreader.serve.pool import Pool
 
@@ -133,19 +132,14 @@ def current_context() -> RequestContext:
     return _CURRENT.get()
 
 
-class PooledRuntime:
-    """A `StreamingRuntime` whose network runs in the pool's workers. Threads share it, each in a request context
+class PooledRuntime(Runtime):
+    """A runtime whose network runs in the pool's workers. Threads share it, each in a request context
     of its own.
     """
 
     def __init__(self, pool: Pool) -> None:
         """The pool must have been started."""
-        facts: dict[str, Any] = pool.facts
-        self.pad_id: int = facts["pad_id"]
-        self.max_tokens: int | None = facts["max_tokens"]
-        self.vocab_size: int | None = facts["vocab_size"]
-        self.engine: str = facts["engine"]
-        self.precision: str = facts["precision"]
+        self.facts = ModelFacts(**pool.facts)
         self._pool = pool
 
     def logits(self, input_ids: IntArray, mask: IntArray, segment_ids: IntArray) -> Logits:

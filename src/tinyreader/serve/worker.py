@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyreader.errors import TinyreaderError
-from tinyreader.reader.engines import open_engine
 from tinyreader.runtimes import Runtime
+from tinyreader.runtimes.engines import open_engine
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
@@ -127,7 +127,7 @@ class Engine:
     def logits(self, call: Call) -> tuple[FloatArray, FloatArray]:
         """Start and end logits of the call's windows, float32 [sum of lengths]."""
         is_token = np.arange(call.padded_length) < np.array(call.lengths)[:, None]
-        ids = np.full(is_token.shape, self.single.pad_id, np.int64)
+        ids = np.full(is_token.shape, self.single.facts.pad_id, np.int64)
         segments = np.zeros_like(ids)
         ids[is_token], segments[is_token] = call.ids, call.segments
         runtime = self.double if call.shares else self.single
@@ -136,12 +136,11 @@ class Engine:
 
     def facts(self) -> dict[str, Any]:
         """What the front has to know of the model."""
-        names = ("pad_id", "max_tokens", "vocab_size", "engine", "precision")
-        return {name: getattr(self.single, name, None) for name in names}
+        return asdict(self.single.facts)
 
     def warm_up(self) -> None:
         """Computes windows of many shapes, so that the first questions do not wait while the engine compiles."""
-        longest = min(LONGEST, getattr(self.single, "max_tokens", None) or LONGEST)
+        longest = min(LONGEST, self.single.facts.max_tokens or LONGEST)
         began = time.monotonic()
         for rows, length in dict.fromkeys((rows, min(length, longest)) for rows, length in WARM_SHAPES):
             if time.monotonic() - began > WARM_S:
@@ -154,7 +153,7 @@ class Engine:
 def open_model(directory: Path, engine: str, precision: str, threads: int | None) -> Engine:
     """The engine of a model's directory; raises what `open_engine` raises."""
     single: Any = open_engine(directory, engine, precision, threads)  # type: ignore[arg-type]
-    if single.engine != "openvino" or single.settings.n_threads < 2:
+    if single.facts.engine != "openvino" or single.settings.n_threads < 2:
         return Engine(single)
     return Engine(single, single.with_streams(2))
 

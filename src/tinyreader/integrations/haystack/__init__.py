@@ -20,8 +20,9 @@ from typing import Any, Literal
 from tinyreader.errors import DataError, MissingExtraError, SettingsError
 from tinyreader.integrations.haystack.loading import Model, load, wanted
 from tinyreader.integrations.haystack.search import Choices, Found, Place, Text, probability, search
-from tinyreader.reader.engines import Engine, PrecisionName
 from tinyreader.reader.reading import require_text
+from tinyreader.runtimes import PrecisionName
+from tinyreader.runtimes.engines import Engine
 from tinyreader.windows import LEAST_ROOM, LongQuestionError, Windower, WindowSettings
 
 try:
@@ -279,8 +280,8 @@ class ExtractiveReader:
 
     def _lengths(self, model: Model, choices: Choices) -> Choices:
         """The choices with lengths that the model can take; said once where they had to be changed."""
-        most = getattr(model.runtime, "max_tokens", choices.max_seq_length)
-        if choices.max_seq_length <= most:
+        most = model.runtime.facts.max_tokens
+        if most is None or choices.max_seq_length <= most:
             return choices
         stride = min(choices.stride, most - LEAST_ROOM, max(most // 3, 0))
         log.warning(

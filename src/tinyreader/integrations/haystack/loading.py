@@ -12,9 +12,9 @@ from tokenizers import Tokenizer
 
 from tinyreader.errors import MissingExtraError, SettingsError
 from tinyreader.model_files import model_directory
-from tinyreader.reader.engines import Engine, PrecisionName, open_engine
 from tinyreader.reader.settings import read_settings
-from tinyreader.runtimes import Runtime
+from tinyreader.runtimes import PrecisionName, Runtime
+from tinyreader.runtimes.engines import Engine, open_engine
 from tinyreader.tokenizer import load_tokenizer
 
 log = logging.getLogger(__name__)

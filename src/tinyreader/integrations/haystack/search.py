@@ -14,9 +14,9 @@ from typing import Any
 from tinyreader.data import Example
 from tinyreader.errors import SettingsError
 from tinyreader.runtimes import Runtime
-from tinyreader.runtimes.batches import FloatArray, run_windows
+from tinyreader.runtimes.reading import BatchLimits, run_windows
 from tinyreader.spans import Decoding, Span, WindowLogits, decode, merged, thin
-from tinyreader.windows import Window, Windower, chunks
+from tinyreader.windows import Windower, chunks
 
 CHUNK_CHARACTERS = 400_000
 """About so much text is cut into windows and sorted together."""
@@ -163,9 +163,10 @@ def _read(texts: Sequence[Text], windower: Windower, runtime: Runtime, choices: 
     """The spans of each text that its windows propose, `answers_per_seq` each, no place twice."""
     examples = (Example(str(text.question), text.query, text.content) for text in texts)
     found: list[Decoding] = [Decoding((), math.inf)] * len(texts)
+    limits = BatchLimits(windows=choices.max_batch_size)
     for group in chunks(windower.windows(examples), GROUP_WINDOWS):
         parts: dict[int, list[Decoding]] = {}
-        logits = _logits(group, runtime, choices.max_batch_size, windower.settings.max_seq_len)
+        logits = run_windows(group, runtime, windower.settings.max_seq_len, limits)
         for window, (start, end) in zip(group, logits, strict=True):
             read = WindowLogits(start, end, window.first, window.stop, window.offsets)
             spans = decode([read], max_answer_tokens=len(window), n_best=choices.answers_per_seq)
@@ -174,20 +175,3 @@ def _read(texts: Sequence[Text], windower: Windower, runtime: Runtime, choices: 
             together = [found[number], *decodings]
             found[number] = merged(together, sum(len(decoding.spans) for decoding in together))
     return found
-
-
-def _logits(
-    windows: Sequence[Window], runtime: Runtime, max_batch_size: int | None, most: int
-) -> Sequence[tuple[FloatArray, FloatArray]]:
-    """Start and end logits of each window, batched by tokens and never more than `max_batch_size` windows
-    together.
-    """
-    if max_batch_size is None:
-        return run_windows(windows, runtime, most=most)
-    order = sorted(range(len(windows)), key=lambda row: -len(windows[row]))
-    results: dict[int, tuple[FloatArray, FloatArray]] = {}
-    for rows in chunks(order, max_batch_size):
-        results.update(
-            zip(rows, run_windows([windows[row] for row in rows], runtime, most=most), strict=True)
-        )
-    return [results[row] for row in range(len(windows))]

@@ -15,8 +15,8 @@ from tokenizers import Tokenizer
 from tinyreader.errors import MissingExtraError, ModelError
 from tinyreader.integrations.transformers.parameters import ParameterError
 from tinyreader.model_files import model_directory
-from tinyreader.reader.engines import Engine, PrecisionName, choose_engine, open_engine
-from tinyreader.runtimes import Runtime
+from tinyreader.runtimes import PrecisionName, Runtime
+from tinyreader.runtimes.engines import Engine, choose_engine, open_engine
 from tinyreader.tokenizer import load_tokenizer, read_json
 
 log = logging.getLogger(__name__)
@@ -211,11 +211,7 @@ def open_runtime(model: Any, tokenizer: TokenizerHandle, device: str | None) -> 
         runtime = model.runtime(device)
     else:
         runtime = torch_runtime(model, device or str(model.device), "fp32", tokenizer.tokenizer)
-    rows, largest = getattr(runtime, "vocab_size", None), max(tokenizer.tokenizer.get_vocab().values())
-    if rows is not None and largest >= rows:
-        raise ModelError(
-            f"the tokenizer gives ids up to {largest}, but the model embeds {rows} tokens: they are no pair"
-        )
+    runtime.facts.require_tokenizer(tokenizer.tokenizer)
     return runtime
 
 

@@ -23,9 +23,9 @@ from tinyreader.integrations.transformers.models import (
 )
 from tinyreader.integrations.transformers.parameters import ParameterError, Parameters
 from tinyreader.model_files import STARTER
-from tinyreader.reader.engines import Engine
 from tinyreader.runtimes import Runtime
-from tinyreader.runtimes.batches import run_windows
+from tinyreader.runtimes.engines import Engine
+from tinyreader.runtimes.reading import run_windows
 from tinyreader.spans import WindowLogits
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class QuestionAnsweringPipeline:
     ) -> Iterator[Result]:
         windows = cutter.cut(pairs, first)
         flat = [window for own in windows for window in own]
-        logits = iter(run_windows(flat, self.runtime, most=cutter.max_seq_len))
+        logits = iter(run_windows(flat, self.runtime, cutter.max_seq_len))
         for number, (pair, own) in enumerate(zip(pairs, windows, strict=True), first):
             parts = [WindowLogits(*next(logits), w.first, w.stop, w.offsets) for w in own]
             words = cutter.words(own, pair.context) if parameters.align_to_words else []
@@ -145,7 +145,7 @@ class QuestionAnsweringPipeline:
 
     def _cutter(self, parameters: Parameters) -> Cutter:
         """The cutter for the lengths asked for, or for the usual ones, within what the model takes."""
-        most = getattr(self.runtime, "max_tokens", None) or 2**31
+        most = self.runtime.facts.max_tokens or 2**31
         length, stride = parameters.max_seq_len, parameters.doc_stride
         if length is None:
             length = min(USUAL_LENGTH, self.tokenizer.model_max_length or USUAL_LENGTH, most)

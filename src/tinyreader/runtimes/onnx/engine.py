@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
 from tinyreader.errors import ModelError
-from tinyreader.runtimes import Logits, ModelFacts
+from tinyreader.runtimes import Logits, ModelFacts, Runtime
 
 IntArray = npt.NDArray[np.int64]
-OnnxPrecision = Literal["fp32", "int8"]
 
 
-class OnnxRuntime:
-    """A `Runtime`. Threads may share it; each batch is computed by all of the session's threads."""
-
-    engine = "onnx"
+class OnnxRuntime(Runtime):
+    """Threads may share it; each batch is computed by all of the session's threads."""
 
     def __init__(self, session: Any, facts: ModelFacts, precision: str) -> None:
-        self.session, self.facts, self.precision = session, facts, precision
-        self.pad_id, self.max_tokens, self.vocab_size = facts.pad_id, facts.max_tokens, facts.vocab_size
-        self.takes_segments = facts.takes_segments
+        self.session, self.facts = session, replace(facts, engine="onnx", precision=precision)
 
     def logits(self, input_ids: IntArray, mask: IntArray, segment_ids: IntArray) -> Logits:
         """Start and end logits float32 [B, L] of padded windows [B, L]; `mask` is 1 on real tokens."""
-        inputs = self.facts.named((input_ids, mask, segment_ids))
+        inputs = self.facts.named_inputs((input_ids, mask, segment_ids))
         start, end = self.session.run(["start_logits", "end_logits"], inputs)
         return np.asarray(start, np.float32), np.asarray(end, np.float32)
 

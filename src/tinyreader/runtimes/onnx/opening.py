@@ -11,6 +11,7 @@ from typing import Literal
 
 from tinyreader.errors import MissingExtraError, ModelError, SettingsError
 from tinyreader.model_files import model_fingerprint
+from tinyreader.runtimes import PrecisionName
 from tinyreader.runtimes.architecture import read_architecture
 from tinyreader.runtimes.cache import kept
 from tinyreader.runtimes.checkpoint import Checkpoint
@@ -22,8 +23,6 @@ ONNX_FILE = "model.onnx"
 FORM = 1
 """Counts the changes of what is written, so that what an older version left in the cache is not taken for it.
 """
-
-PrecisionName = Literal["auto", "fp32", "bf16", "int8"]
 
 
 def open_onnx(directory: Path, precision: PrecisionName = "auto", threads: int | None = None) -> OnnxRuntime:

@@ -107,7 +107,7 @@ def measure_ranges(
     facts, rng = facts_of(architecture), np.random.default_rng(seed)
     statistics = {output: InputStatistics() for output in products_of_output}
     for batch in batches:
-        results, is_real = compiled(facts.named(batch)), batch[1] == 1
+        results, is_real = compiled(facts.named_inputs(batch)), batch[1] == 1
         for output, own in statistics.items():
             own.add(results[output][is_real], min(1.0, SAMPLE_ROWS / n_tokens), rng)
     ranges: dict[str, Range] = {}

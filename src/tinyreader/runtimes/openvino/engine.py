@@ -12,18 +12,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain, islice
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
 from tinyreader.errors import SettingsError
-from tinyreader.runtimes import Inputs, Logits, ModelFacts, n_cores
+from tinyreader.runtimes import Inputs, Logits, ModelFacts, PrecisionName, Runtime, n_cores
 from tinyreader.runtimes.openvino.graph import Precision
 
 IntArray = npt.NDArray[np.int64]
-PrecisionName = Literal["auto", "fp32", "bf16", "int8"]
 
 LONG_STREAM = 6
 """So many batches are worth half a second to compile the model once more, for two of them at a time."""
@@ -71,20 +70,13 @@ class EngineSettings:
         return min(self.threads or cores, cores)
 
 
-class OpenVinoRuntime:
-    """A `StreamingRuntime`. Threads may share it: each call works on a request of its own, as many as there
-    are streams.
-    """
-
-    engine = "openvino"
+class OpenVinoRuntime(Runtime):
+    """Threads may share it: each call works on a request of its own, as many as there are streams."""
 
     def __init__(self, model: ov.Model, facts: ModelFacts, settings: EngineSettings) -> None:
         """Compile the model; the settings' precision must be its own, no longer "auto"."""
-        self.facts = facts
-        self.pad_id, self.max_tokens, self.vocab_size = facts.pad_id, facts.max_tokens, facts.vocab_size
-        self.takes_segments = facts.takes_segments
+        self.facts = replace(facts, engine="openvino", precision=settings.precision)
         self.settings = settings
-        self.precision = settings.precision
         n_streams = settings.streams or 1
         self._model = model  # whatever is compiled of it shares its weights
         self.compiled = _compile(self._model, replace(settings, streams=n_streams))
@@ -98,7 +90,7 @@ class OpenVinoRuntime:
         """Start and end logits float32 [B, L] of windows [B, L] padded on the right; `mask` is 1 on real
         tokens.
         """
-        inputs = self.facts.named((input_ids, mask, segment_ids))
+        inputs = self.facts.named_inputs((input_ids, mask, segment_ids))
         request = self._requests.get()
         try:
             request.infer(inputs)
@@ -117,7 +109,7 @@ class OpenVinoRuntime:
             batches = chain(first, batches)
             if len(first) == LONG_STREAM:
                 compiled, n_streams = self.doubled(), 2
-        yield from _streamed(compiled, 2 * n_streams, map(self.facts.named, batches))
+        yield from _streamed(compiled, 2 * n_streams, map(self.facts.named_inputs, batches))
 
     def with_streams(self, streams: int) -> OpenVinoRuntime:
         """The same network compiled for so many batches at a time, sharing this one's weights."""

@@ -12,18 +12,13 @@ import openvino as ov
 
 from tinyreader.errors import MissingExtraError, ModelError, SettingsError
 from tinyreader.model_files import has_weights, model_fingerprint
+from tinyreader.runtimes import PrecisionName
 from tinyreader.runtimes.architecture import Architecture, read_architecture
 from tinyreader.runtimes.cache import kept
 from tinyreader.runtimes.checkpoint import Checkpoint
 from tinyreader.runtimes.facts import exported_precision, facts_of, is_known, read_facts, write_facts
 from tinyreader.runtimes.int8 import Int8Plan, read_plan
-from tinyreader.runtimes.openvino.engine import (
-    EngineSettings,
-    OpenVinoRuntime,
-    PrecisionName,
-    read_ir,
-    resolve_precision,
-)
+from tinyreader.runtimes.openvino.engine import EngineSettings, OpenVinoRuntime, read_ir, resolve_precision
 from tinyreader.runtimes.openvino.graph import Precision, build_model
 
 IR_FILE = "openvino_model.xml"

@@ -8,36 +8,23 @@ import importlib.util
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 from tinyreader.errors import MissingExtraError, ModelError, SettingsError
 from tinyreader.model_files import has_weights
-from tinyreader.runtimes import Runtime
+from tinyreader.runtimes import PrecisionName, Runtime
 from tinyreader.runtimes.facts import exported_precision, is_known
 from tinyreader.runtimes.openvino import IR_FILE, EngineSettings, open_openvino, resolve_precision
 
 log = logging.getLogger(__name__)
 
 Engine = Literal["auto", "openvino", "onnx", "torch"]
-PrecisionName = Literal["auto", "bf16", "fp32", "int8"]
 ONNX_FILE = "model.onnx"
 FILES = {"openvino": IR_FILE, "onnx": ONNX_FILE}
 """The finished networks that engines read."""
 
 PARTS = {"onnx": ("onnxruntime",), "torch": ("torch", "transformers")}
 """The packages that engines beside OpenVINO are made of."""
-
-
-class EngineRuntime(Runtime, Protocol):
-    """A runtime that says which engine it is and at what precision it computes."""
-
-    @property
-    def engine(self) -> str:
-        """ "openvino", "onnx" or "torch"."""
-
-    @property
-    def precision(self) -> str:
-        """ "fp32", "bf16" or "int8"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +37,10 @@ class Choice:
 
 def open_engine(
     directory: Path, engine: Engine, precision: PrecisionName, threads: int | None = None
-) -> EngineRuntime:
+) -> Runtime:
     """The runtime of the model in that directory; for "auto", that of `choose_engine`.
 
-    The runtime's `engine` and `precision` say what was taken, and so does the log. "auto" is never int8,
+    The runtime's `facts` say which engine and precision were taken, and so does the log. "auto" is never int8,
     unless the directory holds nothing but an int8 export.
     """
     for name, value, allowed in (
@@ -66,7 +53,8 @@ def open_engine(
     choice = choose_engine(directory, precision) if engine == "auto" else Choice(engine, "as asked for")
     _require_files(directory, choice.engine)
     runtime = _OPENERS[choice.engine](directory, precision, threads)
-    log.info("%s is read by %s in %s: %s", directory, runtime.engine, runtime.precision, choice.reason)
+    facts = runtime.facts
+    log.info("%s is read by %s in %s: %s", directory, facts.engine, facts.precision, choice.reason)
     return runtime
 
 
@@ -133,11 +121,11 @@ def precisions_of(engine: str, directory: Path) -> tuple[str, ...]:
     return ("fp32", "bf16") if resolve_precision("auto") == "bf16" else ("fp32",)
 
 
-def _open_openvino(directory: Path, precision: PrecisionName, threads: int | None) -> EngineRuntime:
+def _open_openvino(directory: Path, precision: PrecisionName, threads: int | None) -> Runtime:
     return open_openvino(directory, EngineSettings(precision, threads))
 
 
-def _open_onnx(directory: Path, precision: PrecisionName, threads: int | None) -> EngineRuntime:
+def _open_onnx(directory: Path, precision: PrecisionName, threads: int | None) -> Runtime:
     try:
         from tinyreader.runtimes.onnx.opening import open_onnx
     except ModuleNotFoundError as error:
@@ -145,7 +133,7 @@ def _open_onnx(directory: Path, precision: PrecisionName, threads: int | None) -
     return open_onnx(directory, precision, threads)
 
 
-def _open_torch(directory: Path, precision: PrecisionName, threads: int | None) -> EngineRuntime:
+def _open_torch(directory: Path, precision: PrecisionName, threads: int | None) -> Runtime:
     try:
         from tinyreader.runtimes.torch_runtime import open_torch
     except ModuleNotFoundError as error:
