@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from tiny_batches import CPU, batch, label_windows, model, network, store
@@ -25,8 +26,8 @@ from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.loop import StageJob, StageTrainer, n_steps
 from tinyreader.distil.network import Batch, Network, Precision
 from tinyreader.distil.objectives import Compared, Intermediate, Labels, Objective, Prediction, Term, Totals
-from tinyreader.distil.recipe import StageSettings, TrainingSettings
 from tinyreader.distil.runlog import RunLog
+from tinyreader.distil.settings import LabelsStage, Stage, TrainingSettings
 from tinyreader.errors import Interrupted, RunError
 from tinyreader.progress import Progress, StopSwitch
 
@@ -67,15 +68,15 @@ class Bench:
             "max_steps": 8,
             "dropout": 0.0,
         }
-        stage = StageSettings(**{**options, **settings})
+        stage: Stage = TypeAdapter(Stage).validate_python({**options, **settings})
         random = StepRandom()
         reader = model("bert", n_layers=self.n_layers, seed=self.student_seed, hidden_size=self.width)
         student = network(
             reader,
             self.precision,
             random,
-            dropout=stage.dropout,
-            embeds_dropout=stage.embeds_dropout,  # type: ignore[arg-type]
+            dropout=stage.dropout,  # type: ignore[arg-type]
+            embeds_dropout=getattr(stage, "embeds_dropout", 0.0),
         )
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
@@ -96,7 +97,7 @@ class Bench:
         log = RunLog(folder / "log.jsonl")
         return StageTrainer(job, Accelerator(cpu=True), log, Progress(quiet=True), stop or StopSwitch())
 
-    def _objective(self, student: Network, stage: StageSettings) -> Objective:
+    def _objective(self, student: Network, stage: Stage) -> Objective:
         if stage.kind == "labels":
             return Labels(student)
         if stage.kind == "prediction":
@@ -566,7 +567,7 @@ def test_epochs_are_steps(epochs: float, n_rows: int, steps: int) -> None:
     """Parts of an epoch count as begun steps do; what floating point adds to a whole number does not; one
     step is least.
     """
-    stage = StageSettings(name="stage", kind="labels", batch_size=4, learning_rate=1e-3, epochs=epochs)
+    stage = LabelsStage(name="stage", kind="labels", batch_size=4, learning_rate=1e-3, epochs=epochs)
     assert n_steps(stage, n_rows) == steps
 
 

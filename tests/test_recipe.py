@@ -12,15 +12,8 @@ from typing import Any
 
 import pytest
 
-from tinyreader.distil.recipe import (
-    Recipe,
-    Shape,
-    load_recipe,
-    make_recipe,
-    parse_shape,
-    recipe_names,
-    recipe_schema,
-)
+from tinyreader.distil.recipe import Recipe, load_recipe, make_recipe, recipe_names, recipe_schema
+from tinyreader.distil.settings import Shape, parse_shape
 from tinyreader.errors import SettingsError
 
 PUBLISHED = "tinybert-6l-768d-squad2"
@@ -220,10 +213,13 @@ def test_wrong_values_are_named_with_what_is_allowed(content: dict[str, Any], sa
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (stage(temperature=2.0), "temperature = 2.0 would have no effect in a stage of kind 'intermediate'"),
+        (
+            stage(temperature=2.0),
+            "stages.hidden.temperature = 2.0 would have no effect with kind = 'intermediate', whose own keys are layer_map, ",
+        ),
         (
             stage(embeds_dropout=0.1),
-            "embeds_dropout = 0.1 would have no effect in a stage of kind 'intermediate'",
+            "relation_layer: take it out ('--set stages.hidden.embeds_dropout=' does)",
         ),
         (
             stage(attention="none", attention_weight=2.0),
@@ -236,7 +232,10 @@ def test_wrong_values_are_named_with_what_is_allowed(content: dict[str, Any], sa
         ),
         (stage(kind="prediction", relation_weight=1.0), "relation_weight = 1.0 would have no effect"),
         (stage(kind="prediction", hidden_weight=2.0), "hidden_weight = 2.0 would have no effect"),
-        (stage(kind="labels", layer_map=[1, 2]), "layer_map = (1, 2) would have no effect"),
+        (
+            stage(kind="labels", layer_map=[1, 2]),
+            "layer_map = [1, 2] would have no effect with kind = 'labels'",
+        ),
         (stage(kind="labels", distillation_weight=0.5), "distillation_weight = 0.5 would have no effect"),
         (stage(data_split="train"), "data_split = 'train' would have no effect without the stage's own data"),
         (
@@ -253,7 +252,7 @@ def test_wrong_values_are_named_with_what_is_allowed(content: dict[str, Any], sa
         ),
         (
             small(student={"init": "random", "shape": "2l-32d", "layers": [1, 2]}),
-            "layers = (1, 2) would have no effect with init = 'random'",
+            "layers = [1, 2] would have no effect with init = 'random', whose own keys are",
         ),
     ],
 )
@@ -266,8 +265,8 @@ def test_settings_without_effect_are_refused(content: dict[str, Any], said: str)
     ("content", "said"),
     [
         (small(teacher=None), "stages.answers.kind = 'prediction' needs a teacher: set teacher.model"),
-        (small(student={"init": "teacher"}), "init = 'teacher' needs shape"),
-        (small(student={"init": "checkpoint"}), "init = 'checkpoint' needs model"),
+        (small(student={"init": "teacher"}), "student.shape is missing, which init = 'teacher' needs"),
+        (small(student={"init": "checkpoint"}), "student.model is missing, which init = 'checkpoint' needs"),
         (small(student={"init": "random"}), "init = 'random' needs shape, or model"),
         (
             small(student={"init": "teacher", "shape": "2l-32d", "layers": [1]}),

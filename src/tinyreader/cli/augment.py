@@ -135,8 +135,8 @@ def _asked(recipe: str | None, flags: dict[str, Any], precision: str) -> _Asked:
     from pydantic import ValidationError
 
     from tinyreader.augment.proposer import AugmentOptions
-    from tinyreader.distil.recipe import AugmentSettings, load_recipe
-    from tinyreader.distil.settings_errors import explain
+    from tinyreader.distil.recipe import explain, load_recipe
+    from tinyreader.distil.settings import AugmentSettings
 
     seed, content = AugmentOptions().seed, {}
     if recipe is not None:

@@ -30,8 +30,8 @@ from tinyreader.distil.features import FeatureStore, training_batches
 from tinyreader.distil.network import Network
 from tinyreader.distil.objectives import Objective, Totals
 from tinyreader.distil.optimiser import MasterAdamW, OptimiserSettings, learning_rate_at
-from tinyreader.distil.recipe import StageSettings, TrainingSettings
 from tinyreader.distil.runlog import RunLog
+from tinyreader.distil.settings import StageSettings, TrainingSettings
 from tinyreader.errors import RunError
 from tinyreader.files import digest
 from tinyreader.progress import Progress, StopSwitch, duration

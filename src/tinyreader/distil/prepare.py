@@ -19,7 +19,7 @@ from tinyreader.data import Example, Fingerprint, ReadReport, iter_examples, loa
 from tinyreader.distil import alignment
 from tinyreader.distil.features import FeatureStore, read_counts, write_counts, write_features
 from tinyreader.distil.pairs import Pair, Pairer, PairStore, write_pairs
-from tinyreader.distil.recipe import DataSettings, EvaluationSettings, StageSettings
+from tinyreader.distil.settings import DataSettings, EvaluationSettings, StageSettings
 from tinyreader.errors import SettingsError
 from tinyreader.progress import Progress, StopSwitch, stoppable
 from tinyreader.windows import WindowCounts, Windower, WindowSettings

@@ -8,50 +8,35 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from tinyreader.distil.settings import (
-    AugmentSettings,
     DataSettings,
     EvaluationSettings,
+    IntermediateStage,
     MoreTeacherSettings,
     Settings,
-    Shape,
+    Stage,
     StageSettings,
+    StudentFromCheckpoint,
     StudentSettings,
     TeacherSettings,
     TrainingSettings,
     as_tuple,
     parse_shape,
 )
-from tinyreader.distil.settings_errors import explain
 from tinyreader.errors import SettingsError
-
-__all__ = [
-    "AugmentSettings",
-    "DataSettings",
-    "EvaluationSettings",
-    "MoreTeacherSettings",
-    "Recipe",
-    "Shape",
-    "StageSettings",
-    "StudentSettings",
-    "TeacherSettings",
-    "TrainingSettings",
-    "load_recipe",
-    "make_recipe",
-    "parse_shape",
-    "recipe_names",
-    "recipe_schema",
-]
 
 # What a run may change between two starts without its weights becoming others.
 BOOKKEEPING = {
@@ -78,7 +63,7 @@ class Recipe(Settings):
     data: DataSettings
     evaluation: EvaluationSettings = EvaluationSettings()
     training: TrainingSettings = TrainingSettings()
-    stages: Annotated[tuple[StageSettings, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    stages: Annotated[tuple[Stage, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 
     @model_validator(mode="after")
     def _teacher_is_there(self) -> Recipe:
@@ -119,12 +104,14 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _stages_fit(self) -> Recipe:
         _require_distinct([stage.name for stage in self.stages], "stage")
-        n_layers = parse_shape(self.student.shape).layers if self.student.shape else None
+        shape = None if isinstance(self.student, StudentFromCheckpoint) else self.student.shape
         for stage in self.stages:
-            if n_layers and stage.layer_map != "uniform" and len(stage.layer_map) != n_layers:
+            if shape is None or not isinstance(stage, IntermediateStage) or stage.layer_map == "uniform":
+                continue
+            if len(stage.layer_map) != (n_layers := parse_shape(shape).layers):
                 raise ValueError(
                     f"stages.{stage.name}.layer_map has {len(stage.layer_map)} entries, "
-                    f"but student.shape = {self.student.shape!r} has {n_layers} layers"
+                    f"but student.shape = {shape!r} has {n_layers} layers"
                 )
         return self
 
@@ -302,3 +289,119 @@ def _value(text: str) -> Any:
         return text
     plain = set(parsed) == {"value"} and isinstance(parsed["value"], str | int | float | bool | list | dict)
     return parsed["value"] if plain else text
+
+
+def explain(error: ValidationError, model: type[BaseModel], content: Any) -> str:
+    """What is wrong in `content`, which did not become a `model`: one line each with place, value and what is allowed."""
+    return "\n  ".join(_explain_one(detail, model, content) for detail in error.errors(include_url=False))
+
+
+def _explain_one(detail: ErrorDetails, model: type[BaseModel], content: Any) -> str:
+    section = _Section.at(model, detail["loc"])
+    place, kind = _dotted(section.loc, content), detail["type"]
+    if kind == "extra_forbidden":
+        return section.refuse(place, detail["input"], model)
+    if kind == "missing":
+        return f"{place} is missing" + (f", which {section.chosen} needs" if section.chosen else "")
+    if kind.startswith("union_tag"):
+        key, tags = section.discriminator, section.tags
+        given = (
+            f"{place}.{key} = {detail['input'][key]!r}:"
+            if key in detail["input"]
+            else f"{place}.{key} is missing:"
+        )
+        return f"{given} should be {', '.join(map(repr, tags[:-1]))} or {tags[-1]!r}"
+    message = detail["msg"].removeprefix("Value error, ")
+    message = re.sub(r"^(Input|String|Value|Tuple) (?=should)", "", message)
+    message = message.replace("a valid tuple", "a list")
+    if kind in ("model_type", "model_attributes_type"):
+        message = "should be a table of keys"
+    if isinstance(detail["input"], dict):  # a check across keys: the message itself names keys and values
+        return f"{place}: {message}" if place else message
+    return f"{place} = {detail['input']!r}: {message}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """The section of settings that an error is about; `chosen` is the key and value that chose it among others."""
+
+    loc: tuple[int | str, ...]
+    classes: tuple[type[BaseModel], ...]
+    alternatives: tuple[type[BaseModel], ...] = ()
+    chosen: str = ""
+
+    @classmethod
+    def at(cls, model: type[BaseModel], loc: tuple[int | str, ...]) -> _Section:
+        """The section at pydantic's place, which names the choice of a discriminated union as if it were a key."""
+        found = cls((), (model,))
+        for part in loc:
+            if len(found.classes) > 1 and part in found.tags:
+                one, chosen = found.classes[found.tags.index(str(part))], f"{found.discriminator} = {part!r}"
+                found = cls(found.loc, (one,), found.classes, chosen)
+                continue
+            found = replace(found, loc=(*found.loc, part))
+            fields = found.classes[0].model_fields
+            if part in fields and (inner := _settings_in(fields[str(part)].annotation)):
+                found = cls(found.loc, inner)
+        return found
+
+    @property
+    def discriminator(self) -> str:
+        return next(key for key, field in self.classes[0].model_fields.items() if _is_tag(field.annotation))
+
+    @property
+    def tags(self) -> list[str]:
+        return [get_args(each.model_fields[self.discriminator].annotation)[0] for each in self.classes]
+
+    def refuse(self, place: str, value: Any, model: type[BaseModel]) -> str:
+        """Why there is no such key here, and what was probably meant."""
+        key, own = str(self.loc[-1]), self.classes[0].model_fields
+        sections = self.alternatives or self.classes
+        known = list(dict.fromkeys(name for each in sections for name in each.model_fields))
+        if key in known:
+            special = [name for name in own if any(name not in each.model_fields for each in sections)]
+            return (
+                f"{place} = {value!r} would have no effect with {self.chosen}, whose own keys are "
+                f"{', '.join(special)}: take it out ('--set {place}=' does)"
+            )
+        if near := get_close_matches(key, known, n=1):
+            return f"unknown key {place}: did you mean '{place.removesuffix(key)}{near[0]}'?"
+        if homes := [name for name, keys in _keys_by_section(model).items() if key in keys]:
+            return f"unknown key {place}: it belongs to {' or '.join(homes)}"
+        return f"unknown key {place}: known are {', '.join(own)}"
+
+
+def _is_tag(annotation: Any) -> bool:
+    return get_origin(annotation) is Literal and len(get_args(annotation)) == 1
+
+
+def _settings_in(annotation: Any) -> tuple[type[BaseModel], ...]:
+    """The settings classes inside an annotation such as `tuple[Stage, ...]` or `TeacherSettings | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return (annotation,)
+    return tuple(inner for part in get_args(annotation) for inner in _settings_in(part))
+
+
+def _keys_by_section(model: type[BaseModel], prefix: str = "") -> dict[str, set[str]]:
+    """The keys of every section below `model`, by its dotted name."""
+    found: dict[str, set[str]] = {}
+    for name, field in model.model_fields.items():
+        for inner in _settings_in(field.annotation):
+            found.setdefault(prefix + name, set()).update(inner.model_fields)
+            found |= _keys_by_section(inner, f"{prefix}{name}.")
+    return found
+
+
+def _dotted(loc: tuple[int | str, ...], content: Any) -> str:
+    """The dotted place, stages by their names: the same words that an override takes."""
+    parts = []
+    for part in loc:
+        inside = None
+        if isinstance(content, dict):
+            inside = content.get(str(part))
+        elif isinstance(content, list) and isinstance(part, int) and part < len(content):
+            inside = content[part]
+        name = inside.get("name") if isinstance(part, int) and isinstance(inside, dict) else None
+        parts.append(name if isinstance(name, str) else str(part))
+        content = inside
+    return ".".join(parts)

@@ -26,7 +26,6 @@ from tinyreader.distil.checkpoint import save_tensors
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.evaluate import Evaluation, evaluate, pad_token
 from tinyreader.distil.features import FeatureStore, choose_rows, read_counts, visited_rows
-from tinyreader.distil.layer_maps import resolve_layer_map
 from tinyreader.distil.loop import StageJob, StageTrainer, n_steps
 from tinyreader.distil.network import Network, Precision, best_precision
 from tinyreader.distil.objectives import (
@@ -41,10 +40,19 @@ from tinyreader.distil.objectives import (
 )
 from tinyreader.distil.prepare import Source, development_examples, features, scan, window_settings
 from tinyreader.distil.provenance import Identity, environment, note_run, require_same_run, require_trackers
-from tinyreader.distil.recipe import Recipe, StageSettings
+from tinyreader.distil.recipe import Recipe
 from tinyreader.distil.record import keep_predictions, save_student, teacher_seconds
 from tinyreader.distil.runlog import RunLog
-from tinyreader.distil.students import build_student
+from tinyreader.distil.settings import (
+    IntermediateStage,
+    LabelsStage,
+    PredictionStage,
+    RandomStudent,
+    Stage,
+    StageSettings,
+    StudentFromCheckpoint,
+)
+from tinyreader.distil.students import build_student, resolve_layer_map
 from tinyreader.distil.teachers import (
     Teaching,
     Work,
@@ -188,7 +196,7 @@ class _Run:
         )
         require_same_run(self.identity, r.determining(), self.out)
         for stage in r.stages:
-            if stage.kind == "intermediate":
+            if isinstance(stage, IntermediateStage):
                 self._check_comparison(stage)
         self.teaching = Teaching(
             r,
@@ -239,9 +247,10 @@ class _Run:
         recipe.
         """
         settings, source = self.recipe.student, self.student.source
-        if settings.init == "checkpoint":
+        if isinstance(settings, StudentFromCheckpoint):
             return model_fingerprint(source)
-        return hash_of([source / "config.json"]) if settings.init == "random" and settings.model else None
+        is_random = isinstance(settings, RandomStudent) and settings.model is not None
+        return hash_of([source / "config.json"]) if is_random else None
 
     def _check_lengths(self) -> None:
         wanted, limit = self.recipe.data.max_seq_len, max_tokens(self.student.model)
@@ -251,7 +260,7 @@ class _Run:
             )
         check_windows(self.teachers, wanted)
 
-    def _check_comparison(self, stage: StageSettings) -> None:
+    def _check_comparison(self, stage: IntermediateStage) -> None:
         assert self.teacher is not None  # the recipe's own check
         self._layer_map(stage)
         if stage.compares_attention():
@@ -263,22 +272,22 @@ class _Run:
         wanted = self.recipe.training.precision
         return best_precision(self.device) if wanted == "auto" else wanted
 
-    def _layer_map(self, stage: StageSettings) -> tuple[int, ...]:
+    def _layer_map(self, stage: IntermediateStage) -> tuple[int, ...]:
         assert self.teacher is not None  # the recipe's own check
         if "layer_map" in stage.idle_fields():
             return ()
         n_student, n_teacher = self.student.config.num_hidden_layers, self.teacher.config.num_hidden_layers
         return resolve_layer_map(stage.layer_map, n_student, n_teacher)
 
-    def _relations(self, stage: StageSettings) -> Relations | None:
-        if not stage.relation_weight:
+    def _relations(self, stage: Stage) -> Relations | None:
+        if not isinstance(stage, IntermediateStage) or not stage.relation_weight:
             return None
         assert self.teacher is not None  # the recipe's own check
         config = self.teacher.config
         layer = stage.relation_layer or config.num_hidden_layers
         return Relations(layer, stage.relation_heads or config.num_attention_heads, stage.relation_weight)
 
-    def _stage(self, number: int, stage: StageSettings, weights: Path | None) -> tuple[Path, dict[str, Any]]:
+    def _stage(self, number: int, stage: Stage, weights: Path | None) -> tuple[Path, dict[str, Any]]:
         """The file of weights after stage `number`, which starts from the file `weights`, and what the stage
         took.
         """
@@ -311,7 +320,7 @@ class _Run:
         self.log.write("stage", stage=stage.name, step=outcome["steps"], outcome=outcome)
         return final, kept
 
-    def _trainer(self, number: int, stage: StageSettings, weights: Path | None, folder: Path) -> StageTrainer:
+    def _trainer(self, number: int, stage: Stage, weights: Path | None, folder: Path) -> StageTrainer:
         r, store = self.recipe, self.stores[self.sources[stage.name]]
         rows = self._rows(stage, store)
         model = copy.deepcopy(self.student.model)
@@ -322,7 +331,7 @@ class _Run:
             precision=self.identity.precision,
             device=self.device,
             random=self.random,
-            embeds_dropout=stage.embeds_dropout,
+            embeds_dropout=0.0 if isinstance(stage, IntermediateStage) else stage.embeds_dropout,
             dropout=stage.dropout,
         )
         objective = self._objective(number, stage, student, store, rows)
@@ -352,11 +361,11 @@ class _Run:
         )
 
     def _objective(
-        self, number: int, stage: StageSettings, student: Network, store: FeatureStore, rows: Any
+        self, number: int, stage: Stage, student: Network, store: FeatureStore, rows: Any
     ) -> Objective:
-        if stage.kind == "labels":
+        if isinstance(stage, LabelsStage):
             return Labels(student)
-        if stage.kind == "prediction":
+        if isinstance(stage, PredictionStage):
             key = (self.recipe.training.seed, number)
             needed = visited_rows(rows, store.lengths, stage.batch_size, n_steps(stage, len(rows)), key)
             labels = self.teaching.labels(store, needed)

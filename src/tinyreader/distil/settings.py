@@ -1,8 +1,8 @@
 """The sections of a recipe as typed, frozen settings; `Recipe` in `recipe.py` puts them together.
 
 Unknown keys are refused, numbers written as text are refused, and a key that would change nothing is refused:
-a setting that is silently ignored is the mistake users find last. `"none"` clears an optional value, for TOML
-has no null.
+users find a setting that is silently ignored last. What a stage may set depends on its `kind`, and what a student
+may set on its `init`. `"none"` clears an optional value, as TOML has no null.
 """
 
 from __future__ import annotations
@@ -105,9 +105,7 @@ class Settings(BaseModel):
         return {key: None if key in optional and value == "none" else value for key, value in data.items()}
 
     def idle_fields(self) -> dict[str, str]:
-        """Fields that have no effect beside the others, each with the reason; without one it is no
-        mistake.
-        """
+        """Fields that have no effect beside the others, each with the reason; without a reason they may be set."""
         return {}
 
     @model_validator(mode="after")
@@ -138,47 +136,60 @@ class MoreTeacherSettings(TeacherSettings):
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="its place in --set, and in messages")
 
 
-class StudentSettings(Settings):
-    """Section `[student]`: where the student's first weights come from."""
+ShapeText = Annotated[str, BeforeValidator(_shape), Field(description="size, as in '6l-768d'")]
+ModelName = Annotated[str, Field(min_length=1, description="checkpoint to start from: directory or Hub id")]
 
-    init: Literal["teacher", "checkpoint", "random"]
-    shape: Annotated[str | None, BeforeValidator(_shape)] = Field(
-        default=None, description="size, as in '6l-768d'"
-    )
-    model: str | None = Field(
-        default=None, min_length=1, description="checkpoint to start from: directory or Hub id"
-    )
-    revision: str | None = None
+
+class StudentFromTeacher(Settings):
+    """Section `[student]` with init = "teacher": some of the teacher's layers, narrowed where it is narrower."""
+
+    init: Literal["teacher"]
+    shape: ShapeText
     layers: Annotated[Layers | None, BeforeValidator(as_tuple)] = Field(
         default=None, description="teacher layers, from 1, that the student's start from; none: evenly spaced"
     )
 
-    def idle_fields(self) -> dict[str, str]:
-        """Fields that the way of initialising does not use."""
-        idle = {"revision": "without student.model"} if self.model is None else {}
-        if self.init == "checkpoint":
-            idle["shape"] = "with init = 'checkpoint' (the checkpoint has its own)"
-        if self.init == "teacher":
-            idle["model"] = "with init = 'teacher'"
-        else:
-            idle["layers"] = f"with init = {self.init!r}"
-        return idle
-
     @model_validator(mode="after")
-    def _complete(self) -> StudentSettings:
-        if self.init == "checkpoint" and self.model is None:
-            raise ValueError("init = 'checkpoint' needs model: a checkpoint directory or a Hub id")
-        if self.init == "teacher" and self.shape is None:
-            raise ValueError("init = 'teacher' needs shape, such as '6l-768d'")
-        if self.init == "random" and self.shape is None and self.model is None:
-            raise ValueError(
-                "init = 'random' needs shape, or model (a checkpoint whose configuration is used)"
-            )
-        if self.layers and self.shape and len(self.layers) != parse_shape(self.shape).layers:
+    def _layers_fit(self) -> StudentFromTeacher:
+        if self.layers and len(self.layers) != parse_shape(self.shape).layers:
             raise ValueError(
                 f"layers names {len(self.layers)} teacher layers, but the shape is {self.shape!r}"
             )
         return self
+
+
+class StudentFromCheckpoint(Settings):
+    """Section `[student]` with init = "checkpoint": a pretrained encoder, of the size that it has."""
+
+    init: Literal["checkpoint"]
+    model: ModelName
+    revision: str | None = None
+
+
+class RandomStudent(Settings):
+    """Section `[student]` with init = "random": the configuration of `model`, else of the teacher."""
+
+    init: Literal["random"]
+    shape: ShapeText | None = None
+    model: ModelName | None = None
+    revision: str | None = None
+
+    def idle_fields(self) -> dict[str, str]:
+        return {"revision": "without student.model"} if self.model is None else {}
+
+    @model_validator(mode="after")
+    def _has_a_size(self) -> RandomStudent:
+        if self.shape is None and self.model is None:
+            raise ValueError(
+                "init = 'random' needs shape, or model (a checkpoint whose configuration is used)"
+            )
+        return self
+
+
+StudentSettings = Annotated[
+    StudentFromTeacher | StudentFromCheckpoint | RandomStudent, Field(discriminator="init")
+]
+"""Section `[student]`: where the student's first weights come from."""
 
 
 class DataSettings(Settings):
@@ -198,7 +209,6 @@ class DataSettings(Settings):
     )
 
     def idle_fields(self) -> dict[str, str]:
-        """A split of development data that is not there."""
         return {"dev_split": "without data.dev"} if self.dev is None else {}
 
     @model_validator(mode="after")
@@ -298,27 +308,8 @@ class TrainingSettings(Settings):
     )
 
 
-RELATIONS = {"relation_heads", "relation_layer"}
-TRANSFER = {
-    "layer_map",
-    "attention",
-    "embedding_weight",
-    "hidden_weight",
-    "attention_weight",
-    "relation_weight",
-    *RELATIONS,
-}
-SOFTENING = {"temperature", "distillation_weight"}
-IDLE = {
-    "intermediate": SOFTENING
-    | {"embeds_dropout"},  # the question-answering head is not trained in such a stage
-    "prediction": TRANSFER,
-    "labels": TRANSFER | SOFTENING,
-}
-
-
 class StageSettings(Settings):
-    """Section `[[stages]]`: one stage of training, run in the order written."""
+    """What all kinds of stages have: length, batches, optimiser, data."""
 
     name: str = Field(
         pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="names the stage's files and its place in --set"
@@ -343,9 +334,31 @@ class StageSettings(Settings):
     dropout: Share | None = Field(
         default=None, description="hidden and attention; none: as in the model's config"
     )
-    embeds_dropout: Share = Field(
-        default=0.0, description="dropout on the encoder's output, before the answer head"
-    )
+    data: str | None = Field(default=None, min_length=1, description="the stage's own data; none: data.train")
+    data_split: str | None = None
+    augment: AugmentSettings | None = None
+    max_windows: Positive | None = Field(default=None, description="as data.max_windows, for this stage")
+
+    def idle_fields(self) -> dict[str, str]:
+        idle = {} if self.data is not None else {"data_split": "without the stage's own data"}
+        if self.max_steps is not None:
+            idle["epochs"] = ""  # max_steps is set on top of recipes that have epochs
+        return idle
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> StageSettings:
+        if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"batch_size ({self.batch_size}) must be a multiple of micro_batch_size "
+                f"({self.micro_batch_size})"
+            )
+        return self
+
+
+class IntermediateStage(StageSettings):
+    """A stage that learns the teacher's embeddings, hidden states and attention; the answer head is not trained."""
+
+    kind: Literal["intermediate"]
     layer_map: Annotated[Literal["uniform"] | Layers, BeforeValidator(_layer_map)] = "uniform"
     attention: Literal["scores", "probabilities", "none"] = "scores"
     embedding_weight: Weight = 1.0
@@ -360,45 +373,54 @@ class StageSettings(Settings):
     relation_layer: Positive | None = Field(
         default=None, description="teacher layer, from 1, that has them; none: the last"
     )
-    temperature: float = Field(default=1.0, gt=0)
-    distillation_weight: float = Field(
-        default=1.0, ge=0, le=1, description="w in w·distillation + (1-w)·labels"
-    )
-    data: str | None = Field(default=None, min_length=1, description="the stage's own data; none: data.train")
-    data_split: str | None = None
-    augment: AugmentSettings | None = None
-    max_windows: Positive | None = Field(default=None, description="as data.max_windows, for this stage")
 
     def idle_fields(self) -> dict[str, str]:
-        """Fields that a stage of this kind does not use."""
-        idle = dict.fromkeys(sorted(IDLE[self.kind]), f"in a stage of kind {self.kind!r}")
-        if self.kind == "intermediate" and self.attention == "none":
+        idle = super().idle_fields()
+        if self.attention == "none":
             idle["attention_weight"] = "with attention = 'none'"
-        if self.kind == "intermediate" and not self.relation_weight:
-            idle |= {"relation_weight": ""} | dict.fromkeys(sorted(RELATIONS), "with relation_weight = 0")
-        elif self.kind == "intermediate" and not (self.hidden_weight or self.compares_attention()):
+        if not self.relation_weight:
+            idle["relation_weight"] = ""
+            idle |= dict.fromkeys(("relation_heads", "relation_layer"), "with relation_weight = 0")
+        elif not (self.hidden_weight or self.compares_attention()):
             idle["layer_map"] = "without hidden states and attention"  # relations and embeddings need none
-        if self.max_steps is not None:
-            idle["epochs"] = ""  # max_steps is set on top of recipes that have epochs
-        if self.data is None:
-            idle["data_split"] = "without the stage's own data"
         return idle
 
     def compares_attention(self) -> bool:
-        """Whether an intermediate stage learns from the teacher's attention."""
+        """Whether the stage learns from the teacher's attention."""
         return self.attention != "none" and self.attention_weight > 0
 
     @model_validator(mode="after")
-    def _consistent(self) -> StageSettings:
-        if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
-            raise ValueError(
-                f"batch_size ({self.batch_size}) must be a multiple of micro_batch_size "
-                f"({self.micro_batch_size})"
-            )
-        learned = (self.embedding_weight, self.hidden_weight, self.compares_attention(), self.relation_weight)
-        if self.kind == "intermediate" and not any(learned):
+    def _learns_something(self) -> IntermediateStage:
+        terms = (self.embedding_weight, self.hidden_weight, self.compares_attention(), self.relation_weight)
+        if not any(terms):
             raise ValueError(
                 "embedding_weight, hidden_weight, attention_weight and relation_weight are all 0: nothing "
                 "would be learned"
             )
         return self
+
+
+class PredictionStage(StageSettings):
+    """A stage that learns the teachers' start and end distributions."""
+
+    kind: Literal["prediction"]
+    embeds_dropout: Share = Field(
+        default=0.0, description="dropout on the encoder's output, before the answer head"
+    )
+    temperature: float = Field(default=1.0, gt=0)
+    distillation_weight: float = Field(
+        default=1.0, ge=0, le=1, description="w in w·distillation + (1-w)·labels"
+    )
+
+
+class LabelsStage(StageSettings):
+    """A stage that learns the gold answers alone."""
+
+    kind: Literal["labels"]
+    embeds_dropout: Share = Field(
+        default=0.0, description="dropout on the encoder's output, before the answer head"
+    )
+
+
+Stage = Annotated[IntermediateStage | PredictionStage | LabelsStage, Field(discriminator="kind")]
+"""Section `[[stages]]`: one stage of training, run in the order written."""

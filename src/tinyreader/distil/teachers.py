@@ -38,9 +38,10 @@ from tinyreader.distil.network import Network, Precision
 from tinyreader.distil.pairs import PairStore
 from tinyreader.distil.prepare import Scanned, teacher_windows
 from tinyreader.distil.projected import Crossing
-from tinyreader.distil.recipe import Recipe, StageSettings, TeacherSettings
+from tinyreader.distil.recipe import Recipe
 from tinyreader.distil.runlog import RunLog
 from tinyreader.distil.said_before import Speaker, Taken, own_key, paired_key
+from tinyreader.distil.settings import StageSettings, TeacherSettings
 from tinyreader.errors import RunError, SettingsError
 from tinyreader.files import cache_directory
 from tinyreader.models import LoadedReader, load_reader, max_tokens, model_fingerprint
