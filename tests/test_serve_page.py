@@ -9,14 +9,15 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, Page, expect
 
-from browser import Browser, Page, browsing, chromium
+from browser import browsing, press, visiting
 from serving import Running, running, until
 from test_documents import docx_bytes, pdf_of
 from tinyreader.reader import FoundAnswer, Question, ReaderSettings, Reading
@@ -83,12 +84,9 @@ def serving(folder: Path, **settings: Any) -> Iterator[tuple[Running, Finder]]:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     """The browser, where this machine has one."""
-    program = chromium()
-    if program is None:
-        pytest.skip("needs Chromium, which this machine does not have")
-    with browsing(program, tmp_path_factory.mktemp("profile")) as found:
+    with browsing() as found:
         yield found
 
 
@@ -104,32 +102,22 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, 
 @pytest.fixture
 def page(browser: Browser, served: tuple[Running, Finder]) -> Iterator[Page]:
     """The page, opened anew; afterwards it has neither failed nor tried what its security policy forbids."""
-    with opened(browser, served[0].url) as found:
+    with visiting(browser, served[0].url) as found:
         yield found
-
-
-@contextmanager
-def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
-    """The page at an address, ready."""
-    found = browser.page(url, **options)
-    found.until("document.documentElement?.dataset.ready")
-    yield found
-    assert found.complaints() == []
-    found.close()
 
 
 def ask(page: Page, question: str, text: str | None = None) -> None:
     """Puts the text there, if any, asks, and waits for what comes of it."""
     if text is not None:
-        page.write("#sheet textarea", text)
-    page.write("#question", question)
-    page.press("Enter")
-    page.until("document.querySelector('#busy').hidden")
+        page.fill("#sheet textarea", text)
+    page.fill("#question", question)
+    press(page, "Enter")
+    expect(page.locator("#ask")).to_be_visible()
 
 
 def paste(page: Page, text: str) -> None:
     """Pastes a long text; the page does it, and not the browser, which takes long."""
-    taken_by_browser = page.js(f"""(() => {{
+    taken_by_browser = page.evaluate(f"""(() => {{
       const clipboardData = new DataTransfer();
       clipboardData.setData('text/plain', {json.dumps(text)});
       const event = new ClipboardEvent('paste', {{ clipboardData, bubbles: true, cancelable: true }});
@@ -140,14 +128,15 @@ def paste(page: Page, text: str) -> None:
 
 def marks(page: Page) -> list[tuple[str, str]]:
     """The marked words of the text that is shown, with their kind."""
-    found = page.js("[...document.querySelectorAll('.reading mark')].map(m => [m.textContent, m.className])")
+    found = page.evaluate(
+        "[...document.querySelectorAll('.reading mark')].map(m => [m.textContent, m.className])"
+    )
     return [tuple(mark) for mark in found]
 
 
 def allow_copying(page: Page) -> None:
     """Lets the page use the clipboard, as people do when they press its button."""
-    permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"]
-    page.browser.call("Browser.grantPermissions", permissions=permissions, browserContextId=page.context)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
 
 
 def test_answers_are_marked_in_their_text(page: Page) -> None:
@@ -156,40 +145,44 @@ def test_answers_are_marked_in_their_text(page: Page) -> None:
     """
     text = f"{EMOJI}{EVIL}\n\n{MILL}\n\nThe 🏚 mill is old. A mill, a mill."
     ask(page, 'Where is the "mill"?', text)
-    assert page.text(".best .words") == "mill"
-    assert page.texts(".best .facts span:not(.bar, .bar *)") == ["83% sure", "Text 1, line 3"]
-    assert page.text(".best .context") == MILL
-    assert page.js("document.querySelector('.best mark').textContent") == "mill"
-    assert page.texts("h3 + .others > li:first-child .facts span:not(.bar, .bar *)") == [
-        "12% sure",
-        "Text 1, line 5",
+    assert page.inner_text(".best .words") == "mill"
+    assert page.locator(".best .facts span:not(.bar, .bar *)").all_text_contents() == [
+        "83% sure",
+        "Text 1, line 3",
     ]
-    assert page.text("summary") == "2 more candidates, under 1% sure"
+    assert page.inner_text(".best .context") == MILL
+    assert page.evaluate("document.querySelector('.best mark').textContent") == "mill"
+    assert page.locator(
+        "h3 + .others > li:first-child .facts span:not(.bar, .bar *)"
+    ).all_text_contents() == ["12% sure", "Text 1, line 5"]
+    assert page.inner_text("summary") == "2 more candidates, under 1% sure"
     assert marks(page) == [("mill", "current"), ("mill", "other")]
-    assert page.js("document.querySelector('.reading').textContent") == text
-    assert page.js("document.querySelectorAll('.reading img, .reading b').length") == 0
-    assert re.match(r"Answered in \d+(\.\d+)? s", page.text(".foot"))
+    assert page.evaluate("document.querySelector('.reading').textContent") == text
+    assert page.evaluate("document.querySelectorAll('.reading img, .reading b').length") == 0
+    assert re.match(r"Answered in \d+(\.\d+)? s", page.inner_text(".foot"))
     said = "Answer: mill. 83% sure, Text 1, line 3. 3 other candidates."
-    page.until(f"document.querySelector('#said').textContent === '{said}'")
+    expect(page.locator("#said")).to_have_text(said)
     page.click(".others button")
     assert marks(page) == [("mill", "other"), ("mill", "current")]
-    assert page.js("document.activeElement.className") == "current"
+    assert page.evaluate("document.activeElement.className") == "current"
+    page.click("summary")
     page.click("details button")
     assert marks(page) == [("mill", "other"), ("mill", "other"), ("mill", "current")]
-    assert page.js("document.title") == "Tinyreader"
+    assert page.evaluate("document.title") == "Tinyreader"
 
 
 def test_no_answer_is_said(page: Page) -> None:
     """Where the reader finds none, the page says so with the reader's confidence, and marks nothing."""
     ask(page, 'Where is the "castle"?', MILL)
-    assert page.text("#answers h2") == "No answer in this text"
-    assert page.text("#answers .facts") == "The reader is 93% sure that there is none."
+    assert page.inner_text("#answers h2") == "No answer in this text"
+    assert page.inner_text("#answers .facts") == "The reader is 93% sure that there is none."
     assert marks(page) == []
-    page.until("document.querySelector('#said').textContent === 'No answer in this text.'")
+    expect(page.locator("#said")).to_have_text("No answer in this text.")
     ask(page, 'doubt "river"')
-    assert page.text("#answers h2") == "No answer in this text"
-    assert page.text("summary") == "1 candidate, not taken for an answer"
+    assert page.inner_text("#answers h2") == "No answer in this text"
+    assert page.inner_text("summary") == "1 candidate, not taken for an answer"
     assert marks(page) == []
+    page.click("summary")
     page.click("details button")
     assert marks(page) == [("river", "current")]
 
@@ -198,10 +191,10 @@ def test_a_changed_text_is_not_marked_in_wrong_places(page: Page) -> None:
     """Edited after it was asked, a text shows no marks, says why, and asked again is marked anew."""
     ask(page, 'Where is the "mill"?', MILL)
     page.click("#sheet .head button")
-    page.write("#sheet textarea", f"Changed. {MILL}")
+    page.fill("#sheet textarea", f"Changed. {MILL}")
     page.click("#sheet .head button")
     assert (
-        page.text("#sheet > .note")
+        page.inner_text("#sheet > .note")
         == "This text has changed since it was asked. Ask again to see answers in it."
     )
     assert marks(page) == []
@@ -224,9 +217,9 @@ def test_files_are_read_in_the_browser(page: Page, tmp_path: Path) -> None:
     }
     for name, content in given.items():
         (tmp_path / name).write_bytes(content)
-    page.give_files("#files", *(tmp_path / name for name in given))
-    page.until("document.querySelectorAll('#list li').length === 2")
-    assert page.texts("#notes p") == [
+    page.set_input_files("#files", [tmp_path / name for name in given])
+    expect(page.locator("#list li")).to_have_count(2)
+    assert page.locator("#notes p").all_text_contents() == [
         "c.odt was not read. This page reads text, Markdown, HTML, PDF and DOCX. Paste its text.",
         "d.txt was not read. It is not UTF-8 text. Save it as UTF-8 and add it again.",
         "e.bin was not read. It is not a text file.",
@@ -234,10 +227,10 @@ def test_files_are_read_in_the_browser(page: Page, tmp_path: Path) -> None:
         "g.txt was not read. It is not a text file.",
     ]
     ask(page, 'Who is "Ada Rost"?')
-    assert page.text(".best .place") == "b.md, line 1"
-    assert page.texts("#list [aria-current] span") == ["b.md", "1 answer"]
+    assert page.inner_text(".best .place") == "b.md, line 1"
+    assert page.locator("#list [aria-current] span").all_text_contents() == ["b.md", "1 answer"]
     assert marks(page) == [("Ada Rost", "current")]
-    sent = json.loads(page.requests()[-1]["postData"])
+    sent = json.loads(page.requests()[-1].post_data or "")
     assert [document["text"] for document in sent["documents"]] == ["First.", f"{EMOJI}{MILL}"]
 
 
@@ -254,52 +247,50 @@ def test_files_of_other_kinds_are_read_by_the_server(page: Page, tmp_path: Path)
     }
     for name, content in given.items():
         (tmp_path / name).write_bytes(content)
-    page.give_files("#files", *(tmp_path / name for name in given))
-    page.until(
-        "document.querySelectorAll('#list li').length === 4 && document.querySelectorAll('#notes p').length "
-        "=== 2"
-    )
-    first, second = page.texts("#notes p")
+    page.set_input_files("#files", [tmp_path / name for name in given])
+    expect(page.locator("#list li")).to_have_count(4)
+    expect(page.locator("#notes p")).to_have_count(2)
+    first, second = page.locator("#notes p").all_text_contents()
     assert first == "mill.pdf has no text on page 2. Is it an image?"
     assert second.startswith("b.pdf was not read. It is a broken PDF (")
     ask(page, 'Who is "Ada Rost"?')
-    assert page.text(".best .place") == "mill.pdf, page 3, line 3"
+    assert page.inner_text(".best .place") == "mill.pdf, page 3, line 3"
     assert marks(page) == [("Ada Rost", "current")]
-    assert page.text("#sheet .note").startswith("3 pages, ")
-    sent = json.loads(page.requests()[-1]["postData"])["documents"]
+    assert page.inner_text("#sheet .note").startswith("3 pages, ")
+    sent = json.loads(page.requests()[-1].post_data or "")["documents"]
     assert [document.get("pages") for document in sent] == [[0, 19, 20], None, None, [0]]
     assert sent[2]["text"] == "T\n\nShown & told"
-    page.js("document.querySelector('#sheet .head button').click()")
-    page.write("#sheet textarea", f"{MILL} Changed.")
+    page.evaluate("document.querySelector('#sheet .head button').click()")
+    page.fill("#sheet textarea", f"{MILL} Changed.")
     ask(page, 'Who is "Ada Rost"?')
-    assert page.text(".best .place") == "mill.pdf, line 1"
+    assert page.inner_text(".best .place") == "mill.pdf, line 1"
 
 
 def test_texts_are_added_named_and_removed(page: Page) -> None:
     """A second text can be pasted; names given to texts stand in the places of answers; removed, a text is
     not asked.
     """
-    page.write("#sheet textarea", "Nothing here.")
+    page.fill("#sheet textarea", "Nothing here.")
     page.click("#new-text")
-    page.write("#sheet textarea", MILL)
-    page.write("#sheet input", "Local history")
-    assert page.texts("#list .name") == ["Text 1", "Local history"]
+    page.fill("#sheet textarea", MILL)
+    page.fill("#sheet input", "Local history")
+    assert page.locator("#list .name").all_text_contents() == ["Text 1", "Local history"]
     ask(page, 'Who is "Ada Rost"?')
-    assert page.text(".best .place") == "Local history, line 1"
+    assert page.inner_text(".best .place") == "Local history, line 1"
     page.click("#sheet .head button:nth-of-type(2)")
-    assert page.js("document.activeElement.innerText") == "Edit"
+    assert page.evaluate("document.activeElement.innerText") == "Edit"
     ask(page, 'Who is "Ada Rost"?')
-    assert page.text("#answers h2") == "No answer in this text"
+    assert page.inner_text("#answers h2") == "No answer in this text"
     page.click("#sheet .head button:nth-of-type(2)")
-    assert page.js("document.querySelector('#sheet textarea').value") == ""
+    assert page.evaluate("document.querySelector('#sheet textarea').value") == ""
     page.click("#sheet .acts button")
-    assert "Ada Rost" in page.text(".reading")
-    assert page.js("document.querySelector('#question').value") == "Who designed the bridge?"
+    assert "Ada Rost" in page.inner_text(".reading")
+    assert page.evaluate("document.querySelector('#question').value") == "Who designed the bridge?"
 
 
 def test_what_is_dropped_is_added(page: Page) -> None:
     """A file or a text dropped anywhere on the page is a text to ask."""
-    page.js("""(() => {
+    page.evaluate("""(() => {
       const drop = (add) => {
         const dataTransfer = new DataTransfer();
         add(dataTransfer);
@@ -311,9 +302,9 @@ def test_what_is_dropped_is_added(page: Page) -> None:
       drop((transfer) => transfer.items.add(new File(['From a file.'], 'dropped.txt')));
       drop((transfer) => transfer.setData('text/plain', 'From a page.'));
     })()""")
-    page.until("document.querySelectorAll('#list li').length === 2")
-    assert sorted(page.texts("#list .name")) == ["Text 2", "dropped.txt"]
-    assert page.js("document.querySelector('#drop').hidden")
+    expect(page.locator("#list li")).to_have_count(2)
+    assert sorted(page.locator("#list .name").all_text_contents()) == ["Text 2", "dropped.txt"]
+    assert page.evaluate("document.querySelector('#drop').hidden")
 
 
 def test_an_answer_is_copied_as_a_quote_with_its_source(page: Page) -> None:
@@ -323,18 +314,18 @@ def test_an_answer_is_copied_as_a_quote_with_its_source(page: Page) -> None:
     allow_copying(page)
     ask(page, 'Who is "Ada Rost"?', MILL)
     page.click(".best [aria-label^=Copy]")
-    page.until("document.querySelector('.best [aria-label^=Copy]').textContent === 'Copied'")
-    assert page.js("navigator.clipboard.readText()") == "“Ada Rost” (Text 1, line 1)"
-    page.js(
+    expect(page.locator(".best [aria-label^=Copy]")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == "“Ada Rost” (Text 1, line 1)"
+    page.evaluate(
         "navigator.clipboard.writeText = () => Promise.reject(new Error()), document.execCommand = () => "
         "false, 0"
     )
     page.click("#answers .best [aria-label^=Copy]")
-    assert page.until("document.querySelector('.by-hand')?.value") == "“Ada Rost” (Text 1, line 1)"
+    assert page.input_value(".by-hand") == "“Ada Rost” (Text 1, line 1)"
 
 
 def test_a_link_restores_a_question_and_tells_the_server_nothing(
-    page: Page, served: tuple[Running, Finder]
+    page: Page, browser: Browser, served: tuple[Running, Finder]
 ) -> None:
     """The link's fragment holds the question; opened, the question is there, and no address asked for holds
     any of it.
@@ -343,13 +334,13 @@ def test_a_link_restores_a_question_and_tells_the_server_nothing(
     question = 'Where is "the mill" & who? 😀'
     ask(page, question, MILL)
     page.click(".foot button")
-    page.until("document.querySelector('.foot button').textContent === 'Copied'")
-    link = str(page.js("navigator.clipboard.readText()"))
+    expect(page.locator(".foot button")).to_have_text("Copied")
+    link = str(page.evaluate("navigator.clipboard.readText()"))
     assert link.startswith(f"{served[0].url}/#q=")
-    with opened(page.browser, link) as other:
-        assert other.js("document.querySelector('#question').value") == question
-        assert other.js("document.activeElement.id") == "question"
-        addresses = {request["url"] for request in other.requests() + page.requests()}
+    with visiting(browser, link) as other:
+        assert other.evaluate("document.querySelector('#question').value") == question
+        assert other.evaluate("document.activeElement.id") == "question"
+        addresses = {request.url for request in other.requests() + page.requests()}
         assert addresses == {f"{served[0].url}/{path}" for path in ("", "info", "read", *assets())}
 
 
@@ -364,21 +355,24 @@ def test_what_is_missing_is_said_before_anything_is_sent(page: Page) -> None:
     asks nothing.
     """
     before = len(page.requests())
-    page.js("document.querySelector('#question').focus()")
-    page.press("Enter")
-    assert page.text("#question-note") == "Type a question first."
-    assert page.js("document.querySelector('#question').getAttribute('aria-invalid')") == "true"
+    page.evaluate("document.querySelector('#question').focus()")
+    press(page, "Enter")
+    assert page.inner_text("#question-note") == "Type a question first."
+    assert page.evaluate("document.querySelector('#question').getAttribute('aria-invalid')") == "true"
     ask(page, "Who?")
-    assert page.text("#question-note") == "Add a text first: paste it, or add files."
-    assert page.js("document.activeElement.ariaLabel") == "Text"
+    assert page.inner_text("#question-note") == "Add a text first: paste it, or add files."
+    assert page.evaluate("document.activeElement.ariaLabel") == "Text"
     ask(page, "w" * 101, MILL)
-    assert page.text("#question-note") == "The question has 101 characters; this server takes 100 characters."
+    assert (
+        page.inner_text("#question-note")
+        == "The question has 101 characters; this server takes 100 characters."
+    )
     paste(page, "mill\n" * 130_000)
-    assert page.texts("#sheet .head button") == [
+    assert page.locator("#sheet .head button").all_text_contents() == [
         "Remove"
     ]  # a browser's field takes a minute for so many lines
     ask(page, "Who?")
-    assert "this server takes 0.6 MB at once" in page.text("#trouble")
+    assert "this server takes 0.6 MB at once" in page.inner_text("#trouble")
     assert len(page.requests()) == before
 
 
@@ -398,24 +392,22 @@ def test_what_is_missing_is_said_before_anything_is_sent(page: Page) -> None:
 def test_refusals_are_said_in_plain_words(page: Page, kind: str, words: str) -> None:
     """A refusal is an alert that says what happened and offers to try again."""
     ask(page, f"refuse {kind}", MILL)
-    assert page.text("#trouble").startswith(words)
-    assert page.js("document.querySelector('#trouble').getAttribute('role')") == "alert"
-    assert page.text("#again") == "Try again"
-    assert page.js("document.querySelector('#answers').hidden")
+    assert page.inner_text("#trouble").startswith(words)
+    assert page.evaluate("document.querySelector('#trouble').getAttribute('role')") == "alert"
+    assert page.inner_text("#again") == "Try again"
+    assert page.evaluate("document.querySelector('#answers').hidden")
 
 
 def test_a_busy_server_is_asked_again(page: Page, served: tuple[Running, Finder]) -> None:
     """Refused with 503, the page says that it waits, asks again by itself, and shows the answer."""
     served[1].refused = 0
-    page.write("#sheet textarea", MILL)
-    page.write("#question", 'refuse full for "Ada Rost" once')
-    page.press("Enter")
-    page.until(
-        "document.querySelector('#busy-text').textContent.startsWith('The server is busy. Asking again in')"
-    )
-    page.until("!!document.querySelector('.best')")
-    assert page.text(".best .words") == "Ada Rost"
-    page.until("document.querySelector('#busy').hidden")
+    page.fill("#sheet textarea", MILL)
+    page.fill("#question", 'refuse full for "Ada Rost" once')
+    press(page, "Enter")
+    expect(page.locator("#busy-text")).to_have_text(re.compile("^The server is busy. Asking again in"))
+    expect(page.locator(".best")).to_be_visible()
+    assert page.inner_text(".best .words") == "Ada Rost"
+    expect(page.locator("#ask")).to_be_visible()
 
 
 def test_a_question_can_be_stopped(page: Page, served: tuple[Running, Finder]) -> None:
@@ -423,47 +415,52 @@ def test_a_question_can_be_stopped(page: Page, served: tuple[Running, Finder]) -
     server, finder = served
     before = server.counted("abandoned_total")
     finder.go_on.clear()
-    page.write("#sheet textarea", MILL)
-    page.write("#question", 'wait for "mill"')
-    page.press("Tab", "Enter")  # on the button Ask
-    page.until("!document.querySelector('#stop').hidden")
-    assert page.js("document.activeElement.id") == "stop"
+    page.fill("#sheet textarea", MILL)
+    page.fill("#question", 'wait for "mill"')
+    press(page, "Tab", "Enter")  # on the button Ask
+    expect(page.locator("#stop")).to_be_visible()
+    assert page.evaluate("document.activeElement.id") == "stop"
     until(lambda: server.counted("requests_inside") == 1, "the request")
-    page.press("Enter")
-    page.until("document.querySelector('#busy').hidden")
-    assert page.js("document.activeElement.id") == "ask"
+    press(page, "Enter")
+    expect(page.locator("#ask")).to_be_visible()
+    assert page.evaluate("document.activeElement.id") == "ask"
     until(lambda: server.counted("abandoned_total") == before + 1, "the end of the request")
     finder.go_on.set()
-    assert page.js("document.querySelector('#answers').hidden && document.querySelector('#trouble').hidden")
+    assert page.evaluate(
+        "document.querySelector('#answers').hidden && document.querySelector('#trouble').hidden"
+    )
 
 
 def test_a_server_that_has_gone_is_said(browser: Browser, tmp_path: Path) -> None:
     """The page keeps the texts and says that the server cannot be reached."""
-    with serving(tmp_path) as (server, _):
-        page = browser.page(server.url)
-        page.until("document.documentElement?.dataset.ready")
-    ask(page, "Who?", MILL)
-    assert page.text("#trouble").startswith("The server cannot be reached.")
-    assert page.js("document.querySelector('#sheet textarea').value") == MILL
+    with ExitStack() as stack:
+        with serving(tmp_path) as (server, _):
+            page = stack.enter_context(visiting(browser, server.url))
+        ask(page, "Who?", MILL)
+        assert page.inner_text("#trouble").startswith("The server cannot be reached.")
+        assert page.input_value("#sheet textarea") == MILL
 
 
 def test_a_key_is_asked_for(browser: Browser, tmp_path: Path) -> None:
     """The page opens without a key, asks for it, says when it is wrong, and with the right one answers; the
     key is not kept.
     """
-    with serving(tmp_path, api_key=KEY) as (server, _), opened(browser, server.url) as page:
-        assert page.js("document.activeElement.id") == "key"
-        assert page.text("#key-note") == "This server asks for a key. It is kept until you leave this page."
-        page.write("#key", "wrong")
-        page.press("Enter")
-        page.until("document.querySelector('#key-note').innerText === 'The server does not take this key.'")
-        page.write("#key", KEY)
-        page.press("Enter")
-        page.until("document.querySelector('#key-form').hidden")
+    with serving(tmp_path, api_key=KEY) as (server, _), visiting(browser, server.url) as page:
+        assert page.evaluate("document.activeElement.id") == "key"
+        assert (
+            page.inner_text("#key-note")
+            == "This server asks for a key. It is kept until you leave this page."
+        )
+        page.fill("#key", "wrong")
+        press(page, "Enter")
+        expect(page.locator("#key-note")).to_have_text("The server does not take this key.")
+        page.fill("#key", KEY)
+        press(page, "Enter")
+        expect(page.locator("#key-form")).to_be_hidden()
         ask(page, 'Where is the "mill"?', MILL)
-        assert page.text(".best .words") == "mill"
-        assert page.js("sessionStorage.length + localStorage.length + document.cookie.length") == 0
-        assert not any(KEY in request["url"] for request in page.requests())
+        assert page.inner_text(".best .words") == "mill"
+        assert page.evaluate("sessionStorage.length + localStorage.length + document.cookie.length") == 0
+        assert not any(KEY in request.url for request in page.requests())
 
 
 def test_the_folder_is_asked(browser: Browser, tmp_path: Path) -> None:
@@ -476,51 +473,51 @@ def test_the_folder_is_asked(browser: Browser, tmp_path: Path) -> None:
     (home / "river & sea.txt").write_text("The river is long.", encoding="utf-8")
     with (
         serving(tmp_path, documents=home, index=tmp_path / "index") as (server, _),
-        opened(browser, server.url) as page,
+        visiting(browser, server.url) as page,
     ):
-        page.until("document.querySelector('#folder-size').textContent === ' (2 documents)'")
-        assert page.js("document.querySelector('[value=folder]').checked")
-        assert page.text(".empty") == "2 documents in 2 passages. Answers open here, in their document."
+        expect(page.locator("#folder-size")).to_have_text("(2 documents)")
+        assert page.evaluate("document.querySelector('[value=folder]').checked")
+        assert page.inner_text(".empty") == "2 documents in 2 passages. Answers open here, in their document."
         ask(page, 'Where is the mill of "Ada Rost"?')
-        assert page.text(".best .place") == "mill.md, line 3"
-        page.until("!!document.querySelector('.reading mark')")
+        assert page.inner_text(".best .place") == "mill.md, line 3"
+        expect(page.locator(".reading mark")).to_be_visible()
         assert marks(page) == [("Ada Rost", "current")]
-        assert page.text("#sheet h3") == "mill.md"
+        assert page.inner_text("#sheet h3") == "mill.md"
         ask(page, 'Which "river is long"?')
-        page.until("document.querySelector('#sheet h3').innerText === 'river & sea.txt'")
+        expect(page.locator("#sheet h3")).to_have_text("river & sea.txt")
         ask(page, 'Is there a "castle" at the river?')
-        assert page.text("#answers h2") == "No answer in the folder"
+        assert page.inner_text("#answers h2") == "No answer in the folder"
         page.click("[value=texts]")
         ask(page, 'What "stands"?', MILL)
-        assert page.text(".best .place") == "Text 1, line 1"
-        with opened(browser, f"{server.url}/#q=Which+mill%3F&in=folder") as other:
-            assert other.js("document.querySelector('[value=folder]').checked")
-            assert other.js("document.querySelector('#question').value") == "Which mill?"
+        assert page.inner_text(".best .place") == "Text 1, line 1"
+        with visiting(browser, f"{server.url}/#q=Which+mill%3F&in=folder") as other:
+            assert other.evaluate("document.querySelector('[value=folder]').checked")
+            assert other.evaluate("document.querySelector('#question').value") == "Which mill?"
 
 
 def test_the_keyboard_alone_does_everything(page: Page) -> None:
     """From the question by Tab to the text and back, asked by Enter, the answer shown in its text, with focus
     always seen.
     """
-    page.js("document.querySelector('#question').focus()")
-    page.press("Tab", "Tab", "Tab")  # Ask, Add files
-    assert page.js("document.activeElement.ariaLabel") == "Text"
-    page.call("Input.insertText", text=MILL)
+    page.evaluate("document.querySelector('#question').focus()")
+    press(page, "Tab", "Tab", "Tab")  # Ask, Add files
+    assert page.evaluate("document.activeElement.ariaLabel") == "Text"
+    page.keyboard.insert_text(MILL)
     for _ in range(10):
-        page.press("Shift+Tab")
-        if page.js("document.activeElement.id") == "question":
+        press(page, "Shift+Tab")
+        if page.evaluate("document.activeElement.id") == "question":
             break
-    page.call("Input.insertText", text='Who is "Ada Rost"?')
-    page.press("Enter")
-    page.until("!!document.querySelector('.best')")
-    assert page.js("document.activeElement.id") == "question"
-    page.press("Tab", "Tab")
-    assert page.js("document.activeElement.innerText") == "Show in text"
-    assert page.js("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    page.press("Enter")
-    page.until("document.activeElement.textContent === 'Ada Rost'")
-    page.press("Shift+Tab")
-    assert page.js("document.activeElement.className") == "reading"
+    page.keyboard.insert_text('Who is "Ada Rost"?')
+    press(page, "Enter")
+    expect(page.locator(".best")).to_be_visible()
+    assert page.evaluate("document.activeElement.id") == "question"
+    press(page, "Tab", "Tab")
+    assert page.evaluate("document.activeElement.innerText") == "Show in text"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    press(page, "Enter")
+    expect(page.locator("mark:focus")).to_have_text("Ada Rost")
+    press(page, "Shift+Tab")
+    assert page.evaluate("document.activeElement.className") == "reading"
 
 
 def test_a_hundred_pages_are_read_and_the_answer_is_in_sight(page: Page) -> None:
@@ -530,23 +527,26 @@ def test_a_hundred_pages_are_read_and_the_answer_is_in_sight(page: Page) -> None
     )
     text = text.replace("Line 3210 says", "Line 3210, the needle, says")
     paste(page, text)
-    assert page.js("document.activeElement.id") == "question"
-    assert page.texts("#sheet .head button") == ["Edit", "Remove"]
+    assert page.evaluate("document.activeElement.id") == "question"
+    assert page.locator("#sheet .head button").all_text_contents() == ["Edit", "Remove"]
     ask(page, 'Where is "the needle"?')
-    page.until("""(() => {
-      const box = document.querySelector('.reading').getBoundingClientRect();
-      const mark = document.querySelector('mark.current').getBoundingClientRect();
-      return mark.top >= box.top && mark.bottom <= Math.min(box.bottom, innerHeight) && scrollY === 0;
-    })()""")
-    assert page.js("document.querySelector('.reading').textContent") == text
-    assert page.text(".best .place") == "Text 1, line 3,211"
+    until(
+        lambda: page.evaluate("""(() => {
+          const box = document.querySelector('.reading').getBoundingClientRect();
+          const mark = document.querySelector('mark.current').getBoundingClientRect();
+          return mark.top >= box.top && mark.bottom <= Math.min(box.bottom, innerHeight) && scrollY === 0;
+        })()"""),
+        "the answer in sight",
+    )
+    assert page.evaluate("document.querySelector('.reading').textContent") == text
+    assert page.inner_text(".best .place") == "Text 1, line 3,211"
 
 
 def test_places_are_code_points(page: Page) -> None:
     """Places and pieces agree with counting one by one, on texts of emoji, halves of pairs and ends of
     lines.
     """
-    wrong = page.js("""(async () => {
+    wrong = page.evaluate("""(async () => {
       const { lengthOf, blocksOf, wellFormed, located } = await import('/static/text.js');
       let seed = 7;
       const random = (n) => (seed = (seed * 48271) % 2147483647) % n;
@@ -593,8 +593,8 @@ def bring_about(page: Page, state: str, folder: Path) -> None:
     elif state == "files":
         for name in ("one.txt", "a-name-that-is-" + "very-" * 20 + "long.txt", "three.pdf"):
             (folder / name).write_text(MILL)
-        page.give_files("#files", *sorted(folder.iterdir()))
-        page.until("document.querySelectorAll('#list li').length === 2")
+        page.set_input_files("#files", sorted(folder.iterdir()))
+        expect(page.locator("#list li")).to_have_count(2)
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -602,12 +602,12 @@ def test_it_fits_a_phone(
     browser: Browser, served: tuple[Running, Finder], state: str, tmp_path: Path
 ) -> None:
     """At 360 pixels nothing is wider than the screen, and no button is lower than 24 pixels."""
-    with opened(browser, served[0].url, width=360, height=740) as page:
+    with visiting(browser, served[0].url, width=360, height=740) as page:
         bring_about(page, state, tmp_path)
-        assert page.js("document.documentElement.scrollWidth") == 360
-        assert page.js("innerWidth") == 360
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        assert page.evaluate("innerWidth") == 360
         low = "[...document.querySelectorAll('button')].filter((e) => e.offsetHeight > 0 && e.offsetHeight < 24)"
-        assert page.js(f"{low}.length") == 0
+        assert page.evaluate(f"{low}.length") == 0
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="needs axe-core from npm in the folder that NODE_PATH names")
@@ -618,16 +618,32 @@ def test_axe_finds_nothing(
     browser: Browser, served: tuple[Running, Finder], state: str, width: int, dark: bool, tmp_path: Path
 ) -> None:
     """axe, the accessibility checker, has no complaint, in light and dark, on a screen and on a phone."""
-    with opened(browser, served[0].url, width=width, dark=dark) as page:
+    with visiting(browser, served[0].url, width=width, dark=dark) as page:
         bring_about(page, state, tmp_path)
-        page.js(f"{AXE.read_text(encoding='utf-8')}; 0")
-        violations = page.js(
+        page.evaluate(f"{AXE.read_text(encoding='utf-8')}; 0")
+        violations = page.evaluate(
             "axe.run().then((found) => found.violations.map((v) => [v.id, v.nodes.map((n) => n.html)]))"
         )
         assert violations == []
-        assert page.js("getComputedStyle(document.documentElement).colorScheme") == (
+        assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == (
             "dark" if dark else "light"
         )
+
+
+def test_the_api_is_described_without_a_network(browser: Browser, served: tuple[Running, Finder]) -> None:
+    """The page /docs shows routes, models and refusals, a refusal's type leads to its place there, and nothing comes
+    from elsewhere.
+    """
+    url = served[0].url
+    with visiting(browser, f"{url}/docs#too-late") as page:
+        assert "POST /read" in page.locator("h2").all_text_contents()
+        assert "max_answer_tokens" in page.inner_text("#ReadBody + p + table")
+        assert page.inner_text("#limit") == "limit\t422\tA limit is exceeded"
+        assert {row.get_attribute("id") for row in page.locator("tr[id]").all()} == set(KINDS)
+        assert page.evaluate(
+            "document.querySelector('#too-late').getBoundingClientRect().bottom <= innerHeight"
+        )
+        assert {request.url.rpartition("/")[0] for request in page.requests()} == {url, f"{url}/static"}
 
 
 def test_browsers_ask_for_the_files_again(served: tuple[Running, Finder]) -> None:

@@ -292,7 +292,8 @@ def _describe(app: FastAPI) -> dict[str, Any]:
 async def _framework_refusal(request: Request, error: Exception) -> Response:
     """404 and 405 of the router, raised again as problems for the middleware to answer."""
     assert isinstance(error, HTTPException)
-    raise of_status(error.status_code, dict(error.headers or {})) from None
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    raise of_status(error.status_code, headers) from None
 
 
 async def _lines(found: AsyncIterator[Any], request: Request) -> AsyncIterator[bytes]:
