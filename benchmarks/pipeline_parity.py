@@ -27,11 +27,9 @@ from sides import HERE, build_environment, environment
 from tinyreader.data import Example, load_examples
 from tinyreader.integrations.transformers import QuestionAnsweringPipeline, pipeline
 from tinyreader.integrations.transformers.decoding import Found, decode
-from tinyreader.integrations.transformers.inputs import Pair
-from tinyreader.integrations.transformers.parameters import Parameters
+from tinyreader.integrations.transformers.inputs import Pair, Parameters
 from tinyreader.metrics import question_scores
 from tinyreader.runtimes import Logits, Runtime
-from tinyreader.runtimes.reading import run_windows
 from tinyreader.spans import WindowLogits
 
 PEER = "Transformers 4.57.6"
@@ -114,13 +112,11 @@ def cases(
 ) -> Iterator[Case]:
     """Yield each question with the peer's answers and our logits."""
     pairs = [Pair(example.question, example.context) for example in examples]
-    cutter = ours._cutter(Parameters().changed(options))
-    windows = cutter.cut(pairs)
-    logits = iter(run_windows([w for own in windows for w in own], ours.runtime, cutter.max_seq_len))
-    for example, pair, own, found in zip(examples, pairs, windows, answers, strict=True):
-        parts = [WindowLogits(*next(logits), w.first, w.stop, w.offsets) for w in own]
+    parameters = Parameters().changed(options)
+    read = ours._read(pairs, 0, ours._cutter(parameters), parameters)
+    for example, (_, pair, parts, words), found in zip(examples, read, answers, strict=True):
         peer = [(Found(score, start, end), text) for score, start, end, text in found]
-        yield Case(example, pair, peer, parts, cutter.words(own, pair.context))
+        yield Case(example, pair, peer, parts, words)
 
 
 def our_answers(case: Case, options: dict[str, Any], changes: Sequence[str]) -> list[Found]:

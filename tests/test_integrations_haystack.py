@@ -36,8 +36,9 @@ from haystack.utils import ComponentDevice, Secret
 from haystack.version import __version__ as haystack_version
 
 from tinyreader.integrations.haystack import ExtractiveReader
-from tinyreader.integrations.haystack.loading import Model, wanted
-from tinyreader.integrations.haystack.search import Choices, probability, without_overlaps
+from tinyreader.integrations.haystack.loading import LoadedModel, model_request
+from tinyreader.integrations.haystack.search import Choices, without_overlaps
+from tinyreader.reader.settings import logistic
 
 MODULE = "tinyreader.integrations.haystack"
 QUERY = "who built the bridge ?"
@@ -80,7 +81,7 @@ def pointing(
     named = {"x": 2.5} if heights is None else heights
     runtime = Pointing({tokenizer.token_to_id(word): height for word, height in named.items()}, null)
     reader = ExtractiveReader(directory, **{**SHORT, **settings})
-    reader._model = Model(tokenizer, runtime, 0.0)
+    reader._model = LoadedModel(tokenizer, runtime, 0.0)
     return reader, runtime
 
 
@@ -96,7 +97,6 @@ def loaded(text: str) -> Pipeline:
 
 
 # -- what the predecessor promises
-# ------------------------------------------------------------------------------------
 
 
 def test_a_strict_token_is_looked_up_when_the_model_is_loaded(
@@ -170,8 +170,8 @@ def test_it_becomes_plain_data_and_comes_back() -> None:
     back = ExtractiveReader.from_dict(data)
     assert back.to_dict() == data
     assert (back.overlap_threshold, back.score_threshold, back.token) == (0.5, 0.0, reader.token)
-    assert back._wanted == reader._wanted
-    assert back._wanted.precision == "bf16"
+    assert back._request == reader._request
+    assert back._request.precision == "bf16"
 
 
 @pytest.mark.parametrize("token", [None, Secret.from_env_var("OUR_TOKEN")])
@@ -227,9 +227,7 @@ def test_candidates_are_the_best_spans_of_each_window(directory: Path) -> None:
     reader, _ = pointing(directory, heights, no_answer=False, overlap_threshold=1.0)
     answers = reader.run(QUERY, [Document(content="a b x")], answers_per_seq=3)["answers"]
     assert texts(answers) == ["x", "a b x", "a"]
-    assert [answer.score for answer in answers] == pytest.approx(
-        [probability(s, 0.1) for s in (8.0, 7.0, 6.0)]
-    )
+    assert [answer.score for answer in answers] == pytest.approx([logistic(0.1 * s) for s in (8.0, 7.0, 6.0)])
     assert len(reader.run(QUERY, [Document(content="a b x")], answers_per_seq=50)["answers"]) == 6
 
 
@@ -291,7 +289,7 @@ def test_page_numbers_count_form_feeds(directory: Path, caplog: pytest.LogCaptur
     assert reader.run(QUERY, [Document(content=text)])["answers"][0].meta == {}
     with caplog.at_level(logging.WARNING):
         assert reader.run(QUERY, [Document(content=text, meta={"page_number": "5"})])["answers"][0].meta == {}
-    assert "page_number '5', which is no int" in caplog.text
+    assert "page_number '5', which is not an int" in caplog.text
 
 
 def test_offsets_point_into_document_and_context(directory: Path) -> None:
@@ -326,7 +324,7 @@ def test_answers_become_plain_data(directory: Path) -> None:
 )
 def test_device_maps_name_a_device(device_map: Any, device: str | None) -> None:
     """A `device_map` for Transformers is read as the device it means."""
-    assert ExtractiveReader("my-model", model_kwargs={"device_map": device_map})._wanted.device == device
+    assert ExtractiveReader("my-model", model_kwargs={"device_map": device_map})._request.device == device
 
 
 def test_what_cannot_be_honoured_is_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -339,17 +337,16 @@ def test_what_cannot_be_honoured_is_said(caplog: pytest.LogCaptureFixture) -> No
         )
         split = ExtractiveReader("m", model_kwargs={"device_map": {"layer_1": 1, "classifier": "cpu"}})
         ExtractiveReader("m", model_kwargs={"attn_implementation": "sdpa"})
-    assert (both._wanted.device, split._wanted.device) == ("cpu", None)
+    assert (both._request.device, split._request.device) == ("cpu", None)
     for part in (
-        "the device_map counts",
+        "the device_map is used",
         "not split over devices (cpu, cuda:1)",
-        "no effect: attn_implementation",
+        "no effect here: attn_implementation",
     ):
         assert part in caplog.text
 
 
 # -- where the predecessor is wrong
-# -----------------------------------------------------------------------------------
 
 
 def test_segment_ids_reach_the_model(directory: Path) -> None:
@@ -453,7 +450,7 @@ def test_the_models_own_null_score_by_choice(directory: Path) -> None:
         answers = reader.run(QUERY, document)["answers"]
         assert answers[0].data == first
         (score,) = [answer.score for answer in answers if answer.data is None]
-        assert score == pytest.approx(probability(2 * null, 0.1))
+        assert score == pytest.approx(logistic(0.1 * 2 * null))
     reader, _ = pointing(directory, null=2.6, no_answer_from="model", top_k=1)
     assert reader._model is not None
     reader._model = replace(reader._model, no_answer_threshold=0.5)
@@ -482,7 +479,7 @@ def test_the_models_own_null_score_by_choice(directory: Path) -> None:
 def test_wrong_values_are_named(directory: Path, bad: dict[str, Any]) -> None:
     """A value that cannot be is one error that names the setting."""
     (name,) = bad
-    with pytest.raises(SettingsError, match="max_seq_len" if name == "max_seq_length" else name):
+    with pytest.raises(SettingsError, match=name):
         pointing(directory)[0].run(QUERY, [Document(content="a x")], **bad)
 
 
@@ -538,11 +535,13 @@ def test_wrong_arguments_are_refused_when_it_is_made(directory: Path) -> None:
             ExtractiveReader("m", **{name: value})
     with pytest.raises(SettingsError, match="calibration_factor is nan"):
         ExtractiveReader("m", calibration_factor=math.nan)
-    with pytest.raises(SettingsError, match="token is no Secret") as failure:
+    with pytest.raises(SettingsError, match="token is not a Haystack Secret") as failure:
         ExtractiveReader("m", token="hf_hidden")  # type: ignore[arg-type]
     assert "hf_hidden" not in str(failure.value)
     with pytest.raises(DataError, match="queries is of type str; give a list"):
         pointing(directory)[0].run_many("who", [[]])
+    with pytest.raises(SettingsError, match=r"max_seq_len is not a parameter.*mean max_seq_length\?"):
+        pointing(directory)[0].run_many(["who"], [[]], max_seq_len=64)
 
 
 def test_documents_may_come_as_a_stream(directory: Path) -> None:
@@ -562,7 +561,6 @@ def test_lengths_beyond_the_model_are_lowered(directory: Path, caplog: pytest.Lo
 
 
 # -- the engine beneath
-# -----------------------------------------------------------------------------------------------
 
 
 def test_scores_are_the_models_logits(directory: Path) -> None:
@@ -587,11 +585,11 @@ def test_scores_are_the_models_logits(directory: Path) -> None:
                 place = (int(window.offsets[i, 0]), int(window.offsets[j, 1]))
                 best[place] = max(best.get(place, -math.inf), float(start[0, i]) + float(end[0, j]))
     assert len(windows) > 1
-    expected = sorted((probability(logit, 0.1) for logit in best.values()), reverse=True)[:30]
+    expected = sorted((logistic(0.1 * logit) for logit in best.values()), reverse=True)[:30]
     assert [answer.score for answer in found] == pytest.approx(expected, abs=1e-6)
     for answer in found:
         place = (answer.document_offset.start, answer.document_offset.end)
-        assert answer.score == pytest.approx(probability(best[place], 0.1), abs=1e-6)
+        assert answer.score == pytest.approx(logistic(0.1 * best[place]), abs=1e-6)
 
 
 def test_it_runs_with_and_without_warm_up_and_asynchronously(directory: Path) -> None:
@@ -619,7 +617,7 @@ def test_torch_on_a_device_gives_the_same(directory: Path) -> None:
     gpu = ExtractiveReader(directory, **SHORT, device=ComponentDevice.from_str("cuda:0"), engine="openvino")
     with pytest.raises(SettingsError, match="openvino runs on the CPU, not on cuda:0"):
         gpu.warm_up()
-    with pytest.raises(SettingsError, match="torch does not compute in int8"):
+    with pytest.raises(SettingsError, match=r"torch.*int8"):
         ExtractiveReader(directory, **SHORT, device=cpu, engine="torch", precision="int8").warm_up()
 
 
@@ -629,7 +627,7 @@ def test_precision_is_fp32_unless_asked_otherwise() -> None:
     """
 
     def chosen(kwargs: dict[str, Any], precision: Any = None) -> str:
-        return wanted("m", None, kwargs, "auto", precision, None).precision
+        return model_request("m", None, kwargs, "auto", precision, None).precision
 
     assert chosen({}) == "fp32"
     assert chosen({"dtype": "torch.bfloat16"}) == "bf16"
@@ -676,7 +674,6 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # -- the example with many documents
-# ----------------------------------------------------------------------------------
 
 
 def example() -> ModuleType:

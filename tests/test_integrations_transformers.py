@@ -33,15 +33,14 @@ from tinyreader.integrations.transformers import (
     SquadExample,
     pipeline,
 )
-from tinyreader.integrations.transformers import cutting as cutting_module
 from tinyreader.integrations.transformers import models as models_module
-from tinyreader.integrations.transformers.cutting import Cutter
 from tinyreader.integrations.transformers.decoding import Found, Rules, decode, word_places
-from tinyreader.integrations.transformers.inputs import Pair
+from tinyreader.integrations.transformers.inputs import Pair, Parameters
 from tinyreader.integrations.transformers.models import device_name, precision_of
-from tinyreader.integrations.transformers.parameters import Parameters
+from tinyreader.integrations.transformers.pipeline import Cutter, word_finder
+from tinyreader.runtimes.reading import windower_cache
 from tinyreader.spans import WindowLogits
-from tinyreader.windows import Windower, WindowSettings
+from tinyreader.windows import Window, Windower, WindowSettings
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "pipeline_answers.json").read_text("utf-8"))
 TOLERANCE = 1e-4
@@ -108,6 +107,14 @@ def agree(ours: list[dict[str, Any]], theirs: list[list[Any]], pair: Pair) -> bo
     )
 
 
+def windows_of(cutter: Cutter, pairs: list[Pair]) -> list[list[Window]]:
+    """The windows of each pair."""
+    windows: list[list[Window]] = [[] for _ in pairs]
+    for window in cutter.cut(pairs):
+        windows[window.example].append(window)
+    return windows
+
+
 def without_zeros(answers: list[list[Any]]) -> list[list[Any]]:
     """The answers without those of score 0 that Transformers fills up with where a text has few words."""
     return [answer for answer in answers if answer[0] > 0]
@@ -140,7 +147,8 @@ def test_by_our_rules_they_differ_only_where_theirs_were_wrong(
     for options, pairs, results in recorded(family):
         cutter = pipelines[family]._cutter(Parameters().changed(options))
         found = asked(pipelines[family], pairs, **options)
-        for pair, windows, ours, theirs in zip(pairs, cutter.cut(pairs), found, results, strict=True):
+        cut = windows_of(cutter, pairs)
+        for pair, windows, ours, theirs in zip(pairs, cut, found, results, strict=True):
             texts = [pair.context[start:end].lower() for _, start, end in theirs if end]
             if len(windows) == 1 and all(pair.context.lower().count(text) == 1 for text in texts):
                 assert agree(ours, without_zeros(theirs), pair), (options, pair, ours, theirs)
@@ -391,8 +399,8 @@ def test_a_wrong_item_of_a_stream_says_its_number(nlp: QuestionAnsweringPipeline
         ({"data": [ONE, {"context": "x"}]}, KeyError, "item 1 has no 'question'"),
         ({"data": {"question": None, "context": "x"}}, ValueError, "question of item 0 is None"),
         ({"data": [ONE, 3]}, ValueError, "item 1 is of type int"),
-        ({"data": 3}, ValueError, "no question with a context"),
-        ({"data": "Who?"}, ValueError, "no question with a context"),
+        ({"data": 3}, ValueError, "not a question with a context"),
+        ({"data": "Who?"}, ValueError, "not a question with a context"),
         ({**ONE, "top_k": 0}, ValueError, "top_k is 0"),
         ({**ONE, "topk": 0}, ValueError, "top_k is 0"),
         ({**ONE, "max_answer_len": 0}, ValueError, "max_answer_len is 0"),
@@ -408,7 +416,7 @@ def test_a_wrong_item_of_a_stream_says_its_number(nlp: QuestionAnsweringPipeline
             ValueError,
             "context of item 0 holds half of a surrogate pair at 2",
         ),
-        ({**ONE, "n_best": 3}, ValueError, "n_best is no parameter"),
+        ({**ONE, "n_best": 3}, ValueError, "n_best is not a parameter"),
     ],
 )
 def test_errors(
@@ -460,10 +468,32 @@ def test_parameters_at_making_and_at_calling(models: dict[str, Path]) -> None:
     assert nlp(ONE, padding="max_length", max_question_len=8, num_workers=2, batch_size=4) == three
 
 
-def test_one_answer_is_a_dict(nlp: QuestionAnsweringPipeline) -> None:
-    """Where a text has only one possible answer, it stands alone, whatever top_k says."""
+def test_top_k_above_one_gives_a_list(nlp: QuestionAnsweringPipeline) -> None:
+    """The form of a result depends on top_k alone: of a text with a single answer it is a list of one."""
     found: Any = nlp(question="Who?", context="Tamine", top_k=5)
-    assert found["answer"] == "Tamine"
+    assert [one["answer"] for one in found] == ["Tamine"]
+    assert nlp([{"question": "Who?", "context": "Tamine"}] * 2, top_k=5) == [found, found]
+    assert nlp(question="Who?", context="Tamine") == found[0]
+
+
+def test_a_pipeline_is_shown_in_one_line(models: dict[str, Path]) -> None:
+    """`repr` names the model and how it is run, and a handle does not print its vocabulary."""
+    nlp = pipeline(model=models["bert"], threads=1)
+    name = str(models["bert"])
+    assert repr(nlp) == f"QuestionAnsweringPipeline({name!r}, engine='openvino', precision='fp32')"
+    assert len(repr(nlp.tokenizer)) < len(name) + 100
+
+
+def test_an_unknown_name_suggests_the_nearest(
+    models: dict[str, Path], nlp: QuestionAnsweringPipeline
+) -> None:
+    """Calls, `pipeline` and `from_pretrained` name what was probably meant."""
+    with pytest.raises(ParameterError, match=r"max_seq_length is not a parameter.*mean max_seq_len\?"):
+        nlp(ONE, max_seq_length=64)
+    with pytest.raises(ParameterError, match=r"topK is not.*mean top_k\?"):
+        pipeline(model=models["bert"], topK=2)
+    with pytest.raises(ParameterError, match=r"thread is not an option.*mean threads\?"):
+        AutoModelForQuestionAnswering.from_pretrained(models["bert"], thread=2)
 
 
 def test_blank_contexts(nlp: QuestionAnsweringPipeline) -> None:
@@ -528,19 +558,20 @@ def test_windows_are_cut_as_windower_does(models: dict[str, Path]) -> None:
     """
     tokenizer = AutoTokenizer.from_pretrained(models["bert"]).tokenizer
     text = " ".join(GOLDEN["texts"][:9])
-    cutter, windower = Cutter(tokenizer, 96, 30), Windower(tokenizer, WindowSettings(96, 30))
-    (ours,) = cutter.cut([Pair(QUESTION, text)])
+    cutter, windower = Cutter(windower_cache(tokenizer), 96, 30), Windower(tokenizer, WindowSettings(96, 30))
+    (ours,) = windows_of(cutter, [Pair(QUESTION, text)])
     theirs = list(windower.windows([Example("0", QUESTION, text)]))
     assert [w.input_ids.tolist() for w in ours] == [w.input_ids.tolist() for w in theirs]
-    words = cutter.words(ours, text)
+    words = cutter.words(ours, word_finder(tokenizer)(text))
     for window, places in zip(ours, words, strict=True):
         tokens = window.offsets[window.first : window.stop]
         assert (places[:, 0] <= tokens[:, 0]).all()
         assert (tokens[:, 1] <= places[:, 1]).all()
         assert all(re.fullmatch(r"\w+|[^\w\s]", text[a:b]) for a, b in places.tolist())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cutting_module, "SEGMENT_CHARACTERS", 100)
-        assert all(np.array_equal(a, b) for a, b in zip(cutter.words(ours, text), words, strict=True))
+        patch.setattr(sys.modules[Cutter.__module__], "SEGMENT_CHARACTERS", 100)
+        in_parts = cutter.words(ours, word_finder(tokenizer)(text))
+        assert all(np.array_equal(a, b) for a, b in zip(in_parts, words, strict=True))
 
 
 def test_snippets_of_the_model_card(models: dict[str, Path]) -> None:
@@ -578,7 +609,7 @@ def test_objects_of_transformers(models: dict[str, Path]) -> None:
         assert [a["score"] for a in ours] == pytest.approx([a["score"] for a in theirs], abs=1e-5)
     with pytest.raises(ParameterError, match="without a tokenizer"):
         pipeline(model=model)
-    with pytest.raises(ModelError, match="BertModel is no question-answering model"):
+    with pytest.raises(ModelError, match="BertModel is not a question-answering model"):
         pipeline(model=transformers.BertModel(model.config), tokenizer=tokenizer)
 
 
@@ -662,19 +693,19 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"task": "summarization"}, "answers questions only"),
+        ({"task": "summarization"}, "only answers questions"),
         ({"model": 3}, "model is of type int"),
         ({"tokenizer": 3}, "tokenizer is of type int"),
         ({"framework": "tf"}, "framework is 'tf'"),
         ({"dtype": "complex64"}, "dtype is 'complex64'"),
         ({"device": "nowhere"}, "device 'nowhere' cannot be used"),
-        ({"device": "cuda:0", "engine": "openvino"}, "runs on a CPU only"),
+        ({"device": "cuda:0", "engine": "openvino"}, "openvino runs on the CPU, not on cuda:0"),
         ({"config": object()}, "config is an object"),
         ({"pipeline_class": dict}, "pipeline_class"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"topk": 0}, "top_k is 0"),
-        ({"n_best": 3}, "n_best is no parameter"),
-        ({"model_kwargs": {"num_labels": 3}}, "num_labels is no option"),
+        ({"n_best": 3}, "n_best is not a parameter"),
+        ({"model_kwargs": {"num_labels": 3}}, "num_labels is not an option"),
         ({"model_kwargs": "x"}, "model_kwargs is 'x'; it must be a dict"),
     ],
 )

@@ -15,6 +15,8 @@ Each message says what is wrong, names the offending value or place, and says wh
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class TinyreaderError(Exception):
     """Base of every error that Tinyreader raises on purpose."""
@@ -57,3 +59,11 @@ class ServiceError(TinyreaderError):
 
 class Interrupted(TinyreaderError):  # noqa: N818 - it is a request that was honoured, not a mistake
     """The user or the system asked to stop; what was done is saved."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence, after a blank, that names the known name most similar to `name`; "" if none is."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]}?" if near else ""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from tinyreader.errors import DataError
 from tinyreader.metrics import question_scores
 from tinyreader.reader.settings import ReaderSettings
 from tinyreader.runtimes import Inputs, Runtime
-from tinyreader.runtimes.reading import BatchLimits, padded_batches, run_windows
+from tinyreader.runtimes.reading import BatchLimits, padded_batches, window_logits
 from tinyreader.sample import encyclopaedia
-from tinyreader.spans import WindowLogits, decode
+from tinyreader.spans import answer, decode
 from tinyreader.windows import Window, Windower
 
 FloatArray = npt.NDArray[np.float32]
@@ -55,16 +56,14 @@ class Trial:
 
     def run(self, runtime: Runtime) -> Outcome:
         """The runtime's logits for every window, and the answers decoded from them."""
-        logits = run_windows(self.windows, runtime, self.settings.max_seq_len)
-        parts: list[list[WindowLogits]] = [[] for _ in self.examples]
-        for window, (start, end) in zip(self.windows, logits, strict=True):
-            parts[window.example].append(WindowLogits(start, end, window.first, window.stop, window.offsets))
-        answers = []
-        for example, own in zip(self.examples, parts, strict=True):
-            decoding = decode(own, max_answer_tokens=self.settings.max_answer_tokens, n_best=1)
-            best = decoding.spans[0] if decoding.spans else None
-            is_none = best is None or decoding.null_odds > self.settings.no_answer_threshold
-            answers.append("" if is_none or best is None else best.text(example.context))
+        read = window_logits(self.windows, runtime, self.settings.max_seq_len)
+        answers, logits = [""] * len(self.examples), []
+        for number, group in groupby(read, key=lambda one: one[0].example):
+            parts = [part for _, part in group]
+            logits += [(part.start, part.end) for part in parts]
+            decoding = decode(parts, max_answer_tokens=self.settings.max_answer_tokens, n_best=1)
+            context = self.examples[number].context
+            answers[number] = answer(decoding, context, self.settings.no_answer_threshold)
         return Outcome(tuple(answers), tuple(logits))
 
     def first_windows(self, n_windows: int) -> Trial:

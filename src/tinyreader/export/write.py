@@ -158,7 +158,7 @@ def export(
         raise SettingsError(
             f'the architecture of {directory} is exported as fp32 only; set precision to "fp32".'
         )
-    tokenizer, stored = load_tokenizer(directory), _fitting(read_settings(directory), directory)
+    tokenizer, stored = load_tokenizer(directory), _settings(directory)
     calibration, held_out = _halves(examples, calibrates)
     trial = make_trial(held_out, tokenizer, stored)
     plan = None
@@ -192,9 +192,10 @@ def export(
     return Exported(out, parity, failures, sizes, f"{reference} fp32", () if plan is None else plan.kept)
 
 
-def _fitting(stored: ReaderSettings, directory: Path) -> ReaderSettings:
-    """The settings with windows that the model can take."""
-    return stored.fitted(read_architecture(directory).max_tokens if is_known(directory) else None)
+def _settings(directory: Path) -> ReaderSettings:
+    """The settings stored beside the model, with windows that it can take."""
+    max_tokens = read_architecture(directory).max_tokens if is_known(directory) else None
+    return read_settings(directory).fitted(max_tokens)
 
 
 def _halves(

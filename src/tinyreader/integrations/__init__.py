@@ -1,3 +1,1 @@
-"""Tinyreader in place of what other libraries had: each module here offers the names that their users
-know.
-"""
+"""Drop-in readers for other libraries, with the names, parameters and results that their users know."""

@@ -88,7 +88,7 @@ class ReaderSettings:
         """How right an answer of these odds is to be, 0 to 1: the logistic of (score_offset - odds) /
         temperature.
         """
-        return _logistic((self.score_offset - null_odds) / self.temperature)
+        return logistic((self.score_offset - null_odds) / self.temperature)
 
     def no_answer_score(self, null_odds: float) -> float:
         """The chance, 0 to 1, that there is no answer where the best one has these odds: a logistic that
@@ -98,7 +98,7 @@ class ReaderSettings:
         are None, the score's are taken, and the two add up to 1.
         """
         offset = self.score_offset if self.no_answer_offset is None else self.no_answer_offset
-        return _logistic((null_odds - offset) / (self.no_answer_temperature or self.temperature))
+        return logistic((null_odds - offset) / (self.no_answer_temperature or self.temperature))
 
     def changed(self, changes: dict[str, Any]) -> ReaderSettings:
         """These settings with those of `changes` that are not None, by name; 0 and False are values."""
@@ -126,7 +126,7 @@ def _require_type(name: str, value: object, default: object) -> None:
         raise SettingsError(f"{name} is {value!r}; it must be {wanted[1]}.")
 
 
-def _logistic(x: float) -> float:
+def logistic(x: float) -> float:
     """1 / (1 + exp(-x)), without overflow."""
     return 1.0 / (1.0 + math.exp(-x)) if x > -700 else 0.0
 

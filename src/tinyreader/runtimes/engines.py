@@ -36,12 +36,17 @@ class Choice:
 
 
 def open_engine(
-    directory: Path, engine: Engine, precision: PrecisionName, threads: int | None = None
+    directory: Path,
+    engine: Engine,
+    precision: PrecisionName,
+    threads: int | None = None,
+    device: str | None = None,
 ) -> Runtime:
     """The runtime of the model in that directory; for "auto", that of `choose_engine`.
 
     The runtime's `facts` say which engine and precision were taken, and so does the log. "auto" is never int8,
-    unless the directory holds nothing but an int8 export.
+    unless the directory holds nothing but an int8 export. `device` is torch's name for one; None is the CPU,
+    or for torch the accelerator if there is one. Only torch runs on other devices than the CPU.
     """
     for name, value, allowed in (
         ("engine", engine, get_args(Engine)),
@@ -51,8 +56,17 @@ def open_engine(
             known = ", ".join(f'"{one}"' for one in allowed)
             raise SettingsError(f"{name} is {value!r}; it must be one of {known}.")
     choice = choose_engine(directory, precision) if engine == "auto" else Choice(engine, "as asked for")
+    if device not in (None, "cpu") and choice.engine != "torch":
+        if engine != "auto":
+            raise SettingsError(
+                f'{engine} runs on the CPU, not on {device}; set engine to "torch", or leave the device out.'
+            )
+        choice = Choice("torch", f"it is to run on {device}")
     _require_files(directory, choice.engine)
-    runtime = _OPENERS[choice.engine](directory, precision, threads)
+    if choice.engine == "torch":
+        runtime = _open_torch(directory, precision, threads, device)
+    else:
+        runtime = _OPENERS[choice.engine](directory, precision, threads)
     facts = runtime.facts
     log.info("%s is read by %s in %s: %s", directory, facts.engine, facts.precision, choice.reason)
     return runtime
@@ -133,7 +147,9 @@ def _open_onnx(directory: Path, precision: PrecisionName, threads: int | None) -
     return open_onnx(directory, precision, threads)
 
 
-def _open_torch(directory: Path, precision: PrecisionName, threads: int | None) -> Runtime:
+def _open_torch(
+    directory: Path, precision: PrecisionName, threads: int | None, device: str | None
+) -> Runtime:
     try:
         from tinyreader.runtimes.torch_runtime import open_torch
     except ModuleNotFoundError as error:
@@ -142,7 +158,7 @@ def _open_torch(directory: Path, precision: PrecisionName, threads: int | None) 
         raise SettingsError(
             'torch has no int8 here; set engine to "openvino" or "onnx", or precision to "bf16" or "fp32".'
         )
-    return open_torch(directory, precision, threads)
+    return open_torch(directory, precision, threads, device)
 
 
-_OPENERS = {"openvino": _open_openvino, "onnx": _open_onnx, "torch": _open_torch}
+_OPENERS = {"openvino": _open_openvino, "onnx": _open_onnx}

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tinyreader.errors import SettingsError
 from tinyreader.models import (
     LoadedReader,
     Precision,
@@ -56,12 +57,29 @@ class TorchRuntime(Runtime):
 
 
 def open_torch(
-    directory: Path, precision: Literal["auto", "bf16", "fp32"], threads: int | None = None
+    directory: Path,
+    precision: Literal["auto", "bf16", "fp32"],
+    threads: int | None = None,
+    device_name: str | None = None,
 ) -> TorchRuntime:
-    """The runtime of the reader in that directory, on the accelerator where there is one."""
+    """The runtime of the reader in that directory, on the device of that name (`find_device`)."""
     if threads is not None:
         torch.set_num_threads(threads)
-    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    device = found if found is not None else torch.device("cpu")
+    device = find_device(device_name)
     chosen = best_precision(device) if precision == "auto" else precision
     return TorchRuntime(load_reader(directory), chosen, device)
+
+
+def find_device(name: str | None) -> torch.device:
+    """The device of that name; for None, the accelerator if there is one, else the CPU.
+
+    Raises `SettingsError` for a device that this machine does not have.
+    """
+    if name is None:
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return found if found is not None else torch.device("cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingsError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return torch.device(name)

@@ -16,8 +16,8 @@ from types import FrameType
 import uvicorn
 
 from tinyreader.errors import MissingExtraError, RunError
+from tinyreader.integrations.transformers.inputs import Parameters
 from tinyreader.integrations.transformers.models import ModelHandle, TokenizerHandle
-from tinyreader.integrations.transformers.parameters import Parameters
 from tinyreader.integrations.transformers.pipeline import QuestionAnsweringPipeline
 from tinyreader.malloc import M_ARENA_MAX, mallopt
 from tinyreader.model_files import model_directory

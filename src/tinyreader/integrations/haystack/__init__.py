@@ -1,29 +1,30 @@
 """`ExtractiveReader`, the Haystack component, on Tinyreader's engines: for haystack-ai 2 and 3, without
 torch.
 
-Constructor and `run` are those of Haystack 2's reader of that name, and so are its answers and scores where
-it was right.
+Constructor and `run` are those of Haystack 2's reader of that name, and so are answers and scores wherever
+that one was right.
 """
 
-# No `from __future__ import annotations`: Haystack releases before 2.17 read the annotations of `run` as they
-# stand.
+# No `from __future__ import annotations`: Haystack releases before 2.17 do not evaluate the annotations of `run`.
 
 import asyncio
+import inspect
 import logging
 import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
-from tinyreader.errors import DataError, MissingExtraError, SettingsError
-from tinyreader.integrations.haystack.loading import Model, load, wanted
-from tinyreader.integrations.haystack.search import Choices, Found, Place, Text, probability, search
+from tinyreader.errors import DataError, MissingExtraError, SettingsError, did_you_mean
+from tinyreader.integrations.haystack.loading import LoadedModel, model_request
+from tinyreader.integrations.haystack.search import Choices, Found, Place, Text, search
 from tinyreader.reader.reading import require_text
+from tinyreader.reader.settings import logistic
 from tinyreader.runtimes import PrecisionName
 from tinyreader.runtimes.engines import Engine
-from tinyreader.windows import LEAST_ROOM, LongQuestionError, Windower, WindowSettings
+from tinyreader.windows import LongQuestionError
 
 try:
     from haystack import Document, ExtractedAnswer, component, default_from_dict, default_to_dict
@@ -35,9 +36,28 @@ __all__ = ["ExtractiveReader"]
 
 log = logging.getLogger(__name__)
 
-_LOADING = (
-    threading.Lock()
-)  # the module's, not the component's: pipelines copy components, and locks cannot be copied
+DEFAULT_ANSWERS_PER_SEQ = 20
+
+# The module's lock, not the component's: pipelines copy components, and locks cannot be copied.
+_LOADING = threading.Lock()
+
+_PLAIN_PARAMETERS = (
+    "top_k",
+    "score_threshold",
+    "max_seq_length",
+    "stride",
+    "max_batch_size",
+    "answers_per_seq",
+    "no_answer",
+    "calibration_factor",
+    "overlap_threshold",
+    "engine",
+    "precision",
+    "threads",
+    "no_answer_from",
+    "context_chars",
+)
+"""The constructor's parameters that are plain data already, by the names of their attributes."""
 
 
 @component
@@ -46,9 +66,9 @@ class ExtractiveReader:
 
     An answer's score is the logistic function of `calibration_factor` times the sum of its start and end
     logit, so answers can be compared across documents. With `no_answer`, one more answer, whose data is None,
-    says that there is none; its score is the chance that all others are wrong (`no_answer_from="product"`),
-    or, with `no_answer_from="model"`, comes from the model's own null logit on the scale of the others: it
-    stands before the best answer where the model says that the documents do not answer.
+    means that there is none. Its score is the chance that all others are wrong (`no_answer_from="product"`),
+    or, with `no_answer_from="model"`, the model's own null logit on the same scale: it goes before the best
+    answer if the model finds the query unanswerable.
     """
 
     def __init__(
@@ -73,13 +93,13 @@ class ExtractiveReader:
         no_answer_from: Literal["product", "model"] = "product",
         context_chars: int = 120,
     ) -> None:
-        """Prepare to read; the model is loaded by `warm_up`, or by the first `run`.
+        """The model is loaded by `warm_up`, or by the first `run`.
 
         The parameters before the star mean what they do in Haystack. `engine` is "openvino", "onnx", "torch"
-        or "auto"; `precision` "fp32", "bf16", "int8" or "auto" (bf16 where this machine computes in it), and
-        None for what `model_kwargs` ask for, else fp32. An answer's `context` is the answer with up to
-        `context_chars` characters on each side. Batches are bounded by their tokens; `max_batch_size` bounds
-        their windows too.
+        or "auto". `precision` is "fp32", "bf16", "int8" or "auto" (bf16 where this machine computes in it);
+        None takes the one of `model_kwargs`, else fp32. An answer's `context` is the answer with up to
+        `context_chars` characters on each side. Batches are limited by their tokens, and by `max_batch_size`
+        windows if that is set. Raises `SettingsError` for a value that cannot be used.
         """
         self.model_name_or_path = str(model)
         self.device, self.token = device, token
@@ -88,12 +108,8 @@ class ExtractiveReader:
         self.max_batch_size, self.answers_per_seq = max_batch_size, answers_per_seq
         self.no_answer, self.no_answer_from = no_answer, no_answer_from
         self.calibration_factor, self.overlap_threshold = calibration_factor, overlap_threshold
-        self.engine, self.precision, self.threads, self.context_chars = (
-            engine,
-            precision,
-            threads,
-            context_chars,
-        )
+        self.engine, self.precision, self.threads = engine, precision, threads
+        self.context_chars = context_chars
         if no_answer_from not in ("product", "model"):
             raise SettingsError(f'no_answer_from is {no_answer_from!r}; it must be "product" or "model".')
         if not isinstance(context_chars, int) or isinstance(context_chars, bool) or context_chars < 0:
@@ -102,44 +118,35 @@ class ExtractiveReader:
             raise SettingsError(f"calibration_factor is {calibration_factor!r}; it must be a finite number.")
         if device is not None and not isinstance(device, ComponentDevice):
             raise SettingsError(
-                f"device is {device!r}; give Haystack's, as in ComponentDevice.from_str('cpu'), or None."
+                f"device is {device!r}; give a ComponentDevice, such as ComponentDevice.from_str('cpu'), or None."
             )
         if token is not None and not isinstance(token, Secret):
             raise SettingsError(
-                "token is no Secret of Haystack's; give Secret.from_env_var(NAME) or Secret.from_token(...)."
+                "token is not a Haystack Secret; give Secret.from_env_var(NAME) or Secret.from_token(...)."
             )
         if model_kwargs is not None and not isinstance(model_kwargs, Mapping):
             raise SettingsError(f"model_kwargs is {model_kwargs!r}; it must be a dict, or None.")
         self.model_kwargs = dict(model_kwargs or {})
-        place = None if device is None else device.first_device.to_torch_str()
-        self._wanted = wanted(self.model_name_or_path, place, self.model_kwargs, engine, precision, threads)
-        self._model: Model | None = None
-        self._windowers: dict[tuple[int, int], Windower] = {}
+        self._request = model_request(
+            self.model_name_or_path,
+            None if device is None else device.first_device.to_torch_str(),
+            self.model_kwargs,
+            engine,
+            precision,
+            threads,
+        )
+        self._model: LoadedModel | None = None
         component.set_output_types(self, answers=list[ExtractedAnswer])
 
     def to_dict(self) -> dict[str, Any]:
-        """The component as plain data, for `from_dict` and for pipelines as YAML; a token by the name of its
-        variable.
+        """The component as plain data, for `from_dict` and for pipelines as YAML. A token is stored as the name
+        of its environment variable.
         """
-        numbers = {name: _plain(value) for name, value in self.model_kwargs.items()}
         data: dict[str, Any] = default_to_dict(
             self,
             model=self.model_name_or_path,
-            top_k=self.top_k,
-            score_threshold=self.score_threshold,
-            max_seq_length=self.max_seq_length,
-            stride=self.stride,
-            max_batch_size=self.max_batch_size,
-            answers_per_seq=self.answers_per_seq,
-            no_answer=self.no_answer,
-            calibration_factor=self.calibration_factor,
-            overlap_threshold=self.overlap_threshold,
-            model_kwargs=numbers or None,
-            engine=self.engine,
-            precision=self.precision,
-            threads=self.threads,
-            no_answer_from=self.no_answer_from,
-            context_chars=self.context_chars,
+            model_kwargs={name: _plain(value) for name, value in self.model_kwargs.items()} or None,
+            **{name: getattr(self, name) for name in _PLAIN_PARAMETERS},
         )
         data["init_parameters"]["token"] = self.token.to_dict() if self.token else None
         data["init_parameters"]["device"] = self.device.to_dict() if self.device else None
@@ -147,7 +154,7 @@ class ExtractiveReader:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "ExtractiveReader":
-        """The component that `to_dict` gave the data of; the data is left as it is."""
+        """The component from the data of `to_dict`, which is not changed."""
         parameters = dict(data.get("init_parameters", {}))
         deserialize_secrets_inplace(parameters, keys=["token"])
         if isinstance(parameters.get("device"), dict):
@@ -156,10 +163,8 @@ class ExtractiveReader:
         return made
 
     def warm_up(self) -> None:
-        """Load the model, the first time; nothing happens later. Raises `ModelError` where it cannot be
-        used.
-        """
-        self._loaded()
+        """Load the model, unless that was done. Raises `ModelError` if it cannot be used."""
+        self._load()
 
     def run(
         self,
@@ -174,93 +179,58 @@ class ExtractiveReader:
         no_answer: bool | None = None,
         overlap_threshold: float | None = None,
     ) -> dict[str, Any]:
-        """{"answers": what the documents answer, best first}.
+        """{"answers": the answers in the documents, best first}.
 
-        Parameters that are not None take the place of the constructor's for this call; 0 and False are
-        values. A document whose content is None is left out with a warning. Raises `DataError` for a query
-        that is empty or leaves no room for the text.
+        Parameters that are not None override the constructor's for this call; 0 and False are values. A
+        document whose content is None is left out with a warning. Raises `DataError` for a query that is
+        empty or leaves no room for the text.
         """
-        answers = self.run_many(
+        found = self.run_many(
             [query],
             [documents],
-            top_k,
-            score_threshold,
-            max_seq_length,
-            stride,
-            max_batch_size,
-            answers_per_seq,
-            no_answer,
-            overlap_threshold,
-        )["answers"]
-        return {"answers": answers[0]}
-
-    async def run_async(
-        self,
-        query: str,
-        documents: list[Document],
-        top_k: int | None = None,
-        score_threshold: float | None = None,
-        max_seq_length: int | None = None,
-        stride: int | None = None,
-        max_batch_size: int | None = None,
-        answers_per_seq: int | None = None,
-        no_answer: bool | None = None,
-        overlap_threshold: float | None = None,
-    ) -> dict[str, Any]:
-        """What `run` gives, read in a thread, so that the event loop goes on meanwhile."""
-        return await asyncio.to_thread(
-            self.run,
-            query,
-            documents,
-            top_k,
-            score_threshold,
-            max_seq_length,
-            stride,
-            max_batch_size,
-            answers_per_seq,
-            no_answer,
-            overlap_threshold,
+            top_k=top_k,
+            score_threshold=score_threshold,
+            max_seq_length=max_seq_length,
+            stride=stride,
+            max_batch_size=max_batch_size,
+            answers_per_seq=answers_per_seq,
+            no_answer=no_answer,
+            overlap_threshold=overlap_threshold,
         )
+        return {"answers": found["answers"][0]}
+
+    async def run_async(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The same as `run`, in a thread, so that the event loop stays free."""
+        return await asyncio.to_thread(self.run, *args, **kwargs)
+
+    # Haystack reads the inputs off the signatures, and requires that those of `run` and `run_async` are equal.
+    run_async.__signature__ = inspect.signature(run)  # type: ignore[attr-defined]
 
     def run_many(
-        self,
-        queries: Sequence[str],
-        documents: Sequence[Sequence[Document]],
-        top_k: int | None = None,
-        score_threshold: float | None = None,
-        max_seq_length: int | None = None,
-        stride: int | None = None,
-        max_batch_size: int | None = None,
-        answers_per_seq: int | None = None,
-        no_answer: bool | None = None,
-        overlap_threshold: float | None = None,
+        self, queries: Sequence[str], documents: Sequence[Sequence[Document]], **parameters: Any
     ) -> dict[str, list[list[ExtractedAnswer]]]:
-        """{"answers": the answers of each query in its own documents}, with the windows of all queries
-        batched together.
+        """{"answers": the answers to each query in its own documents}, with the windows of all queries batched
+        together. `parameters` are those of `run`, by name.
         """
         _require_queries(queries, documents)
         readable = [_readable(number, own) for number, own in enumerate(documents)]
-        model = self._loaded()
-        choices = self._lengths(
-            model,
-            Choices(
-                top_k=self.top_k if top_k is None else top_k,
-                score_threshold=self.score_threshold if score_threshold is None else score_threshold,
-                max_seq_length=self.max_seq_length if max_seq_length is None else max_seq_length,
-                stride=self.stride if stride is None else stride,
-                max_batch_size=self.max_batch_size if max_batch_size is None else max_batch_size,
-                answers_per_seq=next(
-                    (n for n in (answers_per_seq, self.answers_per_seq) if n is not None), 20
-                ),
-                no_answer=self.no_answer if no_answer is None else no_answer,
-                overlap_threshold=self.overlap_threshold if overlap_threshold is None else overlap_threshold,
-            ),
-        )
+        asked = self._choices(parameters)
+        model = self._load()
+        choices = asked.fitted(model.runtime.facts.max_tokens)
+        if choices != asked:
+            log.warning(
+                "%s takes at most %d tokens: max_seq_length is %d instead of %d, stride %d",
+                self.model_name_or_path,
+                choices.max_seq_length,
+                choices.max_seq_length,
+                asked.max_seq_length,
+                choices.stride,
+            )
         texts = (
             text for number, query in enumerate(queries) for text in _texts(number, query, readable[number])
         )
         try:
-            found = search(texts, self._windower(model, choices), model.runtime, choices, len(queries))
+            found = search(texts, model.windower(choices.windows), model.runtime, choices, len(queries))
         except LongQuestionError as error:
             raise DataError(
                 f"{error.fact}. Shorten the query, raise max_seq_length or lower stride."
@@ -272,34 +242,25 @@ class ExtractiveReader:
             ]
         }
 
-    def _loaded(self) -> Model:
+    def _load(self) -> LoadedModel:
         with _LOADING:
             if self._model is None:
-                self._model = load(self._wanted, self.token.resolve_value() if self.token else None)
+                self._model = self._request.load(self.token.resolve_value() if self.token else None)
             return self._model
 
-    def _lengths(self, model: Model, choices: Choices) -> Choices:
-        """The choices with lengths that the model can take; said once where they had to be changed."""
-        most = model.runtime.facts.max_tokens
-        if most is None or choices.max_seq_length <= most:
-            return choices
-        stride = min(choices.stride, most - LEAST_ROOM, max(most // 3, 0))
-        log.warning(
-            "%s takes at most %d tokens: max_seq_length is %d instead of %d, stride %d",
-            self.model_name_or_path,
-            most,
-            most,
-            choices.max_seq_length,
-            stride,
-        )
-        return replace(choices, max_seq_length=most, stride=stride)
-
-    def _windower(self, model: Model, choices: Choices) -> Windower:
-        """The windower of these lengths, made once."""
-        lengths = (choices.max_seq_length, choices.stride)
-        if lengths not in self._windowers:
-            self._windowers[lengths] = Windower(model.tokenizer, WindowSettings(*lengths))
-        return self._windowers[lengths]
+    def _choices(self, parameters: Mapping[str, Any]) -> Choices:
+        """The constructor's choices with the parameters that are not None."""
+        names = [field.name for field in fields(Choices)]
+        for name in parameters:
+            if name not in names:
+                raise SettingsError(
+                    f"{name} is not a parameter of run_many.{did_you_mean(name, names)} "
+                    f"It takes {', '.join(names)}."
+                )
+        own = {name: getattr(self, name) for name in names}
+        if own["answers_per_seq"] is None:
+            own["answers_per_seq"] = DEFAULT_ANSWERS_PER_SEQ
+        return Choices(**own | {name: value for name, value in parameters.items() if value is not None})
 
     def _answers(
         self,
@@ -309,16 +270,14 @@ class ExtractiveReader:
         choices: Choices,
         no_answer_threshold: float,
     ) -> list[ExtractedAnswer]:
-        """The answers as Haystack has them, best first, with the one that there is none where that is
-        wanted.
-        """
+        """The answers as Haystack's own objects, best first, the no-answer among them if it is asked for."""
         factor, pages = self.calibration_factor, _pages(documents, found.places)
         answers = [
             _answer(
                 query,
                 documents[place.document],
                 place,
-                probability(place.logit, factor),
+                logistic(factor * place.logit),
                 page,
                 self.context_chars,
             )
@@ -328,7 +287,7 @@ class ExtractiveReader:
             if self.no_answer_from == "product" or found.null_odds == math.inf:
                 score = math.prod((1.0 - answer.score for answer in answers), start=1.0)
             else:
-                score = probability(found.best_logit + found.null_odds - no_answer_threshold, factor)
+                score = logistic(factor * (found.best_logit + found.null_odds - no_answer_threshold))
             answers.append(ExtractedAnswer(query=query, score=score, meta={}))
         answers.sort(key=lambda answer: -answer.score)
         if choices.score_threshold is not None:
@@ -337,7 +296,7 @@ class ExtractiveReader:
 
 
 def _require_queries(queries: Any, documents: Any) -> None:
-    """Raises `DataError` unless these are texts to ask, and as many lists of documents."""
+    """Raise `DataError` unless these are texts to ask, and one list of documents for each."""
     for name, given in (("queries", queries), ("documents", documents)):
         if isinstance(given, str) or not isinstance(given, Sequence):
             raise DataError(
@@ -354,8 +313,8 @@ def _require_queries(queries: Any, documents: Any) -> None:
 
 
 def _readable(query: int, documents: Any) -> list[Document]:
-    """The documents of a query that have a text; the others are named in a warning. `DataError` for what is
-    no document.
+    """The documents of a query that have a text; the others are named in a warning. Raises `DataError` for
+    items that are not documents.
     """
     if isinstance(documents, str | Document | Mapping) or not isinstance(documents, Iterable):
         kind = type(documents).__name__
@@ -378,21 +337,19 @@ def _readable(query: int, documents: Any) -> list[Document]:
     return readable
 
 
-def _texts(question: int, query: str, documents: Sequence[Document]) -> Iterator[Text]:
-    """Yield what is to be read for a query: each text once per document, a document that came twice only
-    once.
-    """
+def _texts(query_number: int, query: str, documents: Sequence[Document]) -> Iterator[Text]:
+    """Yield the texts to read for a query: that of each document, unless it is blank or came before."""
     seen = set()
     for number, document in enumerate(documents):
         if (document.id, document.content) not in seen and document.content.strip():
             seen.add((document.id, document.content))
-            yield Text(question, number, query, document.content)
+            yield Text(query_number, number, query, document.content)
 
 
 def _answer(
     query: str, document: Document, place: Place, score: float, page: int | None, context_chars: int
 ) -> ExtractedAnswer:
-    """The words at the place, with what stands around them."""
+    """The answer at the place, with its surroundings as `context`."""
     text, begin = document.content, max(0, place.start - context_chars)
     return ExtractedAnswer(
         query=query,
@@ -407,15 +364,13 @@ def _answer(
 
 
 def _pages(documents: Sequence[Document], places: Sequence[Place]) -> list[int | None]:
-    """The page of each place: that of its document plus the form feeds before it; None where the document
-    names none.
-    """
+    """The page of each place: the document's `page_number` plus the form feeds before the place, or None."""
     firsts: dict[int, int | None] = {}
     for number in sorted({place.document for place in places}):
         page = documents[number].meta.get("page_number")
         if page is not None and not isinstance(page, int):
             log.warning(
-                "document %s has page_number %r, which is no int: its answers get no page",
+                "document %s has page_number %r, which is not an int: its answers get no page",
                 documents[number].id,
                 page,
             )
@@ -430,7 +385,7 @@ def _pages(documents: Sequence[Document], places: Sequence[Place]) -> list[int |
 
 
 def _plain(value: Any) -> Any:
-    """A value of `model_kwargs` as plain data: torch's number types by name, the rest as it is."""
+    """A value of `model_kwargs` as plain data: a torch dtype becomes its name."""
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     kind = type(value)

@@ -1,35 +1,26 @@
-"""The places in texts that answer questions, scored as Haystack 2 scores them: by their logits alone, text by
-text.
-"""
+"""The places in texts that answer questions, scored as Haystack 2 scores them: by their logits, text by text."""
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import tee
 from numbers import Integral, Real
 from typing import Any
 
 from tinyreader.data import Example
 from tinyreader.errors import SettingsError
 from tinyreader.runtimes import Runtime
-from tinyreader.runtimes.reading import BatchLimits, run_windows
-from tinyreader.spans import Decoding, Span, WindowLogits, decode, merged, thin
-from tinyreader.windows import Windower, chunks
-
-CHUNK_CHARACTERS = 400_000
-"""About so much text is cut into windows and sorted together."""
-
-GROUP_WINDOWS = 1024
-"""At most so many windows are held at a time, with their logits."""
+from tinyreader.runtimes.reading import BatchLimits, read_windows
+from tinyreader.spans import Decoding, Span, thin
+from tinyreader.windows import LEAST_ROOM, Windower, WindowSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """How one call reads; lengths are in tokens, and None is "no limit" for thresholds and for
-    `max_batch_size`.
-    """
+    """How one call reads. Lengths are in tokens; None means no limit for thresholds and `max_batch_size`."""
 
     top_k: int
     score_threshold: float | None
@@ -57,18 +48,34 @@ class Choices:
                 continue
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise SettingsError(f"{name} is {value!r}; it must be {called}.")
-            if not value >= least:  # NaN is not either
+            if not value >= least:  # NaN is refused too
                 bound = f"at least {least}" if least > -math.inf else "a number from 0 to 1"
                 raise SettingsError(f"{name} is {value}; it must be {bound}.")
         if not isinstance(self.no_answer, bool):
             raise SettingsError(f"no_answer is {self.no_answer!r}; it must be True or False.")
+        if self.max_seq_length < self.stride + LEAST_ROOM:
+            raise SettingsError(
+                f"max_seq_length {self.max_seq_length} with stride {self.stride} leaves no room for a query: "
+                f"max_seq_length must be at least stride + {LEAST_ROOM}."
+            )
+
+    @property
+    def windows(self) -> WindowSettings:
+        """How texts are cut into windows."""
+        return WindowSettings(self.max_seq_length, self.stride)
+
+    def fitted(self, max_tokens: int | None) -> Choices:
+        """These choices with windows no longer than the model takes; None means that it sets no limit."""
+        if max_tokens is None or self.max_seq_length <= max_tokens:
+            return self
+        return replace(self, max_seq_length=max_tokens, stride=min(self.stride, max_tokens // 3))
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text to read for a question: which question of the call it is, and which of its documents."""
+    """A text to read for a query; `query_number` and `document` are its places in the call."""
 
-    question: int
+    query_number: int
     document: int
     query: str
     content: str
@@ -86,10 +93,10 @@ class Place:
 
 @dataclass(slots=True)
 class Found:
-    """What was found for one question: the best places, best first, and the logit of there being no answer.
+    """What was found for one query: the best places, best first, and what its no-answer score is made of.
 
-    `null_odds` is the least, over the documents, of null score minus best span, as SQuAD 2.0 models give them
-    in logits; `best_logit` the best place's logit, kept or not.
+    `null_odds` is the minimum, over the documents, of null score minus best span, in logits, as SQuAD 2.0
+    models are trained to give them. `best_logit` is that of the best place, even if `top_k` is 0.
     """
 
     places: list[Place] = field(default_factory=list)
@@ -97,9 +104,7 @@ class Found:
     null_odds: float = math.inf
 
     def add(self, document: int, decoding: Decoding, choices: Choices) -> None:
-        """Takes in the best places of one document; of equal ones, those of the earlier document stand
-        first.
-        """
+        """Add the best places of one document; at equal logits the earlier document goes first."""
         if not decoding.spans:
             return
         kept = without_overlaps(decoding.spans, choices.overlap_threshold, choices.top_k)
@@ -110,68 +115,33 @@ class Found:
 
 
 def search(
-    texts: Iterable[Text], windower: Windower, runtime: Runtime, choices: Choices, n_questions: int
+    texts: Iterable[Text], windower: Windower, runtime: Runtime, choices: Choices, n_queries: int
 ) -> list[Found]:
-    """What is found for each question in its texts; those of all questions are computed together.
-
-    Memory holds a chunk of texts, a group of windows, and of what was read the places themselves.
-    """
-    results = [Found() for _ in range(n_questions)]
-    for chunk in _by_size(texts):
-        for text, decoding in zip(chunk, _read(chunk, windower, runtime, choices), strict=True):
-            results[text.question].add(text.document, decoding, choices)
+    """What is found for each query in its texts. The windows of all queries are batched together."""
+    results = [Found() for _ in range(n_queries)]
+    given, texts = tee(texts)
+    decodings = read_windows(
+        (Example(str(text.query_number), text.query, text.content) for text in given),
+        windower,
+        runtime,
+        max_answer_tokens=None,
+        n_best=choices.answers_per_seq,
+        limits=BatchLimits(windows=choices.max_batch_size),
+    )
+    for text, decoding in zip(texts, decodings, strict=True):
+        results[text.query_number].add(text.document, decoding, choices)
     return results
 
 
-def without_overlaps(spans: Sequence[Span], threshold: float | None, most: int) -> Sequence[Span]:
-    """The best `most` spans none of which overlaps a better one by more than the threshold, a share of the
-    shorter one.
-
-    `spans` stand best first.
+def without_overlaps(spans: Sequence[Span], threshold: float | None, max_spans: int) -> Sequence[Span]:
+    """The first `max_spans` of the spans, which stand best first, that do not overlap a better one by more
+    than the threshold, a share of the shorter span.
     """
     if threshold is None or threshold >= 1.0:
-        return spans[:most]
-    reach = 4 * most
-    while True:  # what is kept of the first few does not depend on what comes after them
-        kept = thin(spans[:reach], threshold)[:most]
-        if len(kept) == most or reach >= len(spans):
+        return spans[:max_spans]
+    reach = 4 * max_spans
+    while True:  # what is kept of the first few does not depend on those after them
+        kept = thin(spans[:reach], threshold)[:max_spans]
+        if len(kept) == max_spans or reach >= len(spans):
             return kept
         reach *= 4
-
-
-def probability(logit: float, factor: float) -> float:
-    """The logistic function of factor x logit, 0 to 1, without overflow."""
-    x = factor * logit
-    return 1.0 / (1.0 + math.exp(-x)) if x > -700 else 0.0
-
-
-def _by_size(texts: Iterable[Text]) -> Iterator[list[Text]]:
-    """Yield texts of about `CHUNK_CHARACTERS` together, at least one."""
-    chunk, size = list[Text](), 0
-    for text in texts:
-        length = len(text.query) + len(text.content)
-        if chunk and size + length > CHUNK_CHARACTERS:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(text)
-        size += length
-    if chunk:
-        yield chunk
-
-
-def _read(texts: Sequence[Text], windower: Windower, runtime: Runtime, choices: Choices) -> list[Decoding]:
-    """The spans of each text that its windows propose, `answers_per_seq` each, no place twice."""
-    examples = (Example(str(text.question), text.query, text.content) for text in texts)
-    found: list[Decoding] = [Decoding((), math.inf)] * len(texts)
-    limits = BatchLimits(windows=choices.max_batch_size)
-    for group in chunks(windower.windows(examples), GROUP_WINDOWS):
-        parts: dict[int, list[Decoding]] = {}
-        logits = run_windows(group, runtime, windower.settings.max_seq_len, limits)
-        for window, (start, end) in zip(group, logits, strict=True):
-            read = WindowLogits(start, end, window.first, window.stop, window.offsets)
-            spans = decode([read], max_answer_tokens=len(window), n_best=choices.answers_per_seq)
-            parts.setdefault(window.example, []).append(spans)
-        for number, decodings in parts.items():
-            together = [found[number], *decodings]
-            found[number] = merged(together, sum(len(decoding.spans) for decoding in together))
-    return found

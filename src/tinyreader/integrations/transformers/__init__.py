@@ -3,15 +3,19 @@ engines.
 
     from tinyreader.integrations.transformers import AutoModelForQuestionAnswering, AutoTokenizer, pipeline
 
-takes the place of the same import from `transformers`; what runs and what differs stands in
-docs/transformers.md. It needs neither Transformers nor torch, and works beside both.
+replaces the same import from `transformers`; docs/transformers.md lists what runs and what differs. It needs
+neither Transformers nor torch, and works beside both.
 """
 
 from __future__ import annotations
 
-from tinyreader.integrations.transformers.inputs import InputError, MissingKeyError, SquadExample
+from tinyreader.integrations.transformers.inputs import (
+    InputError,
+    MissingKeyError,
+    ParameterError,
+    SquadExample,
+)
 from tinyreader.integrations.transformers.models import AutoModelForQuestionAnswering, AutoTokenizer
-from tinyreader.integrations.transformers.parameters import ParameterError
 from tinyreader.integrations.transformers.pipeline import QuestionAnsweringPipeline, pipeline
 
 __all__ = [

@@ -22,12 +22,12 @@ IntArray = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is found and how it is merged; `adds_windows`, `merges_texts` and `cuts_words` are what
-    Transformers 4 did.
+    """What is found and how it is merged. With `adds_windows`, `merges_texts` and `cuts_words`, as in
+    Transformers 4.
 
-    A place that several windows show has its best window's score, or the sum over them (`adds_windows`).
-    Equal words at two places are two answers, or one at the place seen first, whatever their case
-    (`merges_texts`). A word that the end of a window cuts is taken whole, or up to there (`cuts_words`).
+    A place in several windows has the score of the best window, or the sum over them (`adds_windows`). Equal
+    words at two places are two answers, or, whatever their case, one at the first place (`merges_texts`). A
+    word that the end of a window cuts is the whole word, or its part up to there (`cuts_words`).
     """
 
     top_k: int = 1
@@ -40,15 +40,13 @@ class Rules:
 
     @property
     def n_spans(self) -> int:
-        """Spans of tokens taken from each window: more than answers where several become one."""
+        """Spans of tokens taken from each window; more than `top_k` if several can become one answer."""
         return 2 * self.top_k + 10 if self.align_to_words else self.top_k
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An answer's score and its place in the context, code points [start, end); "no answer" stands at [0,
-    0).
-    """
+    """An answer's score and its place in the context, code points [start, end); [0, 0) is "no answer"."""
 
     score: float
     start: int
@@ -58,12 +56,11 @@ class Found:
 def decode(
     windows: Sequence[WindowLogits], words: Sequence[IntArray], text: str, rules: Rules
 ) -> list[Found]:
-    """At most `top_k` answers, best first, of the windows of one question on one text; equal scores as they
-    were met.
+    """At most `top_k` answers, best first, from the windows of one question on one text.
 
-    `words` has for each window, where answers are aligned to words, the places int [m, 2] of the words of its
-    m context tokens. Answers without characters are left out, so there may be none. Raises `ModelError` for
-    logits that are not finite.
+    If answers are aligned to words, `words` has for each window the places int [m, 2] of the words of its m
+    context tokens. Answers without characters are left out, so there may be none at all. Raises `ModelError`
+    for logits that are not finite.
     """
     merged: dict[object, Found] = {}
     null = 1.0
@@ -82,11 +79,11 @@ def decode(
 
 
 def word_places(word_ids: Sequence[int | None], offsets: IntArray) -> IntArray:
-    """For each token of a text, int32 [n, 2], the place of its word; `offsets` are the tokens' own places,
-    without blanks.
+    """The place, int32 [n, 2], of the word of each token; `offsets` are the tokens' own places, without
+    blanks.
 
-    Tokens of no width do not widen a word; a word of nothing else has their place. A token of no word is a
-    word of its own.
+    Tokens without characters do not widen a word; a word of nothing else has their place. A token that
+    belongs to no word is a word of its own.
     """
     if not len(offsets):
         return offsets
@@ -108,18 +105,17 @@ def word_places(word_ids: Sequence[int | None], offsets: IntArray) -> IntArray:
 def _window(
     window: WindowLogits, number: int, words: IntArray | None, rules: Rules
 ) -> tuple[float, Iterator[Found]]:
-    """The null position's probability, and the window's best spans as places, best first, some perhaps
+    """The null position's probability, and the window's best spans as places, best first; a place may come
     twice.
     """
     start, end = window.start.astype(np.float64), window.end.astype(np.float64)
-    shown = np.r_[NULL_TOKEN, window.first : window.stop]
-    if not (np.isfinite(start[shown]).all() and np.isfinite(end[shown]).all()):
+    scored = np.r_[NULL_TOKEN, window.first : window.stop]
+    if not (np.isfinite(start[scored]).all() and np.isfinite(end[scored]).all()):
         raise ModelError(
             f"the model gave logits that are not finite in window {number}: its weights are damaged or its "
-            "precision is too "
-            "low. Check the model, or read in float32."
+            "precision is too low. Check the model, or read in float32."
         )
-    total = _log_sum_exp(start[shown]) + _log_sum_exp(end[shown])
+    total = _log_sum_exp(start[scored]) + _log_sum_exp(end[scored])
     firsts, lasts, scores = best_spans(
         start, end, window.first, window.stop, max_answer_tokens=rules.max_answer_len, n_best=rules.n_spans
     )
@@ -135,8 +131,8 @@ def _window(
 
 
 def _log_sum_exp(values: npt.NDArray[np.float64]) -> float:
-    most = values.max()
-    return float(most + np.log(np.exp(values - most).sum()))
+    largest = values.max()
+    return float(largest + np.log(np.exp(values - largest).sum()))
 
 
 def _key(found: Found, text: str, rules: Rules) -> object:
@@ -144,9 +140,7 @@ def _key(found: Found, text: str, rules: Rules) -> object:
 
 
 def _merge(into: dict[object, Found], key: object, found: Found, *, adds: bool) -> None:
-    """Puts an answer to those of its key: the place seen first stays, scores are added or the better one
-    stays.
-    """
+    """Add an answer to that of its key: the first place stays, scores are added up or the better one stays."""
     kept = into.get(key)
     if kept is None:
         into[key] = found

@@ -1,6 +1,4 @@
-"""Models and tokenizers by the names Transformers gave them: light handles, or objects of Transformers
-itself.
-"""
+"""Models and tokenizers by the names of Transformers: light handles, or objects of Transformers itself."""
 
 from __future__ import annotations
 
@@ -8,21 +6,22 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from tokenizers import Tokenizer
 
-from tinyreader.errors import MissingExtraError, ModelError
-from tinyreader.integrations.transformers.parameters import ParameterError
+from tinyreader.errors import MissingExtraError, ModelError, SettingsError, did_you_mean
+from tinyreader.integrations.transformers.inputs import ParameterError
 from tinyreader.model_files import model_directory
 from tinyreader.runtimes import PrecisionName, Runtime
-from tinyreader.runtimes.engines import Engine, choose_engine, open_engine
+from tinyreader.runtimes.engines import Engine, open_engine
 from tinyreader.tokenizer import load_tokenizer, read_json
 
 log = logging.getLogger(__name__)
 
-_FULL = ("float32", "float", "fp32", "float64", "double")
-_HALF = ("bfloat16", "bf16", "float16", "half", "fp16")
+_FULL_PRECISION = ("float32", "float", "fp32", "float64", "double")
+_HALF_PRECISION = ("bfloat16", "bf16", "float16", "half", "fp16")
+_OWN_OPTIONS = ("dtype", "engine", "revision", "threads", "torch_dtype")
 _NO_EFFECT = (
     "attn_implementation",
     "code_revision",
@@ -33,7 +32,7 @@ _NO_EFFECT = (
     "use_fast",
     "use_safetensors",
 )
-_OF_THE_HUB = {
+_HUB_VARIABLES = {
     "token": "HF_TOKEN",
     "use_auth_token": "HF_TOKEN",
     "cache_dir": "HF_HUB_CACHE",
@@ -43,17 +42,17 @@ _OF_THE_HUB = {
 
 @dataclass(frozen=True, slots=True)
 class TokenizerHandle:
-    """A fast tokenizer, and how many tokens it was said to be good for (None: not said)."""
+    """A fast tokenizer, and the maximum length in its settings (None: not set)."""
 
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer = field(repr=False)
     name_or_path: str
     model_max_length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelHandle:
-    """A model's directory and how to run it; the engine is opened by the first pipeline that needs it, and
-    shared.
+    """A model's directory and how to run it. The first pipeline opens the engine, and all pipelines share
+    it.
     """
 
     directory: Path
@@ -64,29 +63,19 @@ class ModelHandle:
     opened: dict[str | None, Runtime] = field(default_factory=dict, repr=False, compare=False)
 
     def runtime(self, device: str | None) -> Runtime:
-        """The model on that device; None is wherever its engine runs best without being told."""
+        """The model on that device, or for None where its engine runs best."""
         if device not in self.opened:
-            self.opened[device] = self._open(device)
+            try:
+                self.opened[device] = open_engine(
+                    self.directory, self.engine, self.precision, self.threads, device
+                )
+            except SettingsError as error:
+                raise ParameterError(str(error)) from None
         return self.opened[device]
-
-    def _open(self, device: str | None) -> Runtime:
-        if device in (None, "cpu"):
-            engine = (
-                choose_engine(self.directory, self.precision).engine if self.engine == "auto" else self.engine
-            )
-            if (
-                device is None or engine != "torch"
-            ):  # left to itself, torch takes an accelerator where there is one
-                return open_engine(self.directory, engine, self.precision, self.threads)
-        if self.engine not in ("auto", "torch"):
-            raise ParameterError(
-                f'engine {self.engine!r} runs on a CPU only, not on {device!r}; take engine="torch".'
-            )
-        return torch_runtime(self.directory, device or "cpu", self.precision)
 
 
 class AutoModelForQuestionAnswering:
-    """Makes model handles by the name of Transformers' class."""
+    """Makes model handles, under the name of Transformers' class."""
 
     @classmethod
     def from_pretrained(
@@ -100,52 +89,49 @@ class AutoModelForQuestionAnswering:
         threads: int | None = None,
         **options: Any,
     ) -> ModelHandle:
-        """The model of a directory or Hub id, which `pipeline` takes; its weights are read when a pipeline
-        opens it.
+        """The model of a directory or Hub id, for `pipeline`; its weights are read when a pipeline opens it.
 
-        `dtype` float32 computes in full, bfloat16 and float16 in bf16 where the CPU has it, "int8" as
-        `Reader` does; None and "auto" as the weights are stored. Raises `ModelError` for what is no model,
-        and `ParameterError` for options that cannot be followed.
+        `dtype` float32 computes in fp32, bfloat16 and float16 in bf16 where the CPU has it, "int8" in int8;
+        None and "auto" take the number format of the weights. Raises `ModelError` if it is not a model, and
+        `ParameterError` for options that are not supported.
         """
         directory = _directory(pretrained_model_name_or_path, revision, options)
         config = directory / "config.json"
         if not config.is_file():
-            raise ModelError(f"{directory} has no config.json: it is no Transformers model directory")
+            raise ModelError(f"{directory} has no config.json: it is not a Transformers model directory")
         precision = precision_of(torch_dtype if dtype is None else dtype, read_json(config))
         return ModelHandle(directory, str(pretrained_model_name_or_path), engine, precision, threads)
 
 
 class AutoTokenizer:
-    """Makes tokenizer handles by the name of Transformers' class."""
+    """Makes tokenizer handles, under the name of Transformers' class."""
 
     @classmethod
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | Path, *, revision: str | None = None, **options: Any
     ) -> TokenizerHandle:
-        """The tokenizer of a directory or Hub id, which `pipeline` takes."""
+        """The tokenizer of a directory or Hub id, for `pipeline`."""
         directory = _directory(pretrained_model_name_or_path, revision, options)
         path = directory / "tokenizer_config.json"
         settings = read_json(path) if path.is_file() else {}
         if settings.get("padding_side") == "left":
             raise ModelError(
-                f"{path} pads on the left: its model reads the context before the question, not supported "
-                "here."
+                f"{path} pads on the left: its model reads the context before the question, which is not "
+                "supported here."
             )
         return TokenizerHandle(
-            load_tokenizer(directory), str(pretrained_model_name_or_path), _sane_length(settings)
+            load_tokenizer(directory), str(pretrained_model_name_or_path), _max_length(settings)
         )
 
 
 def precision_of(dtype: Any, config: Mapping[str, Any]) -> PrecisionName:
-    """The precision for a dtype, by name or torch's own; None and "auto" take what the weights are stored
-    in.
-    """
+    """The precision for a dtype, by name or torch's own; None and "auto" take that of the stored weights."""
     name = str(dtype).removeprefix("torch.")
     if dtype is None or name == "auto":
         name = str(config.get("dtype") or config.get("torch_dtype") or "float32")
-    if name in _FULL:
+    if name in _FULL_PRECISION:
         return "fp32"
-    if name in _HALF:
+    if name in _HALF_PRECISION:
         return "auto"
     if name == "int8":
         return "int8"
@@ -155,7 +141,7 @@ def precision_of(dtype: Any, config: Mapping[str, Any]) -> PrecisionName:
 
 
 def model_of(given: Any, **options: Any) -> Any:
-    """The handle of a name or path; a handle, or a question-answering model of Transformers, as it is."""
+    """The handle of a name or path; a handle or a question-answering model of Transformers is returned as is."""
     if isinstance(given, str | Path):
         return AutoModelForQuestionAnswering.from_pretrained(given, **options)
     if isinstance(given, ModelHandle):
@@ -166,15 +152,15 @@ def model_of(given: Any, **options: Any) -> Any:
         )
     if not type(given).__name__.endswith("ForQuestionAnswering"):
         raise ModelError(
-            f"{type(given).__name__} is no question-answering model; load it by "
+            f"{type(given).__name__} is not a question-answering model; load it with "
             "AutoModelForQuestionAnswering."
         )
     return given
 
 
 def tokenizer_of(given: Any, model: Any, **options: Any) -> TokenizerHandle:
-    """The handle of a name, a path, a pair (name, options) or a fast tokenizer; of None, that of the model's
-    own directory.
+    """The handle of a name, a path, a pair (name, options) or a fast tokenizer; for None, of the model's own
+    directory.
     """
     if given is None:
         if not isinstance(model, ModelHandle):
@@ -193,71 +179,56 @@ def tokenizer_of(given: Any, model: Any, **options: Any) -> TokenizerHandle:
     if not isinstance(backend, Tokenizer):
         raise ParameterError(
             f"tokenizer is of type {type(given).__name__}; give a name, a path or a fast tokenizer (slow "
-            "ones cannot say where "
-            "their tokens stand in the text)."
+            "ones do not have the places of their tokens)."
         )
     if getattr(given, "padding_side", "right") == "left":
         raise ModelError(
-            "the tokenizer pads on the left: its model reads the context before the question, not supported "
-            "here."
+            "the tokenizer pads on the left: its model reads the context before the question, which is not "
+            "supported here."
         )
-    said = {"model_max_length": getattr(given, "model_max_length", None)}
-    return TokenizerHandle(backend, str(getattr(given, "name_or_path", "")), _sane_length(said))
+    settings = {"model_max_length": getattr(given, "model_max_length", None)}
+    return TokenizerHandle(backend, str(getattr(given, "name_or_path", "")), _max_length(settings))
 
 
 def open_runtime(model: Any, tokenizer: TokenizerHandle, device: str | None) -> Runtime:
-    """The runtime of a handle or a model object, on that device (None: where it is, or runs best)."""
+    """The runtime of a handle or a model object on that device. None leaves an object on its own device, and
+    a handle to its engine. Raises `ModelError` if the tokenizer does not fit.
+    """
     if isinstance(model, ModelHandle):
         runtime = model.runtime(device)
     else:
-        runtime = torch_runtime(model, device or str(model.device), "fp32", tokenizer.tokenizer)
+        runtime = _object_runtime(model, device or str(model.device), tokenizer.tokenizer)
     runtime.facts.require_tokenizer(tokenizer.tokenizer)
     return runtime
 
 
-def torch_runtime(
-    model: Any, device: str, precision: PrecisionName, tokenizer: Tokenizer | None = None
-) -> Runtime:
-    """The torch runtime of a directory's model, or of a model object, whose weights stay as they are, on that
-    device.
-    """
+def _object_runtime(model: Any, device: str, tokenizer: Tokenizer) -> Runtime:
+    """The torch runtime of a model object, whose weights stay in their own number format."""
     try:
-        import torch
-
-        from tinyreader.models import LoadedReader, best_precision, load_reader
-        from tinyreader.runtimes.torch_runtime import TorchRuntime
+        from tinyreader.models import LoadedReader
+        from tinyreader.runtimes.torch_runtime import TorchRuntime, find_device
     except ModuleNotFoundError as error:
         raise MissingExtraError("reading with torch", "train") from error
     try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError) as error:
-        raise ParameterError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
-    if precision == "int8":
-        raise ParameterError(
-            'torch does not compute in int8; take another dtype, or device="cpu" with another engine.'
-        )
-    if isinstance(model, Path):
-        return TorchRuntime(
-            load_reader(model), best_precision(place) if precision == "auto" else precision, place
-        )
-    return TorchRuntime(
-        LoadedReader(model, cast(Tokenizer, tokenizer), Path(str(model.name_or_path))), "fp32", place
-    )
+        place = find_device(device)
+    except SettingsError as error:
+        raise ParameterError(str(error)) from None
+    return TorchRuntime(LoadedReader(model, tokenizer, Path(str(model.name_or_path))), "fp32", place)
 
 
 def device_name(device: Any, device_map: Any) -> str | None:
-    """The device by torch's name for it: None is left to the engine, numbers below 0 are the CPU, others an
+    """The device by torch's name for it. None is left to the engine; numbers below 0 mean the CPU, others an
     accelerator.
 
-    A number (or device_map="auto") falls back to the CPU where there is no accelerator, as it did in
-    Transformers.
+    Without an accelerator, a number (or device_map="auto") falls back to the CPU, as in Transformers.
     """
     if device is not None and device_map is not None:
         raise ParameterError("device and device_map were both given; give one of them.")
     given = device if device_map is None else device_map
     if isinstance(given, Mapping):
-        raise ParameterError("device_map is a mapping; readers are small enough for one device: name it.")
+        raise ParameterError(
+            "device_map is a mapping; a reader is small enough for one device: name that one."
+        )
     if given is None or (isinstance(given, int) and given < 0):
         return None if given is None else "cpu"
     if given == "auto" or isinstance(given, int):
@@ -278,26 +249,25 @@ def _accelerator(number: int) -> str | None:
 
 
 def _directory(name: str | Path, revision: str | None, options: Mapping[str, Any]) -> Path:
-    """The directory of the model, once the options are known to be followed or of no effect."""
+    """The directory of the model. Raises `ParameterError` for options that would change what is loaded."""
     for option, value in options.items():
-        if option in _OF_THE_HUB:
+        if option in _HUB_VARIABLES:
             if value not in (None, False, True) and not Path(name).expanduser().is_dir():
                 raise ParameterError(
-                    f"{option} cannot be given here; set the environment variable {_OF_THE_HUB[option]}."
+                    f"{option} cannot be given here; set the environment variable {_HUB_VARIABLES[option]}."
                 )
         elif option not in _NO_EFFECT:
-            known = ", ".join(sorted((*_NO_EFFECT, *_OF_THE_HUB)))
+            known = sorted((*_OWN_OPTIONS, *_NO_EFFECT, *_HUB_VARIABLES))
             raise ParameterError(
-                f"{option} is no option of from_pretrained here; beside the named ones it takes {known}."
+                f"{option} is not an option of from_pretrained here.{did_you_mean(option, known)} It takes "
+                f"{', '.join(known)}."
             )
     if options.get("trust_remote_code"):
         log.warning("trust_remote_code has no effect: code that comes with a model is never run")
     return model_directory(name, revision)
 
 
-def _sane_length(settings: Mapping[str, Any]) -> int | None:
-    """The tokenizer's `model_max_length`, where it is one and not the huge number that says that there is
-    none.
-    """
-    said = settings.get("model_max_length")
-    return said if isinstance(said, int) and 0 < said < 10**9 else None
+def _max_length(settings: Mapping[str, Any]) -> int | None:
+    """The tokenizer's `model_max_length`, or None for the huge number that stands for "no limit"."""
+    length = settings.get("model_max_length")
+    return length if isinstance(length, int) and 0 < length < 10**9 else None
