@@ -33,10 +33,10 @@ from scored import Scored, differences, minutes, read_json, scored
 from tinyreader import Reader
 from tinyreader.data import Example, fingerprint, load_examples
 from tinyreader.errors import TinyreaderError
-from tinyreader.files import atomic_path
 from tinyreader.model_files import STARTER, model_directory
 from tinyreader.report.machine import parameters
 from tinyreader.report.reading import read_examples
+from tinyreader.storage import atomic_path
 
 WARM_UP = 64
 WORD = re.compile(r"(?:(?P<name>[^=/]+)=)?(?P<model>.+?)(?:@(?P<precision>int8|bf16|fp32))?")

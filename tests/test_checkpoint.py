@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 
 from small_disk import small_disk
 from tinyreader.distil import checkpoint as module
-from tinyreader.distil.checkpoint import Checkpoint, CheckpointFolder, digest
+from tinyreader.distil.checkpoint import Checkpoint, CheckpointFolder, file_hash
 from tinyreader.errors import CheckpointError
 
 STATE: dict[str, Any] = {"seconds": 0.1, "best_score": None, "nested": {"list": [1, 2.5e-300], "text": "é"}}
@@ -248,7 +248,7 @@ def test_a_disk_too_full_for_a_folder_is_said_too(tmp_path: Path, monkeypatch: p
 
 MOMENTS: tuple[tuple[Any, str], ...] = (
     (module, "save_file"),
-    (module, "digest"),
+    (module, "file_hash"),
     (Path, "write_text"),
     (module, "sync"),
     (Path, "rename"),
@@ -330,4 +330,4 @@ def test_the_digest_is_blake2b_of_the_whole_file(tmp_path: Path) -> None:
     """Anyone can check it: b2sum -l 128."""
     path = tmp_path / "file"
     path.write_bytes(b"tiny" * 100_000)
-    assert digest(path) == hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    assert file_hash(path) == hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()

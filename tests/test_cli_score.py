@@ -120,7 +120,7 @@ def test_scores_appear_whole_or_not_at_all(tmp_path: Path, run: Run, monkeypatch
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tinyreader.files.sync", full)
+    monkeypatch.setattr("tinyreader.storage.sync", full)
     code, _, err = run(data, preds, "-o", tmp_path / "scores")
     assert (code, "No space left" in err) == (2, True)
     assert (tmp_path / "scores").read_text("utf-8") == "of before"

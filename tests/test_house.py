@@ -28,7 +28,8 @@ README = (REPOSITORY / "README.md").read_text("utf-8")
 # written.
 ORDER = (
     "errors",
-    "files",
+    "arrays",
+    "storage",
     "progress",
     "malloc",
     "data",
@@ -60,7 +61,8 @@ ORDER = (
 )
 TORCH_FREE = (
     "errors",
-    "files",
+    "arrays",
+    "storage",
     "progress",
     "malloc",
     "data",

@@ -15,7 +15,7 @@ from tinyreader.augment import Passage, vectors
 from tinyreader.augment.neighbours import Neighbours
 from tinyreader.augment.vectors import Vectors, load_vectors, nearest_rows
 from tinyreader.errors import SettingsError
-from tinyreader.files import cache_directory
+from tinyreader.storage import cache_directory
 
 
 def brute_force(unit: Any, row: int, k: int, among: Any = None) -> list[int]:

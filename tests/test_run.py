@@ -27,9 +27,9 @@ from tinyreader.distil.recipe import Recipe, make_recipe
 from tinyreader.distil.record import teacher_seconds
 from tinyreader.distil.run import run_recipe
 from tinyreader.errors import DataError, ModelError, RunError, SettingsError, TinyreaderError
-from tinyreader.files import exclusive
 from tinyreader.models import load_reader
 from tinyreader.progress import Progress
+from tinyreader.storage import directory_lock
 
 RECIPE = """
 [teacher]
@@ -322,7 +322,7 @@ def test_a_directory_holds_one_run(here: Path, whole: Path, overrides: list[str]
 
 def test_two_runs_cannot_share_a_directory(here: Path, whole: Path) -> None:
     """While one process works in a directory a second one is refused at once, and neither is disturbed."""
-    with exclusive(whole), pytest.raises(RunError, match="another process is at work in"):
+    with directory_lock(whole), pytest.raises(RunError, match="another process is at work in"):
         run(whole)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyreader.errors import ModelError
-from tinyreader.files import atomic_path
+from tinyreader.storage import atomic_path
 from tinyreader.tokenizer import read_json
 
 READER_FILE = "reader.json"

@@ -15,7 +15,6 @@ from pathlib import Path
 from tinyreader.data import Example, write_squad
 from tinyreader.distil.recipe import load_recipe
 from tinyreader.distil.run import run_recipe
-from tinyreader.files import make_directory
 from tinyreader.metrics import question_scores, score_v2
 from tinyreader.model_files import STARTER, model_directory
 from tinyreader.progress import Progress
@@ -23,6 +22,7 @@ from tinyreader.reader import Reader, Reading
 from tinyreader.report.machine import parameters
 from tinyreader.runtimes.reading import predict
 from tinyreader.sample import SHOWCASE, encyclopaedia, minutes
+from tinyreader.storage import make_directory
 from tinyreader.windows import Windower, WindowSettings
 
 MIN_RIGHT = 5

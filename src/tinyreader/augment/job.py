@@ -32,17 +32,17 @@ from tinyreader.data import (
     writer_for,
 )
 from tinyreader.errors import DataError, RunError
-from tinyreader.files import (
+from tinyreader.progress import Progress, StopSwitch, duration, stoppable
+from tinyreader.storage import (
     atomic_path,
     atomic_text,
-    digest,
-    exclusive,
+    directory_lock,
+    file_hash,
     open_text,
+    remove_leftovers,
     require_output,
-    sweep,
     sync,
 )
-from tinyreader.progress import Progress, StopSwitch, duration, stoppable
 from tinyreader.windows import chunks
 
 _FORMAT = 1
@@ -118,11 +118,11 @@ def augment_file(
     if made is not None:
         progress.say(f"{out} is there already, made by the same work")
         if parts.folder.exists():  # what a kill left of them
-            with exclusive(parts.folder):
+            with directory_lock(parts.folder):
                 parts.discard()
         return made
-    with exclusive(parts.folder):
-        sweep(out)
+    with directory_lock(parts.folder):
+        remove_leftovers(out)
         parts.claim(identity)
         report, n_parts = _rewrite_all(source, parts, proposers, options, scanned, progress, stop)
         parts.join(out, n_parts, stop)
@@ -190,7 +190,9 @@ class _Record:
             content = json.loads(self.path.read_text(encoding="utf-8"))
             same = all(content[name] == value for name, value in self.identity.items())
             return (
-                AugmentReport(**content["counts"]) if same and content["digest"] == digest(self.out) else None
+                AugmentReport(**content["counts"])
+                if same and content["digest"] == file_hash(self.out)
+                else None
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -198,7 +200,7 @@ class _Record:
     def write(self, report: AugmentReport) -> None:
         """Notes what was made; not for a device or a pipe, which keeps nothing."""
         if self.out.is_file():
-            content = {**self.identity, "counts": report.counts(), "digest": digest(self.out)}
+            content = {**self.identity, "counts": report.counts(), "digest": file_hash(self.out)}
             with atomic_path(self.path) as partial:
                 partial.write_text(json.dumps(content, indent=2), encoding="utf-8")
 

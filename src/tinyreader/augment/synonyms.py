@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tinyreader.augment.proposer import Passage
 from tinyreader.augment.words import is_word
 from tinyreader.errors import DataError
-from tinyreader.files import open_binary
+from tinyreader.storage import open_binary
 
 log = logging.getLogger(__name__)
 

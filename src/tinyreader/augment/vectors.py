@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyreader.errors import DataError, SettingsError
-from tinyreader.files import cache_directory, open_binary, sync
+from tinyreader.storage import cache_directory, open_binary, sync
 
 log = logging.getLogger(__name__)
 

@@ -82,8 +82,8 @@ def augment(
     """
     from tinyreader.augment.job import Input, augment_file, scan
     from tinyreader.data import writer_for
-    from tinyreader.files import require_output
     from tinyreader.progress import Progress, StopSwitch, stop_signals
+    from tinyreader.storage import require_output
 
     if out is None and not show:
         raise SettingsError("say where the copies go: -o OUT; or look at some first: --show 3")

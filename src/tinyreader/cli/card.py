@@ -47,12 +47,12 @@ def card(
 
     What run and report know is taken from them; what neither knows and no option says is "not stated".
     """
-    from tinyreader.files import atomic_text
     from tinyreader.report.card import card as text_of
     from tinyreader.report.card_facts import CardOptions, gather
     from tinyreader.report.output import require_writable
     from tinyreader.report.publish import check_card, check_name
     from tinyreader.report.record import load_report
+    from tinyreader.storage import atomic_text
 
     if out.is_dir():
         raise SettingsError(

@@ -173,9 +173,9 @@ def _write(
     """Leaves the comparison, its questions and its plot in `out`."""
     from dataclasses import asdict
 
-    from tinyreader.files import atomic_text
     from tinyreader.report.pareto import pareto_plot, points_of
     from tinyreader.report.plots import save
+    from tinyreader.storage import atomic_text
 
     points, without = points_of(sides)
     if without:

@@ -29,7 +29,7 @@ from tinyreader.data import (
 from tinyreader.data.findings import visible
 from tinyreader.data.unanswerable import ELSEWHERE, REMOVED
 from tinyreader.errors import DataError, SettingsError
-from tinyreader.files import require_output
+from tinyreader.storage import require_output
 
 app = typer.Typer(
     help="Check, describe, split, sample and convert question-answering data.", no_args_is_help=True

@@ -13,7 +13,7 @@ import typer
 from tinyreader.cli.ask import advising
 from tinyreader.cli.data import BadExamples, OnBadOption
 from tinyreader.errors import MissingExtraError, SettingsError
-from tinyreader.files import atomic_text, require_output
+from tinyreader.storage import atomic_text, require_output
 
 
 class PrecisionChoice(enum.StrEnum):

@@ -35,8 +35,8 @@ def quickstart(
         from tinyreader.quickstart import quickstart as carry_out
     except ModuleNotFoundError as error:
         raise MissingExtraError("the quick start", "train") from error
-    from tinyreader.files import make_directory
     from tinyreader.progress import Progress
+    from tinyreader.storage import make_directory
 
     if out is not None:
         make_directory(out)

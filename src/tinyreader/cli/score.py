@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from tinyreader.errors import DataError, SettingsError
-from tinyreader.files import atomic_text, require_output
 from tinyreader.metrics import Gold, Version, gold_from_json, score_v1, score_v2, squad_version
+from tinyreader.storage import atomic_text, require_output
 
 _NAMED = 3  # ids named in a warning
 

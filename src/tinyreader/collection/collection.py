@@ -15,10 +15,10 @@ from tinyreader.collection.refresh import PLACES, index_path, refresh
 from tinyreader.collection.store import Store
 from tinyreader.documents import Document
 from tinyreader.errors import DataError, MissingExtraError, SettingsError
-from tinyreader.files import cache_directory
 from tinyreader.passages import Passage, joined, words_of
 from tinyreader.progress import Progress
 from tinyreader.reader import FoundAnswer, Question, Reader, Reading
+from tinyreader.storage import cache_directory
 
 PASSAGES = 20
 """So many passages are read for a question."""

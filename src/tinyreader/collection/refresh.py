@@ -23,9 +23,9 @@ from tinyreader.collection.store import Change, Entry, FileState, Store
 from tinyreader.documents import Document, document_of, find_files
 from tinyreader.documents.files import suffix_of
 from tinyreader.errors import DataError, MissingExtraError
-from tinyreader.files import exclusive, open_binary
 from tinyreader.passages import passages_of, words_of
 from tinyreader.progress import Progress
+from tinyreader.storage import directory_lock, open_binary
 
 PLACES = "passages.npy"
 """Row of its document, begin and end of each passage, int64 [n, 3], in the order of the index."""
@@ -63,7 +63,7 @@ def refresh(
     """
     progress = progress or Progress(quiet=True)
     store = Store(index)
-    with exclusive(index), store.change() as change:
+    with directory_lock(index), store.change() as change:
         found = Refreshed()
         _sweep(index, keep=store.generation)
         _update(folder, change, found, progress, file_s)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tinyreader.errors import DataError
-from tinyreader.files import atomic_text
+from tinyreader.storage import atomic_text
 
 OnBad = Literal["error", "repair", "skip"]
 

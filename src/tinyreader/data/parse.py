@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from tinyreader.data.findings import Finding
 from tinyreader.data.validate import Flawed
-from tinyreader.files import open_binary
+from tinyreader.storage import open_binary
 
 BOM = b"\xef\xbb\xbf"
 _LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")

@@ -13,7 +13,7 @@ from tinyreader.data.example import Answer, Example
 from tinyreader.data.findings import visible
 from tinyreader.data.rows import example_row
 from tinyreader.errors import DataError, SettingsError
-from tinyreader.files import atomic_text
+from tinyreader.storage import atomic_text
 
 StrPath = str | os.PathLike[str]
 

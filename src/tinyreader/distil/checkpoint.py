@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tinyreader.errors import CheckpointError, RunError
-from tinyreader.files import atomic_path, digest, share, sync
+from tinyreader.storage import atomic_path, file_hash, match_parent_mode, sync
 
 _TENSORS, _STATE = "state.safetensors", "state.json"
 
@@ -54,10 +54,10 @@ class CheckpointFolder:
                 shutil.rmtree(leftover, ignore_errors=True)
             partial.mkdir()
             save_file({n: t.contiguous() for n, t in checkpoint.tensors.items()}, partial / _TENSORS)
-            share(partial / _TENSORS)
+            match_parent_mode(partial / _TENSORS)
             record = {
                 "step": checkpoint.step,
-                "tensors": digest(partial / _TENSORS),
+                "tensors": file_hash(partial / _TENSORS),
                 "state": checkpoint.state,
             }
             (partial / _STATE).write_text(json.dumps({**record, "digest": _record_digest(record)}))
@@ -104,7 +104,7 @@ def _load(folder: Path) -> Checkpoint:
     record = json.loads((folder / _STATE).read_text())
     if not isinstance(record, dict) or record.pop("digest", None) != _record_digest(record):
         raise CheckpointError(f"{_STATE} does not match its digest")
-    if digest(folder / _TENSORS) != record["tensors"]:
+    if file_hash(folder / _TENSORS) != record["tensors"]:
         raise CheckpointError(f"{_TENSORS} does not match its digest")
     return Checkpoint(record["step"], load_file(folder / _TENSORS), record["state"])
 
@@ -120,7 +120,7 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     try:
         with atomic_path(path) as partial:
             save_file({n: t.contiguous() for n, t in tensors.items()}, partial)
-            share(partial)
+            match_parent_mode(partial)
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"{path} could not be written ({error}). Make room and run the same command again."

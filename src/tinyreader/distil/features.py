@@ -22,7 +22,7 @@ import torch
 
 from tinyreader.distil.network import Batch
 from tinyreader.errors import ModelError, RunError
-from tinyreader.files import atomic_path, sync
+from tinyreader.storage import atomic_path, sync
 from tinyreader.windows import Window, WindowCounts, padded_length
 
 _INDEX = np.dtype(

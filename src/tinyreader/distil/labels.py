@@ -42,11 +42,12 @@ from tinyreader.distil.said_before import (
     Taken,
     by_source,
     finished_passes,
+    read_state,
     write_keys,
 )
 from tinyreader.errors import RunError
-from tinyreader.files import alone, atomic_path, read_object, sweep, sync
 from tinyreader.runtimes import Runtime
+from tinyreader.storage import atomic_path, file_lock, remove_leftovers, sync
 
 Rows = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
@@ -152,9 +153,9 @@ def keep_labels(
     try:
         if not is_there():
             folder.mkdir(parents=True, exist_ok=True)
-            with alone(folder / _LOCK, on_wait):
+            with file_lock(folder / _LOCK, on_wait):
                 if sys.platform != "win32":  # there another may be at work all the same
-                    sweep(folder / STATE)
+                    remove_leftovers(folder / STATE)
                 if not is_there():
                     _fill(work, read, store, batches, speaker, on_batch, on_kept, on_taken)
         if speaker is not None and not (folder / KEYS).exists():
@@ -321,7 +322,7 @@ class _Pass:
         """How many batches an earlier pass of this identity has left whole on disk, and the seconds they
         took.
         """
-        state = read_object(self.folder / STATE)
+        state = read_state(self.folder)
         with suppress(OSError, ValueError, KeyError, TypeError):
             if state["identity"] == self.identity and (self.folder / LOGITS).stat().st_size == self.size:
                 return int(state["batches"]), float(state.get("seconds", 0.0))
@@ -329,12 +330,12 @@ class _Pass:
 
     def donors(self) -> list[str]:
         """The passes that this one takes windows from, as it noted when it began."""
-        donors = read_object(self.folder / STATE).get("donors", [])
+        donors = read_state(self.folder).get("donors", [])
         return [str(name) for name in donors] if isinstance(donors, list) else []
 
     def sign(self, speaker: str) -> None:
         """Says on disk whose words these are, where an earlier version did not."""
-        state = read_object(self.folder / STATE)
+        state = read_state(self.folder)
         if state and "speaker" not in state and os.access(self.folder, os.W_OK):
             with atomic_path(self.folder / STATE) as path:
                 path.write_text(json.dumps({**state, "speaker": speaker}))

@@ -33,8 +33,8 @@ from tinyreader.distil.optimiser import MasterAdamW, OptimiserSettings, learning
 from tinyreader.distil.runlog import RunLog
 from tinyreader.distil.settings import StageSettings, TrainingSettings
 from tinyreader.errors import RunError
-from tinyreader.files import digest
 from tinyreader.progress import Progress, StopSwitch, duration
+from tinyreader.storage import file_hash
 
 Rows = npt.NDArray[np.int64]
 
@@ -307,7 +307,7 @@ class StageTrainer:
         if position.best_score is None or score > position.best_score:
             position.best_score, position.best_step = score, position.step
             save_tensors(self.weights(), self._best_path)
-            position.best_digest = digest(self._best_path)
+            position.best_digest = file_hash(self._best_path)
 
     @property
     def _best_path(self) -> Path:
@@ -318,7 +318,7 @@ class StageTrainer:
         if self.position.best_step is None or self.position.best_step == self.position.step:
             return
         try:
-            if self.position.best_digest not in (None, digest(self._best_path)):
+            if self.position.best_digest not in (None, file_hash(self._best_path)):
                 raise ValueError("they are not what was written")
             best = load_file(self._best_path)
         except (OSError, SafetensorError, ValueError) as error:

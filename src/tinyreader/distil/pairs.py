@@ -23,7 +23,7 @@ from tinyreader.data import Example
 from tinyreader.distil.alignment import Places, Slice, Surroundings, lay_out
 from tinyreader.distil.features import FeatureStore, write_features
 from tinyreader.errors import DataError, RunError
-from tinyreader.files import sync
+from tinyreader.storage import sync
 from tinyreader.windows import MIN_STEP, Window, Windower, WindowSettings, chunks, pair_template
 
 _CHUNK = 512  # examples cut together

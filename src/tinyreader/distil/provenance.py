@@ -15,7 +15,7 @@ from accelerate.tracking import get_available_trackers
 
 from tinyreader.distil.network import Precision
 from tinyreader.errors import RunError, SettingsError
-from tinyreader.files import atomic_path
+from tinyreader.storage import atomic_path
 
 _PACKAGES = ("tinyreader", "torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 _NAME = "identity.json"

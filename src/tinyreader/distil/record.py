@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from tinyreader.distil.evaluate import Evaluation
-from tinyreader.files import atomic_path, read_object
 from tinyreader.models import save_reader
+from tinyreader.storage import atomic_path, read_object_if_any
 
 _RECORD = "run.json"
 
@@ -38,7 +38,7 @@ def save_student(model: Any, tokenizer: Any, target: Path, record: dict[str, Any
     What somebody laid beside the student since then, such as a card, stays. `record` gets the earlier one's
     time and machine.
     """
-    earlier = read_object(target / _RECORD)
+    earlier = read_object_if_any(target / _RECORD)
     if earlier and _holds(target, model):
         record |= {key: earlier[key] for key in ("environment", "finished") if key in earlier}
         with atomic_path(target / _RECORD) as path:

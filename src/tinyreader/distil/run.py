@@ -62,11 +62,11 @@ from tinyreader.distil.teachers import (
     load_teachers,
 )
 from tinyreader.errors import RunError, SettingsError
-from tinyreader.files import atomic_path, digest, exclusive, read_object
 from tinyreader.malloc import keep_freed_memory
 from tinyreader.model_files import hash_of
 from tinyreader.models import load_reader, max_tokens, model_fingerprint
 from tinyreader.progress import Progress, StopSwitch, duration, stop_signals
+from tinyreader.storage import atomic_path, directory_lock, file_hash, read_object
 from tinyreader.windows import Windower
 
 Rows = npt.NDArray[np.int64]
@@ -96,7 +96,7 @@ def run_recipe(recipe: Recipe, out: Path, progress: Progress | None = None) -> R
     )
     require_trackers(recipe.training.trackers)
     made = [directory for directory in (out, *out.parents) if not directory.exists()]
-    with exclusive(out), stop_signals(stop, lambda reason: progress.say(f"{reason}: {advice}")):
+    with directory_lock(out), stop_signals(stop, lambda reason: progress.say(f"{reason}: {advice}")):
         try:
             return _Run(recipe, out, progress, stop).carry_out()
         except BaseException:
@@ -295,8 +295,11 @@ class _Run:
         folder.mkdir(parents=True, exist_ok=True)
         final, done = folder / "weights.safetensors", folder / "done.json"
         if done.exists():
-            outcome = read_object(done)
-            if final.exists() and digest(final) == outcome.get("digest"):
+            try:
+                outcome = read_object(done)
+            except RunError:
+                outcome = {}
+            if final.exists() and file_hash(final) == outcome.get("digest"):
                 self.progress.say(f"stage {stage.name!r} is done already ({outcome['steps']:,} steps)")
                 return final, outcome
             damaged = final if "digest" in outcome else done
@@ -310,7 +313,7 @@ class _Run:
         if self.accelerator.is_main_process:
             save_tensors(trainer.weights(), final)
         self.accelerator.wait_for_everyone()
-        kept = {**outcome, "digest": digest(final)}
+        kept = {**outcome, "digest": file_hash(final)}
         if self.accelerator.is_main_process:
             with atomic_path(done) as path:
                 path.write_text(json.dumps(kept, indent=2))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tinyreader.errors import RunError
-from tinyreader.files import atomic_path
+from tinyreader.storage import atomic_path
 
 
 class RunLog:

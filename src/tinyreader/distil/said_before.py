@@ -14,13 +14,15 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.pairs import PairStore
-from tinyreader.files import atomic_path, read_object
+from tinyreader.errors import RunError
+from tinyreader.storage import atomic_path, read_object
 
 Rows = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
@@ -140,12 +142,18 @@ def _heads(keys: bytes) -> npt.NDArray[np.uint64]:
     return np.frombuffer(keys, dtype="<u8").reshape(-1, _KEY_BYTES // 8)[:, 0]
 
 
+def read_state(folder: Path) -> dict[str, Any]:
+    """The note of how far a pass is; empty where it is missing or damaged, for the pass is then made again."""
+    try:
+        return read_object(folder / STATE)
+    except RunError:
+        return {}
+
+
 def finished_passes(parent: Path, speaker: Speaker) -> list[str]:
     """The names of the folders in `parent` that hold finished passes of that speaker."""
     folders = [keys.parent for keys in sorted(parent.glob(f"*/{KEYS}"))]
-    return [
-        folder.name for folder in folders if read_object(folder / STATE).get("speaker") == speaker.identity
-    ]
+    return [folder.name for folder in folders if read_state(folder).get("speaker") == speaker.identity]
 
 
 def write_keys(folder: Path, store: FeatureStore, rows: Rows, speaker: Speaker) -> None:

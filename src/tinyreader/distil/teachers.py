@@ -43,10 +43,10 @@ from tinyreader.distil.runlog import RunLog
 from tinyreader.distil.said_before import Speaker, Taken, own_key, paired_key
 from tinyreader.distil.settings import StageSettings, TeacherSettings
 from tinyreader.errors import RunError, SettingsError
-from tinyreader.files import cache_directory
 from tinyreader.models import LoadedReader, load_reader, max_tokens, model_fingerprint
 from tinyreader.progress import Progress, StopSwitch
 from tinyreader.runtimes.openvino import EngineSettings, open_openvino, resolve_precision
+from tinyreader.storage import cache_directory
 from tinyreader.tokenizer import tokenizer_difference
 
 Rows = npt.NDArray[np.int64]

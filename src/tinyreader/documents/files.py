@@ -13,7 +13,7 @@ from tinyreader.documents.html import html_text
 from tinyreader.documents.pdf import pdf_pages
 from tinyreader.documents.text import decode_text
 from tinyreader.errors import DataError
-from tinyreader.files import open_binary
+from tinyreader.storage import open_binary
 
 TEXT_SUFFIXES = frozenset((".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".org"))
 HTML_SUFFIXES = frozenset((".html", ".htm", ".xhtml"))

@@ -31,7 +31,6 @@ from tinyreader.export.parity import (
     make_trial,
     sample_examples,
 )
-from tinyreader.files import share, sync
 from tinyreader.model_files import (
     ENGINE_FILES,
     PACKED_FILE,
@@ -51,6 +50,7 @@ from tinyreader.runtimes.facts import EXPORT, facts_of, is_known, read_facts, wr
 from tinyreader.runtimes.int8 import SECTION, Int8Plan, quantised, read_plan, write_plan
 from tinyreader.runtimes.openvino import IR_FILE, load_model
 from tinyreader.runtimes.openvino.opening import converted
+from tinyreader.storage import match_parent_mode, sync
 from tinyreader.tokenizer import load_tokenizer, tokenizer_files
 
 MIN_HELD_OUT = 8
@@ -272,7 +272,7 @@ def _write_packed(directory: Path, target: Path) -> None:
         else:
             tensors[name] = weight
     save_file(tensors, target / PACKED_FILE, metadata={"format": PACKED_FORMAT})
-    share(target / PACKED_FILE)  # safetensors writes files that only their owner may read
+    match_parent_mode(target / PACKED_FILE)  # safetensors writes files that only their owner may read
 
 
 def _write_beside(directory: Path, target: Path, facts: ModelFacts, plan: Int8Plan | None) -> None:

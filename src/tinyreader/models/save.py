@@ -16,8 +16,8 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
 from tinyreader.errors import ModelError
-from tinyreader.files import share, sync
 from tinyreader.models.parts import max_tokens, takes_segments
+from tinyreader.storage import match_parent_mode, sync
 from tinyreader.tokenizer import tokenizer_files
 
 
@@ -48,7 +48,7 @@ def save_reader(
     files["config.json"] = _configuration(model.config, type(model).__name__)
     with atomic_directory(directory) as temporary:
         save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
-        share(temporary / "model.safetensors")
+        match_parent_mode(temporary / "model.safetensors")
         for name, text in {**files, **(extra or {})}.items():
             (temporary / name).write_text(text, encoding="utf-8", newline="\n")
     return Path(directory)

@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tinyreader.errors import ModelError
-from tinyreader.files import atomic_path, cache_directory, share
 from tinyreader.model_files import PICKLE_FILE, hash_of, weight_files
+from tinyreader.storage import atomic_path, cache_directory, match_parent_mode
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         with atomic_path(cached) as temporary:
             save_file(weights, temporary, metadata={"format": "pt"})
-            share(temporary)
+            match_parent_mode(temporary)
     except OSError as error:
         log.warning("%s was converted but cannot be kept in %s: %s", path, cached.parent, error)
     return weights

@@ -17,7 +17,6 @@ from itertools import islice
 from pathlib import Path
 
 from tinyreader.errors import DataError, RunError
-from tinyreader.files import atomic_path, atomic_text, exclusive
 from tinyreader.model_files import hash_of
 from tinyreader.passages import PASSAGE_CHARACTERS
 from tinyreader.progress import Progress, StopSwitch, duration, stoppable
@@ -25,6 +24,7 @@ from tinyreader.reader.questions import Library, QuestionFile, key_of, paths_of
 from tinyreader.reader.reader import Reader
 from tinyreader.reader.reading import Question, Reading, documents_of
 from tinyreader.runtimes.reading import CHUNK_CHARACTERS
+from tinyreader.storage import atomic_path, atomic_text, directory_lock
 
 PART_QUESTIONS = 256
 """At most so many questions are a part; fewer where their documents are long."""
@@ -91,7 +91,7 @@ def answer_file(
     was done kept, and `RunError` when `out` was begun with other questions, model, engine or settings.
     """
     folder = out.with_name(f"{out.name}.parts")
-    with exclusive(folder):
+    with directory_lock(folder):
         _claim(folder, _identity(reader, model, scanned))
         counts, watch = Counts(), _Watch(progress, scanned.n_questions)
         watch.show(0)

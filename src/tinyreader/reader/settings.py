@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tinyreader.errors import ModelError, SettingsError
-from tinyreader.files import atomic_path
 from tinyreader.model_files import read_sections
+from tinyreader.storage import atomic_path
 from tinyreader.windows import WindowSettings
 
 NAME = "reader.json"

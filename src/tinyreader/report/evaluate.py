@@ -12,7 +12,6 @@ from typing import Any
 
 from tinyreader.data import Example, fingerprint
 from tinyreader.errors import DataError, SettingsError
-from tinyreader.files import atomic_text
 from tinyreader.metrics import Version
 from tinyreader.progress import Progress, StopSwitch
 from tinyreader.reader import Reader
@@ -35,6 +34,7 @@ from tinyreader.report.plots import require_matplotlib, save
 from tinyreader.report.reading import answer_threshold, latencies, percentiles, read_examples
 from tinyreader.report.record import PAGE, Question, Report, save_report
 from tinyreader.report.training import run_record, training
+from tinyreader.storage import atomic_text
 from tinyreader.windows import Windower, WindowSettings
 
 ATTENTION_EXAMPLES = 4

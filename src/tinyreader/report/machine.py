@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyreader.errors import ModelError
-from tinyreader.files import digest
 from tinyreader.model_files import SETTINGS_FILES, weight_files
 from tinyreader.runtimes import n_cores
+from tinyreader.storage import file_hash
 
 PACKAGES = ("tinyreader", "numpy", "openvino", "tokenizers")
 ENGINE_PACKAGES = {"torch": ("torch", "transformers"), "onnx": ("onnxruntime",)}
@@ -91,7 +91,7 @@ def weights_fingerprint(directory: Path) -> str | None:
         files = weight_files(directory)
     except ModelError:
         return None
-    return "-".join(digest(path) for path in files)
+    return "-".join(file_hash(path) for path in files)
 
 
 def _numbers(path: Path) -> int:

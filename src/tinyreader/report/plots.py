@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyreader.errors import MissingExtraError
-from tinyreader.files import atomic_path
 from tinyreader.report.record import PLOTS
+from tinyreader.storage import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyreader.errors import DataError
-from tinyreader.files import atomic_path, open_text
+from tinyreader.storage import atomic_path, open_text
 
 FORMAT = 1
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tinyreader.data import Example
 from tinyreader.errors import DataError
-from tinyreader.files import open_text
 from tinyreader.report.record import NULL_ODDS, PREDICTIONS, REPORT, load_report
+from tinyreader.storage import open_text
 
 
 def teacher_answers(place: Path, examples: Sequence[Example]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tinyreader.errors import SettingsError
-from tinyreader.files import alone, cache_directory, sync
+from tinyreader.storage import cache_directory, file_lock, sync
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def kept(kind: str, name: str, build: Callable[[Path], None]) -> Path:
             "to a directory "
             "that can be written to"
         ) from None
-    with alone(
+    with file_lock(
         home / f".{name}.lock"
     ):  # on Windows two processes may build the same; the rename keeps it whole
         if _is_whole(target):

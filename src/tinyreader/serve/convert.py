@@ -23,7 +23,7 @@ from typing import Any
 from tinyreader.documents import SUFFIXES, document_of
 from tinyreader.documents.files import suffix_of
 from tinyreader.errors import DataError, MissingExtraError
-from tinyreader.files import GZIP_MAGIC
+from tinyreader.storage import GZIP_MAGIC
 
 MEMORY_BYTES = 1 << 30
 """Address space of the child: the interpreter and the parsers take a fifth of it."""
