@@ -127,7 +127,7 @@ def test_int8_from_the_command_line(
             ["--data", "nothing.json", "-o", "reader"],
             "reader holds the model that is exported; give another directory",
         ),
-        (["--engine", "onnx", "--precision", "bf16"], "does not compute in bf16"),
+        (["--engine", "onnx", "--precision", "bf16"], "at fp32, not bf16"),
     ],
 )
 def test_wrong_calls_are_one_line(

@@ -137,13 +137,16 @@ def test_a_bf16_export_is_half_the_size(tmp_path: Path, directory: Path) -> None
         open_engine(tmp_path / "out", "openvino", "fp32", 1)
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnx"])
-def test_int8_is_calibrated_exported_and_found(tmp_path: Path, directory: Path, engine: Any) -> None:
+def test_int8_is_calibrated_exported_and_found(tmp_path: Path, directory: Path) -> None:
     """Ranges go beside the model and into the export; then precision="int8" works with both, and no
     calibration is needed.
     """
     report = export(
-        directory, tmp_path / "out", settings(engine, "int8", tolerance=FREE), examples(32), calibrates=True
+        directory,
+        tmp_path / "out",
+        settings("openvino", "int8", tolerance=FREE),
+        examples(32),
+        calibrates=True,
     )
     assert report.failures == ()
     assert report.parity.questions == 16
@@ -153,13 +156,13 @@ def test_int8_is_calibrated_exported_and_found(tmp_path: Path, directory: Path, 
         assert section["settings"]["no_answer_threshold"] == 1.5
         assert section["int8"]["findings"]["parity"]["questions"] == 16
         assert len(section["int8"]["findings"]["logit_errors"]) == 12
-        assert open_engine(place, engine, "int8", 1).facts.precision == "int8"
+        assert open_engine(place, "openvino", "int8", 1).facts.precision == "int8"
     assert open_engine(tmp_path / "out", "auto", "auto", 1).facts.precision == "int8"  # it holds nothing else
-    again = export(directory, tmp_path / "again", settings(engine, "int8", tolerance=FREE))
+    again = export(directory, tmp_path / "again", settings("openvino", "int8", tolerance=FREE))
     assert again.kept == report.kept
     wrong = pytest.raises((SettingsError, ModelError), match="int8")
     with wrong:
-        open_engine(tmp_path / "out", engine, "fp32", 1)
+        open_engine(tmp_path / "out", "openvino", "fp32", 1)
 
 
 def test_the_worst_products_are_kept_until_it_is_good_enough(directory: Path) -> None:
@@ -265,8 +268,9 @@ def test_what_was_put_beside_an_export_is_not_lost(tmp_path: Path, directory: Pa
 
 def test_wrong_settings_are_refused(tmp_path: Path, directory: Path) -> None:
     """What does not go together is said before work is spent."""
-    with pytest.raises(SettingsError, match="does not compute in bf16"):
-        settings("onnx", "bf16")
+    for precision in ("bf16", "int8"):
+        with pytest.raises(SettingsError, match=f'at fp32, not {precision}; set precision to "fp32"'):
+            settings("onnx", precision)
     with pytest.raises(SettingsError, match="6 questions are too few to calibrate with"):
         export(directory, tmp_path / "out", settings("openvino", "int8"), examples(6), calibrates=True)
     with pytest.raises(SettingsError, match="is exported as fp32 only"):

@@ -1,5 +1,5 @@
-"""ONNX: files that plain onnx and onnxruntime take, with the logits of Transformers, from the cache or as
-they are.
+"""ONNX: files that plain onnx and onnxruntime take, with the logits of Transformers; converted once, or read
+as they are.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tiny_engines import BUILT, batch, by_transformers, calibrate, difference
+from tiny_engines import BUILT, batch, by_transformers, difference
 from tiny_models import write_reader
 from tinyreader.errors import MissingExtraError, ModelError, SettingsError
 
 onnx = pytest.importorskip("onnx", reason="needs the onnx extra")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the onnx extra")
 
-from tinyreader.runtimes.onnx.opening import ONNX_FILE, open_onnx, written  # noqa: E402 - after the skips
+from tinyreader.runtimes.onnx.opening import ONNX_FILE, converted_onnx, open_onnx  # noqa: E402 - after the skips
 
 
 @pytest.fixture(autouse=True)
@@ -65,14 +65,11 @@ def test_what_a_configuration_may_change_agrees(tmp_path: Path, family: str, cha
 
 
 @pytest.mark.parametrize("family", BUILT)
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_files_are_plain_onnx(tmp_path: Path, family: str, precision: Any) -> None:
+def test_files_are_plain_onnx(tmp_path: Path, family: str) -> None:
     """The checker accepts them, with shapes inferred; only standard operators of one opset are used;
     onnxruntime runs them.
     """
-    directory = write_reader(tmp_path, family)
-    calibrate(directory)
-    path = written(directory, precision) / ONNX_FILE
+    path = converted_onnx(write_reader(tmp_path, family)) / ONNX_FILE
     onnx.checker.check_model(str(path), full_check=True)
     model = onnx.load(str(path))
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 17)]
@@ -83,25 +80,16 @@ def test_files_are_plain_onnx(tmp_path: Path, family: str, precision: Any) -> No
     assert start.shape == (2, 9)
 
 
-def test_a_model_is_written_once(tmp_path: Path, cache: Path) -> None:
-    """The second time the file in the cache is read; other weights and other ranges have files of their
-    own.
-    """
+def test_a_model_is_converted_once(tmp_path: Path, cache: Path) -> None:
+    """The second time the file in the cache is read; other weights have a file of their own."""
     directory = write_reader(tmp_path / "a")
-    first = written(directory, "fp32")
+    first = converted_onnx(directory)
     stamp = (first / ONNX_FILE).stat().st_mtime_ns
-    assert written(directory, "fp32") == first
+    assert converted_onnx(directory) == first
     assert (first / ONNX_FILE).stat().st_mtime_ns == stamp
-    calibrate(directory)
-    eight = written(directory, "int8")
-    calibrate(directory, kept=("encoder.layer.0.output.dense",))
-    others = {
-        written(write_reader(tmp_path / "b", layer_norm_eps=1e-5), "fp32"),
-        eight,
-        written(directory, "int8"),
-    }
-    assert len({first, *others}) == 4
-    assert {path.parent for path in others} == {cache}
+    other = converted_onnx(write_reader(tmp_path / "b", layer_norm_eps=1e-5))
+    assert other != first
+    assert {other.parent, first.parent} == {cache}
 
 
 def test_a_file_of_others_is_read_as_it_is(tmp_path: Path) -> None:
@@ -109,7 +97,7 @@ def test_a_file_of_others_is_read_as_it_is(tmp_path: Path) -> None:
     directory, holder = write_reader(tmp_path / "a", "roberta"), tmp_path / "exported"
     holder.mkdir()
     shutil.copy(directory / "config.json", holder)
-    shutil.copy(written(directory, "fp32") / ONNX_FILE, holder)
+    shutil.copy(converted_onnx(directory) / ONNX_FILE, holder)
     runtime = open_onnx(holder, "auto", 1)
     facts = runtime.facts
     assert (facts.pad_id, facts.max_tokens, facts.takes_segments, facts.precision) == (1, 62, False, "fp32")
@@ -120,7 +108,7 @@ def test_a_file_of_others_is_read_as_it_is(tmp_path: Path) -> None:
 def test_what_is_no_reader_is_refused(tmp_path: Path) -> None:
     """A damaged file, and one with other outputs, are one clear error each."""
     directory = write_reader(tmp_path)
-    whole = written(directory, "fp32") / ONNX_FILE
+    whole = converted_onnx(directory) / ONNX_FILE
     (directory / ONNX_FILE).write_bytes(whole.read_bytes()[:500])
     with pytest.raises(ModelError, match=r"model.onnx cannot be read by ONNX Runtime"):
         open_onnx(directory, "fp32", 1)
@@ -147,21 +135,24 @@ def test_wrong_inputs_are_refused(tmp_path: Path) -> None:
         open_onnx(directory, "bf16", 1)
 
 
-def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where onnx is not installed, writing says what to install."""
+def test_converting_without_torch_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch is not installed, converting says what to install."""
     directory = write_reader(tmp_path)
-    monkeypatch.setitem(sys.modules, "tinyreader.runtimes.onnx.graph", None)
-    with pytest.raises(MissingExtraError, match=r"tinyreader\[onnx\]"):
+    monkeypatch.setitem(sys.modules, "tinyreader.runtimes.onnx.convert", None)
+    with pytest.raises(MissingExtraError, match=r"tinyreader\[train,onnx\]"):
         open_onnx(directory, "fp32", 1)
 
 
-def test_neither_writing_nor_reading_takes_torch(tmp_path: Path) -> None:
-    """From safetensors to logits in a process that has imported neither torch nor Transformers."""
-    directory = write_reader(tmp_path)
+def test_reading_a_file_takes_no_torch(tmp_path: Path) -> None:
+    """From a model.onnx to logits in a process that has imported neither torch nor Transformers."""
+    directory, holder = write_reader(tmp_path / "a"), tmp_path / "exported"
+    holder.mkdir()
+    shutil.copy(directory / "config.json", holder)
+    shutil.copy(converted_onnx(directory) / ONNX_FILE, holder)
     code = (
         "import json, sys; from pathlib import Path\n"
         "from tinyreader.runtimes.onnx.opening import open_onnx; import numpy as np\n"
-        f"runtime = open_onnx(Path({str(directory)!r}), 'fp32', 1)\n"
+        f"runtime = open_onnx(Path({str(holder)!r}), 'fp32', 1)\n"
         "ids = np.full((1, 9), 7); start, _ = runtime.logits(ids, np.ones_like(ids), np.zeros_like(ids))\n"
         "print(json.dumps([start.tolist(), [name for name in ('torch', 'transformers') if name in "
         "sys.modules]]))"

@@ -81,9 +81,10 @@ class ExportSettings:
             raise SettingsError(
                 f"precision is {self.precision!r}; it must be one of {', '.join(TOLERANCES)}."
             )
-        if self.engine == "onnx" and self.precision == "bf16":
+        if self.engine == "onnx" and self.precision != "fp32":
             raise SettingsError(
-                'ONNX Runtime does not compute in bf16 on a CPU; set precision to "fp32" or "int8".'
+                f'ONNX files are written at fp32, not {self.precision}; set precision to "fp32", or engine '
+                'to "openvino".'
             )
         if self.engine == "packed" and self.precision != "fp32":
             raise SettingsError("packed weights can be read at any precision; leave precision out.")
@@ -232,12 +233,9 @@ def _write_network(
         return facts_of(read_architecture(directory))
     if settings.engine == "onnx":
         try:
-            from tinyreader.runtimes.onnx.opening import convert_onnx, write_model
+            from tinyreader.runtimes.onnx.opening import convert_onnx
         except ModuleNotFoundError as error:
-            raise MissingExtraError(f"exporting {directory} as ONNX", "onnx") from error
-        if is_known(directory):
-            write_model(directory, target, plan)
-            return facts_of(read_architecture(directory))
+            raise MissingExtraError(f"exporting {directory} as ONNX", "train,onnx") from error
         convert_onnx(directory, target)
         return read_facts(target, set())
     if not is_known(directory):

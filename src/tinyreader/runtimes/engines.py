@@ -156,7 +156,7 @@ def _open_torch(
         raise MissingExtraError(f"reading {directory} with torch", "train") from error
     if precision == "int8":
         raise SettingsError(
-            'torch has no int8 here; set engine to "openvino" or "onnx", or precision to "bf16" or "fp32".'
+            'torch has no int8 here; set engine to "openvino", or precision to "bf16" or "fp32".'
         )
     return open_torch(directory, precision, threads, device)
 

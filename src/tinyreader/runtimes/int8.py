@@ -1,7 +1,7 @@
 """What int8 arithmetic needs to know of a model: the input range of each product, and which products stay in
 higher precision.
 
-Every engine that computes in int8 takes the same `Int8Plan`. Weights are symmetric, with one scale for each
+OpenVINO builds its int8 graph by an `Int8Plan`. Weights are symmetric, with one scale for each
 output; inputs have 256 steps over a range measured on real windows (Krishnamoorthi, arXiv 1806.08342). Before
 that, each input channel is divided by a scale of its own and the weights are multiplied by it, so that a few
 large channels do not take up all the steps (SmoothQuant, arXiv 2211.10438). The plan is stored in

@@ -1,5 +1,3 @@
-"""Readers by ONNX Runtime, from a model.onnx that is there or that is written straight from safetensors; no
-torch.
-"""
+"""Readers run by ONNX Runtime: a model.onnx needs no torch, converting a model to one does."""
 
 from __future__ import annotations

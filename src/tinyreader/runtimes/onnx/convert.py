@@ -1,6 +1,4 @@
-"""Architectures that are not built here, converted to ONNX from Transformers' own model; needs the train
-extra.
-"""
+"""Conversion to ONNX, from Transformers' own model; needs the train extra."""
 
 from __future__ import annotations
 
@@ -15,15 +13,15 @@ from tinyreader.runtimes.tracing import MOST_DIFFERENCE, first_line, refusal, tr
 
 
 def convert(directory: Path, path: Path) -> ModelFacts:
-    """Write the network of the reader in that directory to `path`; returns what is to be known of it.
+    """Write the network of the reader in that directory to `path`; returns its facts.
 
-    Raises `ModelError` where torch cannot convert it, or the network made says other things than the model.
+    Raises `ModelError` where torch cannot convert it, or its logits differ from the model's.
     """
     source = traceable(directory)
     outputs = ("start_logits", "end_logits")
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of the tracer, about what it takes for constants: checked below
+            warnings.simplefilter("ignore")  # of constants in the trace: checked below
             torch.onnx.export(
                 source.model,
                 source.example(2, 24),
