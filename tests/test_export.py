@@ -249,9 +249,7 @@ def test_a_place_that_cannot_be_is_said_before_any_work(
     with pytest.raises(ModelError, match="has no int8 ranges"):
         export(directory, tmp_path / "out", settings("openvino", "int8"), examples(4))
     (tmp_path / "file").touch()
-    with pytest.raises(
-        SettingsError, match=r"file/out cannot be written: .*file is not a writable directory"
-    ):
+    with pytest.raises(SettingsError, match=r"file/out cannot be written: .*file \("):
         export(directory, tmp_path / "file" / "out", settings("openvino"), examples(4))
 
 
@@ -268,6 +266,8 @@ def test_what_was_put_beside_an_export_is_not_lost(tmp_path: Path, directory: Pa
 
 def test_wrong_settings_are_refused(tmp_path: Path, directory: Path) -> None:
     """What does not go together is said before work is spent."""
+    with pytest.raises(SettingsError, match="precision is 'packed'; it must be one of fp32, bf16, int8"):
+        settings("openvino", "packed")
     for precision in ("bf16", "int8"):
         with pytest.raises(SettingsError, match=f'at fp32, not {precision}; set precision to "fp32"'):
             settings("onnx", precision)

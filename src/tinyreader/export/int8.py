@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyreader.arrays import Float32
 from tinyreader.errors import ModelError
 from tinyreader.export.parity import Outcome, Parity, Tolerance, Trial, compare
 from tinyreader.model_files import model_fingerprint
 from tinyreader.runtimes.architecture import Architecture, read_architecture
-from tinyreader.runtimes.checkpoint import Checkpoint, FloatArray
+from tinyreader.runtimes.checkpoint import Checkpoint
 from tinyreader.runtimes.facts import facts_of
 from tinyreader.runtimes.int8 import Int8Plan
 from tinyreader.runtimes.openvino import EngineSettings, OpenVinoRuntime, build_model, resolve_precision
@@ -39,9 +40,7 @@ class Int8Search:
         self.architecture: Architecture = read_architecture(directory)
         checkpoint = Checkpoint(directory, self.architecture.family.prefix)
         checkpoint.check(self.architecture.tensors(), self.architecture.n_layers)
-        self.weights: Mapping[str, FloatArray] = {
-            name: checkpoint[name] for name in self.architecture.tensors()
-        }
+        self.weights: Mapping[str, Float32] = {name: checkpoint[name] for name in self.architecture.tensors()}
 
     def runtime(self, precision: Precision, plan: Int8Plan | None = None) -> OpenVinoRuntime:
         """The model with the plan applied; what is not int8 is computed in `precision`."""

@@ -10,9 +10,9 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from tinyreader.arrays import Float32
 from tinyreader.data import Example
 from tinyreader.errors import DataError
 from tinyreader.metrics import question_scores
@@ -22,8 +22,6 @@ from tinyreader.runtimes.reading import BatchLimits, padded_batches, window_logi
 from tinyreader.sample import encyclopaedia
 from tinyreader.spans import answer, decode
 from tinyreader.windows import Window, Windower
-
-FloatArray = npt.NDArray[np.float32]
 
 MIN_QUESTIONS_PER_KIND = 50
 """With at least this many answerable and unanswerable questions, the two kinds have equal weight in F1."""
@@ -38,7 +36,7 @@ class Outcome:
     """
 
     answers: tuple[str, ...]
-    logits: tuple[tuple[FloatArray, FloatArray], ...]
+    logits: tuple[tuple[Float32, Float32], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

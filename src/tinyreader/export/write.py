@@ -4,14 +4,12 @@ output is put in place only if it agrees with the original.
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +48,7 @@ from tinyreader.runtimes.facts import EXPORT, facts_of, is_known, read_facts, wr
 from tinyreader.runtimes.int8 import SECTION, Int8Plan, quantised, read_plan, write_plan
 from tinyreader.runtimes.openvino import IR_FILE, load_model
 from tinyreader.runtimes.openvino.opening import converted
-from tinyreader.storage import match_parent_mode, sync
+from tinyreader.storage import atomic_directory, match_parent_mode, require_writable
 from tinyreader.tokenizer import load_tokenizer, tokenizer_files
 
 MIN_HELD_OUT = 8
@@ -77,9 +75,9 @@ class ExportSettings:
     def __post_init__(self) -> None:
         if self.engine not in ("openvino", "onnx", "packed"):
             raise SettingsError(f'engine is {self.engine!r}; it must be "openvino", "onnx" or "packed".')
-        if self.precision not in TOLERANCES:
+        if self.precision not in get_args(Precision):
             raise SettingsError(
-                f"precision is {self.precision!r}; it must be one of {', '.join(TOLERANCES)}."
+                f"precision is {self.precision!r}; it must be one of {', '.join(get_args(Precision))}."
             )
         if self.engine == "onnx" and self.precision != "fp32":
             raise SettingsError(
@@ -147,6 +145,49 @@ def export(
     model cannot be exported this way, and `SettingsError` for options that contradict each other.
     """
     require_out(out, directory)
+    _require_exportable(directory, settings, examples, calibrates)
+    tokenizer, stored = load_tokenizer(directory), _settings(directory)
+    calibration, held_out = _halves(examples, calibrates)
+    trial = make_trial(held_out, tokenizer, stored)
+    plan = None
+    if settings.precision == "int8" and not calibrates:
+        plan = read_plan(directory, read_architecture(directory).linears())
+    reference, original = _original(directory, trial, settings.threads, on_progress)
+    if calibrates:
+        search = Int8Search(directory, settings.threads, on_progress)
+        plan = search.find(make_trial(calibration, tokenizer, stored), trial, settings.allowed, original)
+    on_progress(f"writing {settings.engine} files")
+    require_out(out, directory)  # again: a search takes minutes, in which others may have written there
+    with suppress(_RejectedError), atomic_directory(out) as partial:
+        facts = _write_network(directory, partial, settings, plan)
+        _write_beside(directory, partial, facts, plan)
+        if settings.engine == "packed" and (learned := read_section(directory, "calibration")) is not None:
+            # Packed weights are the same reader, so its calibration holds; other files round differently.
+            write_section(partial, "calibration", learned)
+        on_progress("comparing with the original")
+        note = {"source": model_fingerprint(directory)}
+        write_facts(partial, facts, settings.engine, settings.precision, **note)
+        engine = "auto" if settings.engine == "packed" else settings.engine
+        runtime = open_engine(partial, engine, settings.precision, settings.threads)
+        parity = compare(trial, original, trial.run(runtime))
+        write_facts(partial, facts, settings.engine, settings.precision, **note, parity=parity.as_dict())
+        failures = tuple(parity.failures(settings.allowed))
+        sizes = {"original": _weights_size(directory), **_sizes(partial)}
+        if failures:
+            raise _RejectedError
+    if plan is not None and calibrates and keep_plan_beside_model and not failures:
+        write_plan(directory, plan)
+    return Exported(out, parity, failures, sizes, f"{reference} fp32", () if plan is None else plan.kept)
+
+
+class _RejectedError(Exception):
+    """The network is not within the tolerance: its directory goes, and an earlier export stays."""
+
+
+def _require_exportable(
+    directory: Path, settings: ExportSettings, examples: Sequence[Example] | None, calibrates: bool
+) -> None:
+    """Raise `ModelError` or `SettingsError` if the model cannot be exported with these settings."""
     if read_section(directory, EXPORT) is not None and not has_weights(directory):
         raise ModelError(f"{directory} is an export itself; export the directory it was made from")
     if calibrates and (examples is None or settings.precision != "int8"):
@@ -159,38 +200,6 @@ def export(
         raise SettingsError(
             f'the architecture of {directory} is exported as fp32 only; set precision to "fp32".'
         )
-    tokenizer, stored = load_tokenizer(directory), _settings(directory)
-    calibration, held_out = _halves(examples, calibrates)
-    trial = make_trial(held_out, tokenizer, stored)
-    plan = None
-    if settings.precision == "int8" and not calibrates:
-        plan = read_plan(directory, read_architecture(directory).linears())
-    reference, original = _original(directory, trial, settings.threads, on_progress)
-    if calibrates:
-        search = Int8Search(directory, settings.threads, on_progress)
-        plan = search.find(make_trial(calibration, tokenizer, stored), trial, settings.allowed, original)
-    on_progress(f"writing {settings.engine} files")
-    with _replacing(out) as place:
-        facts = _write_network(directory, place.partial, settings, plan)
-        _write_beside(directory, place.partial, facts, plan)
-        if settings.engine == "packed" and (learned := read_section(directory, "calibration")) is not None:
-            # Packed weights are the same reader, so its calibration holds; other files round differently.
-            write_section(place.partial, "calibration", learned)
-        on_progress("comparing with the original")
-        note = {"source": model_fingerprint(directory)}
-        write_facts(place.partial, facts, settings.engine, settings.precision, **note)
-        engine = "auto" if settings.engine == "packed" else settings.engine
-        runtime = open_engine(place.partial, engine, settings.precision, settings.threads)
-        parity = compare(trial, original, trial.run(runtime))
-        write_facts(
-            place.partial, facts, settings.engine, settings.precision, **note, parity=parity.as_dict()
-        )
-        failures = tuple(parity.failures(settings.allowed))
-        sizes = {"original": _weights_size(directory), **_sizes(place.partial)}
-        place.is_accepted = not failures
-    if plan is not None and calibrates and keep_plan_beside_model and not failures:
-        write_plan(directory, plan)
-    return Exported(out, parity, failures, sizes, f"{reference} fp32", () if plan is None else plan.kept)
 
 
 def _settings(directory: Path) -> ReaderSettings:
@@ -322,43 +331,4 @@ def require_out(out: Path, directory: Path | None = None) -> None:
                 f"{out} holds an earlier export and beside it {', '.join(others[:5])}, which would be lost: "
                 "move it, or give another directory"
             )
-    parent = next(place for place in target.parents if place.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise SettingsError(f"{out} cannot be written: {parent} is not a writable directory")
-
-
-@dataclass(slots=True)
-class _Place:
-    """A directory that takes the place of another when it is accepted."""
-
-    partial: Path
-    is_accepted: bool = False
-
-
-@contextmanager
-def _replacing(out: Path) -> Iterator[_Place]:
-    """A new directory that becomes `out` if it is accepted, and else goes; only an earlier export is
-    replaced.
-    """
-    require_out(out)
-    target = out.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    mark = secrets.token_hex(4)
-    place, old = (
-        _Place(target.with_name(f".tmp-{mark}-{target.name}")),
-        target.with_name(f".old-{mark}-{target.name}"),
-    )
-    place.partial.mkdir()
-    try:
-        yield place
-        if place.is_accepted:
-            sync(*place.partial.iterdir(), place.partial)
-            if target.exists():
-                target.rename(old)
-            place.partial.rename(target)
-            sync(target.parent)
-    finally:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        shutil.rmtree(place.partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    require_writable(target.parent, str(out))

@@ -12,12 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from tinyreader.arrays import Float64, Int32
 from tinyreader.errors import ModelError
 from tinyreader.spans import NULL_TOKEN, WindowLogits, best_spans
-
-IntArray = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +51,7 @@ class Found:
     end: int
 
 
-def decode(
-    windows: Sequence[WindowLogits], words: Sequence[IntArray], text: str, rules: Rules
-) -> list[Found]:
+def decode(windows: Sequence[WindowLogits], words: Sequence[Int32], text: str, rules: Rules) -> list[Found]:
     """At most `top_k` answers, best first, from the windows of one question on one text.
 
     If answers are aligned to words, `words` has for each window the places int [m, 2] of the words of its m
@@ -78,7 +74,7 @@ def decode(
     return sorted(answers, key=lambda found: -found.score)[: rules.top_k]
 
 
-def word_places(word_ids: Sequence[int | None], offsets: IntArray) -> IntArray:
+def word_places(word_ids: Sequence[int | None], offsets: Int32) -> Int32:
     """The place, int32 [n, 2], of the word of each token; `offsets` are the tokens' own places, without
     blanks.
 
@@ -103,7 +99,7 @@ def word_places(word_ids: Sequence[int | None], offsets: IntArray) -> IntArray:
 
 
 def _window(
-    window: WindowLogits, number: int, words: IntArray | None, rules: Rules
+    window: WindowLogits, number: int, words: Int32 | None, rules: Rules
 ) -> tuple[float, Iterator[Found]]:
     """The null position's probability, and the window's best spans as places, best first; a place may come
     twice.
@@ -130,7 +126,7 @@ def _window(
     return null, (Found(score, a, b) for score, a, b in rows if a < b)
 
 
-def _log_sum_exp(values: npt.NDArray[np.float64]) -> float:
+def _log_sum_exp(values: Float64) -> float:
     largest = values.max()
     return float(largest + np.log(np.exp(values - largest).sum()))
 

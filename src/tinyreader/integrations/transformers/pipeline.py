@@ -15,9 +15,10 @@ from typing import Any, TypedDict
 import numpy as np
 from tokenizers import Tokenizer
 
+from tinyreader.arrays import Int32
 from tinyreader.data import Example
 from tinyreader.errors import SettingsError
-from tinyreader.integrations.transformers.decoding import IntArray, decode, word_places
+from tinyreader.integrations.transformers.decoding import decode, word_places
 from tinyreader.integrations.transformers.inputs import (
     InputError,
     Pair,
@@ -119,7 +120,7 @@ class Cutter:
             for window in self._sliding.windows([example for _, example in items]):
                 yield replace(window, example=items[0][0] + window.example)
 
-    def words(self, windows: Sequence[Window], places: IntArray) -> list[IntArray]:
+    def words(self, windows: Sequence[Window], places: Int32) -> list[Int32]:
         """For each window of a text, the rows of `places` [n_tokens, 2] that belong to its context tokens."""
         sizes = [window.stop - window.first for window in windows]
         step = sizes[0] - self.doc_stride  # of several windows, all but the last are as long as the first
@@ -153,7 +154,7 @@ class Cutter:
         return len(self._single.tokenizer.encode(question, add_special_tokens=False).ids)
 
 
-def word_finder(tokenizer: Tokenizer) -> Callable[[str], IntArray]:
+def word_finder(tokenizer: Tokenizer) -> Callable[[str], Int32]:
     """A function that gives the place of each token's word in a text, int32 [n_tokens, 2], in code points.
 
     It remembers the last text, since several questions are often asked of one. Threads may share it.
@@ -162,7 +163,7 @@ def word_finder(tokenizer: Tokenizer) -> Callable[[str], IntArray]:
     has_spaces = offsets_hold_spaces(tokenizer)
 
     @lru_cache(1)
-    def places(text: str) -> IntArray:
+    def places(text: str) -> Int32:
         found = []
         for begin, end in segments(text, SEGMENT_CHARACTERS):  # the parts that windows are made from
             part = text[begin:end]
@@ -253,12 +254,12 @@ class QuestionAnsweringPipeline:
 
     def _read(
         self, pairs: Sequence[Pair], first: int, cutter: Cutter, parameters: Parameters
-    ) -> Iterator[tuple[int, Pair, list[WindowLogits], list[IntArray]]]:
+    ) -> Iterator[tuple[int, Pair, list[WindowLogits], list[Int32]]]:
         """Yield each pair, counted from `first`, with its windows' logits and the places of their words."""
         read = window_logits(cutter.cut(pairs, first), self.runtime, cutter.max_seq_len)
         for number, group in groupby(read, key=lambda one: one[0].example):
             own, pair = list(group), pairs[number - first]
-            words: list[IntArray] = []
+            words: list[Int32] = []
             if parameters.align_to_words:
                 words = cutter.words([window for window, _ in own], self._word_places(pair.context))
             yield number, pair, [logits for _, logits in own], words
