@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from fake_engine import Scattered, command
 from serving import until
 from tinyreader.errors import ModelError, RunError
+from tinyreader.serve import pool as pool_module
 from tinyreader.serve.fair_queue import Flow, Waiting
 from tinyreader.serve.pool import InFlight, Pool, PoolSettings, worker_command
 
@@ -200,3 +202,23 @@ def test_an_answer_to_a_call_that_is_elsewhere_is_no_harm(tmp_path: Path) -> Non
         pool.submit(windows(5, basket))
         until(lambda: len(basket.logits) == 5, "the answers")
         assert pool.alive == 1
+
+
+def test_a_process_that_a_worker_left_does_not_block_closing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds the worker's pipe open, so that its end never shows; the pool closes all the same."""
+    monkeypatch.setattr(pool_module, "JOIN_S", 0.1)
+    left = (
+        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
+        f"open({str(tmp_path / 'left')!r}, 'w').write(str(child.pid)); sys.argv[1:] = [{str(tmp_path)!r}]; "
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r}); import os, fake_engine; fake_engine.main(); os._exit(0)"
+    )
+    pool = Pool(PoolSettings([sys.executable, "-c", left]))
+    pool.start()
+    (worker,) = pool.processes
+    pool.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+    with suppress(ProcessLookupError):
+        os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)

@@ -117,3 +117,14 @@ def test_what_needs_torch_says_what_to_install(place: Path) -> None:
     assert result.returncode == 2
     assert "tinyreader[train]" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_openvino_reports_nothing() -> None:
+    """Its telemetry, which is on where nobody opted out, is its own empty stub here."""
+    code = (
+        "import tinyreader.runtimes.openvino, openvino\n"
+        "from openvino.tools.ovc import telemetry_utils\n"
+        "print(telemetry_utils.tm.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["openvino.tools.ovc.telemetry_stub"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from tinyreader.errors import ModelError, SettingsError
+
+# Importing openvino reports the use of it to Google Analytics, from a forked process. That is nobody's business, and the
+# fork deadlocked in the server's workers, whose pipes it held open. Without the package openvino uses its own stub.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 Inputs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 """Token ids, mask (1 on real tokens) and segment ids of a batch of windows, each int64 [B, L], padded on the

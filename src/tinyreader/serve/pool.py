@@ -35,6 +35,7 @@ MAX_TRIES = 2
 PAUSES_S = (0.0, 0.2, 1.0, 3.0, 10.0)
 """Pauses before a worker is started again, by how often it died without having answered anything."""
 
+JOIN_S = 10.0
 _WATCH_S = 1.0
 _STOP_S = 5.0
 
@@ -302,9 +303,12 @@ class Pool:
         for worker in self._workers:
             worker.finish()
         for thread in self._threads:
-            thread.join(10.0)
-        for worker in self._workers:
-            worker.stop()
+            thread.join(JOIN_S)
+        for worker, thread in zip(self._workers, self._threads, strict=False):
+            if (
+                not thread.is_alive()
+            ):  # else a process that the worker left holds its pipe, and closing would block
+                worker.stop()
 
     def wait_closed(self, seconds: float) -> None:
         """Returns after that time, or when the pool closes."""

@@ -26,7 +26,6 @@ import numpy.typing as npt
 
 from tinyreader.errors import TinyreaderError
 from tinyreader.runtimes import Runtime
-from tinyreader.runtimes.engines import open_engine
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
@@ -152,6 +151,10 @@ class Engine:
 
 def open_model(directory: Path, engine: str, precision: str, threads: int | None) -> Engine:
     """The engine of a model's directory; raises what `open_engine` raises."""
+    from tinyreader.runtimes.engines import (
+        open_engine,
+    )  # the front reads this module too, and needs no engine
+
     single: Any = open_engine(directory, engine, precision, threads)  # type: ignore[arg-type]
     if single.facts.engine != "openvino" or single.settings.n_threads < 2:
         return Engine(single)
