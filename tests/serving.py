@@ -24,7 +24,7 @@ from tinyreader.serve.app import make_app
 from tinyreader.serve.run import Server, listen, open_service
 from tinyreader.serve.service import Service
 from tinyreader.serve.settings import ServeSettings
-from tinyreader.serve.timeouts import PatientProtocol
+from tinyreader.serve.timeouts import TimeoutProtocol
 from tinyreader.tokenizer import load_tokenizer
 
 QUESTION = "who built the bridge ?"
@@ -122,7 +122,7 @@ def running(folder: Path, **settings: Any) -> Iterator[Running]:
     up = threading.Event()
     config = uvicorn.Config(
         make_app(service),
-        http=PatientProtocol,
+        http=TimeoutProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -170,4 +170,4 @@ def test_what_cannot_be_served_is_told(model: Path, tmp_path: Path) -> None:
         port = said["url"].rpartition(":")[2]
         done = subprocess.run([*line, str(model), "--port", port], capture_output=True)
         assert done.returncode == 2
-        assert b"Give another --port" in done.stderr
+        assert b"cannot bind 127.0.0.1:" + port.encode() in done.stderr

@@ -15,11 +15,11 @@ import pytest
 
 from serving import QUESTION, TEXT, Running, running, text, until
 from test_documents import pdf_of
-from tinyreader.client import Client, Patience
+from tinyreader.client import Client, RetryPolicy
 from tinyreader.errors import DataError, ServiceError, SettingsError
 from tinyreader.reader import Document, Question
 
-QUICK = Patience(tries=4, pause_s=0.001)
+QUICK = RetryPolicy(tries=4, pause_s=0.001)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture
 def client(server: Running) -> Iterator[Client]:
     """A client of it."""
-    with Client(server.url, api_key="correct horse battery", patience=QUICK) as found:
+    with Client(server.url, api_key="correct horse battery", retry=QUICK) as found:
         yield found
 
 
@@ -176,7 +176,7 @@ def test_a_full_server_is_asked_again(
     monkeypatch.setattr(time, "sleep", pauses.append)
     url, handler = scripted
     handler.script += [503, "drop", 503, 200]
-    with Client(url, patience=Patience(tries=4, pause_s=1.0)) as client:
+    with Client(url, retry=RetryPolicy(tries=4, pause_s=1.0)) as client:
         assert client.info() == {"ok": 1}
     assert handler.seen == ["/behind/info"] * 4
     assert all(0 < pause <= limit for pause, limit in zip(pauses, (1, 2), strict=True))
@@ -187,8 +187,8 @@ def test_patience_ends(scripted: tuple[str, type[Scripted]]) -> None:
     """After so many tries the last reason is told; other failures are not tried again."""
     url, handler = scripted
     handler.script += [503] * 9
-    with Client(url, patience=QUICK) as client:
-        with pytest.raises(ServiceError, match=r"tried 4 times: .*503"):
+    with Client(url, retry=QUICK) as client:
+        with pytest.raises(ServiceError, match=r"failed 4 times: .*503"):
             client.info()
         handler.script[:] = [500]
         seen = len(handler.seen)
@@ -196,19 +196,19 @@ def test_patience_ends(scripted: tuple[str, type[Scripted]]) -> None:
             client.info()
         assert len(handler.seen) == seen + 1
         handler.script[:] = ["nonsense"]
-        with pytest.raises(ServiceError, match="no JSON"):
+        with pytest.raises(ServiceError, match="not JSON"):
             client.info()
         handler.do_POST = handler.do_GET  # type: ignore[attr-defined]
-        with pytest.raises(ServiceError, match="gave no 1 readings"):
+        with pytest.raises(ServiceError, match="did not give 1 readings"):
             client.read(QUESTION, TEXT)
-    with pytest.raises(ServiceError, match="tried 4 times: ConnectionRefusedError"):
-        Client("http://127.0.0.1:9", patience=QUICK).info()
+    with pytest.raises(ServiceError, match="failed 4 times: ConnectionRefusedError"):
+        Client("http://127.0.0.1:9", retry=QUICK).info()
 
 
 def test_a_connection_that_the_server_closed_is_made_anew(scripted: tuple[str, type[Scripted]]) -> None:
     """An idle connection may be gone: that costs no try and no pause."""
     url, handler = scripted
-    with Client(url, patience=Patience(tries=1)) as client:
+    with Client(url, retry=RetryPolicy(tries=1)) as client:
         client.info()
         handler.script += ["drop"]
         assert client.info() == {"ok": 1}
@@ -223,4 +223,4 @@ def test_a_server_that_says_nothing_is_given_up() -> None:
         socket.create_server(("127.0.0.1", 0)) as silent,
         pytest.raises(ServiceError, match=r"within 0\.2 s"),
     ):
-        Client(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2, patience=QUICK).info()
+        Client(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2, retry=QUICK).info()

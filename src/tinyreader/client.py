@@ -1,7 +1,7 @@
 """`Client`: a reader that is somewhere else, with `Reader`'s own interface.
 
-It speaks HTTP by the standard library alone, so that asking a server needs nothing that the base install has
-not; what a library would add, connections kept open and tries repeated, are the few lines below.
+It speaks HTTP by the standard library alone. httpx would save some 30 lines, but the base install brings it only with
+newer versions of huggingface-hub, and retries with Retry-After would be ours all the same.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tinyreader.reader import Question, Reading
 from tinyreader.reader.reading import Documents, documents_of, require_text
 
 PART_QUESTIONS = 32
-"""At most so many questions are sent together; fewer where their documents are long."""
+"""Maximum number of questions in a request; fewer where their documents are long."""
 
 PART_CHARACTERS = 200_000
 
@@ -37,12 +37,11 @@ _LONGEST_PAUSE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How often a request is tried while the server is full, restarting or away, and the longest first pause
-    (seconds).
+class RetryPolicy:
+    """Maximum number of tries while the server is full, restarting or away, and the maximum first pause (seconds).
 
-    Each pause is drawn by chance from 0 to twice that of the one before, so that clients do not come back all
-    at once; what the server asks to wait is added.
+    Pauses are random, up to a maximum that doubles each time, so that clients do not come back all at once; the server's
+    Retry-After is added.
     """
 
     tries: int = 8
@@ -50,9 +49,7 @@ class Patience:
 
 
 class Client:
-    """Reads over HTTP what a `Reader` reads here. Threads may share it; `close` it, or use it as a
-    context.
-    """
+    """A `Reader` over HTTP. Threads may share it; close it, or use it as a context manager."""
 
     def __init__(
         self,
@@ -61,7 +58,7 @@ class Client:
         api_key: str | None = None,
         timeout_s: float = 120.0,
         parallel: int = 4,
-        patience: Patience | None = None,
+        retry: RetryPolicy | None = None,
         **settings: Any,
     ) -> None:
         """`settings` are the reader's, for all calls; `parallel` is how many requests `read_many` has under
@@ -69,14 +66,16 @@ class Client:
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingsError(f"{url!r} is no address of a server; give one such as http://127.0.0.1:8080.")
+            raise SettingsError(
+                f"{url!r} is not the address of a server; give one such as http://127.0.0.1:8080."
+            )
         if parallel < 1:
             raise SettingsError(f"parallel is {parallel}; it must be at least 1.")
         self.url = url.rstrip("/")
-        self.timeout_s, self.parallel, self.patience, self.settings = (
+        self.timeout_s, self.parallel, self.retry, self.settings = (
             timeout_s,
             parallel,
-            patience or Patience(),
+            retry or RetryPolicy(),
             settings,
         )
         self._parts, self._path = parts, parts.path.rstrip("/")
@@ -155,7 +154,7 @@ class Client:
             or not isinstance(rows := found.get("readings"), list)
             or len(rows) != len(part)
         ):
-            raise ServiceError(f"{self.url} gave no {len(part)} readings; is it a server of Tinyreader?")
+            raise ServiceError(f"{self.url} did not give {len(part)} readings; is it a server of Tinyreader?")
         return [self._reading(asked, row) for asked, row in zip(part, rows, strict=True)]
 
     def _reading(self, asked: _Asked, row: dict[str, Any]) -> Reading:
@@ -193,8 +192,8 @@ class Client:
         """
         content = body if body is None or isinstance(body, bytes) else _encoded(body)
         kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
-        pause = self.patience.pause_s
-        for n in range(1, self.patience.tries + 1):
+        pause = self.retry.pause_s
+        for n in range(1, self.retry.tries + 1):
             wait = 0.0
             try:
                 status, headers, answer = self._exchange(method, path, content, kind)
@@ -209,10 +208,10 @@ class Client:
                 if status != 503:
                     raise error_
                 reason, wait = str(error_), _seconds(headers.get("retry-after"))
-            if n < self.patience.tries:
+            if n < self.retry.tries:
                 time.sleep(wait + random.uniform(0.0, pause))
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
-        raise ServiceError(f"{self.url} was tried {self.patience.tries} times: {reason}")
+        raise ServiceError(f"{self.url} failed {self.retry.tries} times: {reason}")
 
     def _exchange(
         self, method: str, path: str, content: bytes | None, kind: str
@@ -342,7 +341,9 @@ def _decoded(content: bytes, url: str) -> Any:
     try:
         return json.loads(content)
     except ValueError:
-        raise ServiceError(f"{url} answered what is no JSON; is it a server of Tinyreader?") from None
+        raise ServiceError(
+            f"{url} answered something that is not JSON; is it a server of Tinyreader?"
+        ) from None
 
 
 def _problem(status: int, content: bytes, url: str) -> DataError | SettingsError | ServiceError:

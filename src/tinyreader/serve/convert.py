@@ -4,8 +4,8 @@ The request is a line of JSON, {"name", "max_pages", "max_characters", "seconds"
 bytes. The answer is {"text", "pages"}, or {"kind", "detail"} where there is no text, kind being one of a
 problem.
 
-Files come from anywhere. What parses them may loop, take all memory or fall over the parser's own faults:
-here that ends a child that has nothing, within the processor time and memory it was given.
+Files come from anywhere, and their parsers may loop, take all memory or crash: here that ends a child process that holds
+nothing, within the processor time and memory it was given. It imports nothing of the server, to start soon.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def convert(raw: bytes, name: str, max_pages: int, max_characters: int) -> dict[
     """The text of a file with the places of its pages; raises `Refused`, or what `document_of` raises."""
     if raw.startswith(GZIP_MAGIC):
         raise DataError(f"{name} is compressed. Send it as it was before.")
-    if raw.startswith(b"%PDF-") and (n := _said_pages(raw)) > max_pages:
-        raise Refused("limit", f"{name} has {n:,} pages; this server takes {max_pages:,}.")
+    if raw.startswith(b"%PDF-") and (n := _declared_pages(raw)) > max_pages:
+        raise Refused("limit", f"{name} has {n:,} pages; the maximum is {max_pages:,}.")
     document = document_of(raw, name, kind_of(raw, name))
     if len(document.pages) > max_pages:
-        raise Refused("limit", f"{name} has {len(document.pages):,} pages; this server takes {max_pages:,}.")
+        raise Refused("limit", f"{name} has {len(document.pages):,} pages; the maximum is {max_pages:,}.")
     if len(document.text) > max_characters:
         raise Refused(
-            "limit", f"{name} has {len(document.text):,} characters; this server takes {max_characters:,}."
+            "limit", f"{name} has {len(document.text):,} characters; the maximum is {max_characters:,}."
         )
     if not document.text.strip():
         raise DataError(f"{name} is empty.")
@@ -50,7 +50,7 @@ def convert(raw: bytes, name: str, max_pages: int, max_characters: int) -> dict[
 
 
 class Refused(Exception):  # noqa: N818 - as `Problem`
-    """A limit was met: the kind of problem, and what is said of it."""
+    """A limit was exceeded: the kind of problem, and its detail."""
 
     def __init__(self, kind: str, detail: str) -> None:
         super().__init__(detail)
@@ -58,7 +58,7 @@ class Refused(Exception):  # noqa: N818 - as `Problem`
 
 
 def kind_of(raw: bytes, name: str) -> str:
-    """The suffix that stands for the file's kind: by its content where that is plain, else by its name."""
+    """The suffix that stands for the file's type: by its content where that is clear, else by its name."""
     if raw.startswith(b"%PDF-"):
         return ".pdf"
     if raw.startswith(b"PK\x03\x04"):
@@ -81,7 +81,7 @@ def main() -> None:
     except Refused as refused:
         answer = {"kind": refused.kind, "detail": refused.detail}
     except MissingExtraError as error:
-        answer = {"kind": "not-served", "detail": f"This server was installed without a part of it: {error}"}
+        answer = {"kind": "not-served", "detail": f"This server lacks an optional part: {error}"}
     except (DataError, MemoryError) as error:
         answer = {"kind": "cannot-read", "detail": str(error)}
         if _lacked_memory(error):
@@ -98,20 +98,18 @@ def bounded(seconds: int) -> None:
         import resource
     except ImportError:  # Windows: the time that the parent waits is the only bound there
         return
-    for which, most in (
+    for which, limit in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
     ):
         with suppress(ValueError, OSError):  # less is allowed already
-            resource.setrlimit(which, (most, most))
+            resource.setrlimit(which, (limit, limit))
 
 
-def _said_pages(raw: bytes) -> int:
-    """How many pages a PDF says it has: too many are refused before they are read. What is broken is the
-    parser's to tell.
-    """
+def _declared_pages(raw: bytes) -> int:
+    """The number of pages that a PDF declares, so that too many are refused unread; 0 for one that is broken."""
     with suppress(Exception):
         import pypdf
 
@@ -120,7 +118,7 @@ def _said_pages(raw: bytes) -> int:
 
 
 def _lacked_memory(error: BaseException | None) -> bool:
-    """Whether it was for want of memory that a file could not be read, whatever the parser made of that."""
+    """Whether lack of memory was the cause, whatever the parser made of it."""
     while error is not None and not isinstance(error, MemoryError):
         error = error.__context__
     return error is not None

@@ -1,5 +1,5 @@
-"""Files that clients send become text, each in a child process that is given little and ended where it takes
-too long.
+"""Files that clients send become text, each in a child process with limits: a parser that loops, or takes all memory,
+costs its sender a 422 and nobody else anything.
 """
 
 from __future__ import annotations
@@ -21,20 +21,12 @@ from tinyreader.serve.settings import ServeSettings
 
 COMMAND = (sys.executable, "-m", "tinyreader.serve.convert")
 
-_LOOK_S = 0.1  # how soon it is seen that a client has gone
-_ENVIRONMENT = (
-    "PATH",
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "LD_LIBRARY_PATH",
-    "LANG",
-    "LC_ALL",
-    "SYSTEMROOT",
-)  # no keys among them
+_CHECK_S = 0.1  # how often it is checked whether the client has gone
+_ENVIRONMENT = "PATH PYTHONPATH PYTHONHOME LD_LIBRARY_PATH LANG LC_ALL SYSTEMROOT".split()  # no secrets
 
 
 class Converter:
-    """Makes text of files' bytes, so many at a time. Threads share it, each in a request context of its own."""
+    """Makes text of files' bytes, a limited number at a time. Threads share it, each in a request context of its own."""
 
     def __init__(self, settings: ServeSettings, command: Sequence[str] = COMMAND) -> None:
         self._settings, self._command = settings, command
@@ -45,7 +37,7 @@ class Converter:
         `Abandoned`.
         """
         context = current_context()
-        while not self._places.acquire(timeout=_LOOK_S):
+        while not self._places.acquire(timeout=_CHECK_S):
             context.check()
         try:
             context.check()  # the place may have come after the end
@@ -72,27 +64,27 @@ class Converter:
             ) as process,
             _Watch(process, context, own.convert_s) as watch,
         ):
-            said, _ = process.communicate(json.dumps(head).encode() + b"\n" + raw)
+            output, _ = process.communicate(json.dumps(head).encode() + b"\n" + raw)
         context.check()
         if watch.was_late:
             detail = f"{name} takes longer than {own.convert_s:g} s to read. Send a part of it, or its text."
             raise Problem("limit", detail, where="the body", limit=own.convert_s)
         if process.returncode:
             raise Problem(
-                "cannot-read", f"{name} cannot be read: what reads such files fell over it.", where="the body"
+                "cannot-read", f"{name} cannot be read: the parser of such files crashed.", where="the body"
             )
-        answer: dict[str, Any] = json.loads(said)
+        answer: dict[str, Any] = json.loads(output)
         return answer
 
 
 class _Watch:
-    """While the block runs, kills the process as soon as its time is over or nobody waits for it any more."""
+    """While the block runs, kills the process once its time is over or nobody waits for it any more."""
 
     def __init__(self, process: subprocess.Popen[bytes], context: RequestContext, seconds: float) -> None:
         self.was_late = False
         self._process, self._context, self._end = process, context, time.monotonic() + seconds
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="converter", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="converter", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -102,8 +94,8 @@ class _Watch:
         self._done.set()
         self._thread.join()
 
-    def _look(self) -> None:
-        while not self._done.wait(_LOOK_S):
+    def _run(self) -> None:
+        while not self._done.wait(_CHECK_S):
             try:
                 self._context.check()
             except Abandoned:

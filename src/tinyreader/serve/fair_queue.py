@@ -2,8 +2,8 @@
 
 Fair is self-clocked fair queueing (Golestani, INFOCOM 1994), by tokens: a window is to be finished at the
 clock's time, or at that of the window before it from the same request, plus its length; the earliest goes
-first, and is what the clock then shows. So a request of one window passes one of a thousand, and nobody waits
-for ever.
+first, and is what the clock then shows. So a request of one window passes one of a thousand, and none
+waits for ever.
 """
 
 from __future__ import annotations
@@ -23,28 +23,12 @@ from tinyreader.windows import padded_length
 IntArray = npt.NDArray[np.int32]
 
 BUSY_REQUESTS = 4
-"""From so many waiting requests on, what counts is how many are answered; below, that a new one is not kept
-waiting.
-"""
+"""From this number of waiting requests on, calls are large, for throughput; below it they are small, for latency."""
 
-_ROWS = (
-    1,
-    2,
-    3,
-    4,
-    6,
-    8,
-    12,
-    16,
-    24,
-    32,
-    48,
-    64,
-    96,
-    128,
-)  # engines keep code for each shape they meet: few shapes
-_WASTE = 0.12  # at most such a share of a call is padding beside the window that must be in it
-_LOOKED_AT = 128  # about so many waiting windows are looked at for a call
+# Engines compile code for each shape that they meet, so calls have one of few numbers of rows.
+_ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+_MAX_PADDING = 0.12  # share of a call
+_N_CANDIDATES = 128  # waiting windows considered for a call, about
 
 
 @dataclass(slots=True, eq=False)
@@ -73,16 +57,14 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """Tokens of an engine call, with padding: at most so many when busy, and about so many else; one window
-    in any case.
-    """
+    """Maximum tokens of an engine call, with padding, when many requests wait and otherwise; one window always fits."""
 
     busy_tokens: int = 1024
     calm_tokens: int = 512
 
 
 class FairQueue:
-    """Windows of several requests. Not for several threads: the pool keeps a lock around it."""
+    """Windows of several requests. Not thread-safe: the pool keeps a lock around it."""
 
     def __init__(self, limits: CallLimits | None = None) -> None:
         self.limits = limits or CallLimits()
@@ -111,7 +93,7 @@ class FairQueue:
             self._n += 1
 
     def discard(self, flow: Flow) -> int:
-        """Drops what waits of a request; gives the number."""
+        """Drops the waiting windows of a request; gives their number."""
         n = len(flow.windows)
         self._n -= n
         flow.windows.clear()
@@ -125,15 +107,15 @@ class FairQueue:
         turn = min(self._flows.values(), key=_due)
         self._clock = _due(turn)
         budget = self.limits.busy_tokens if self.busy else self.limits.calm_tokens
-        taken = _like(turn.windows[0], self._seen(), budget)
+        taken = _like(turn.windows[0], self._candidates(), budget)
         for window in taken:
             window.flow.finish += len(window)
         self._drop(taken)
         return taken
 
-    def _seen(self) -> list[Waiting]:
+    def _candidates(self) -> list[Waiting]:
         """The first few windows of each request."""
-        each = max(2, _LOOKED_AT // len(self._flows))
+        each = max(2, _N_CANDIDATES // len(self._flows))
         return [window for flow in self._flows.values() for window in islice(flow.windows, each)]
 
     def _drop(self, taken: list[Waiting]) -> None:
@@ -159,22 +141,22 @@ def _due(flow: Flow) -> float:
     return flow.finish + len(flow.windows[0])
 
 
-def call_length(lengths: Iterable[int], most: int) -> int:
+def call_length(lengths: Iterable[int], max_length: int) -> int:
     """The length that a call's windows are padded to: a multiple of 8 for one window, of 16 for several, up
-    to `most`.
+    to `max_length`.
     """
     several = list(lengths)
     longest = max(several)
     if len(several) == 1:
-        return padded_length(longest, most)
-    return max(longest, min(most, -(-longest // 16) * 16))
+        return padded_length(longest, max_length)
+    return max(longest, min(max_length, -(-longest // 16) * 16))
 
 
-def _like(must: Waiting, seen: list[Waiting], budget: int) -> list[Waiting]:
-    """`must`, and of `seen` those nearest to it in length, while they fit and little of the call is
+def _like(must: Waiting, candidates: list[Waiting], budget: int) -> list[Waiting]:
+    """`must`, and of the candidates those nearest to it in length, while they fit and little of the call is
     padding.
     """
-    order = sorted(seen, key=len)
+    order = sorted(candidates, key=len)
     at = next(place for place, window in enumerate(order) if window is must)
     low, high, total = at, at, len(must)
     while True:
@@ -182,7 +164,7 @@ def _like(must: Waiting, seen: list[Waiting], budget: int) -> list[Waiting]:
         for a, b, new in ((low - 1, high, low - 1), (low, high + 1, high + 1)):
             if 0 <= new < len(order):
                 area, tokens = len(order[b]) * (b - a + 1), total + len(order[new])
-                if area <= budget and tokens >= (1 - _WASTE) * area:
+                if area <= budget and tokens >= (1 - _MAX_PADDING) * area:
                     choices.append((1 - tokens / area, a, b, tokens))
         if not choices:
             break

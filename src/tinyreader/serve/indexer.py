@@ -1,4 +1,7 @@
-"""Keeps a served folder's collection up to date: a child process looks through the folder now and then."""
+"""Keeps a served folder's index up to date: a child process scans the folder at intervals.
+
+A child, because making the index takes seconds of pure Python, in which the event loop would answer nobody.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,11 @@ log = logging.getLogger(__name__)
 
 
 class Indexer:
-    """`collection` is None until the folder was indexed for the first time."""
+    """Scans a folder every `every_s` seconds; `collection` is None until it was indexed for the first time."""
 
     def __init__(self, folder: Path, index: Path | None, every_s: float, file_s: float) -> None:
-        self.folder, self.index, self.every_s, self.file_s = (
-            folder,
-            index or index_directory(folder),
-            every_s,
-            file_s,
-        )
+        self.folder, self.index = folder, index or index_directory(folder)
+        self.every_s, self.file_s = every_s, file_s
         self.collection: Collection | None = None
         self._stop = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
@@ -33,15 +32,15 @@ class Indexer:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Opens what an earlier run left, if anything, and begins to look through the folder."""
+        """Opens the index that an earlier run left, if any, and begins to scan the folder."""
         try:
             self.collection = Collection(self.index)
         except TinyreaderError:
-            log.info("there is no index of the folder yet; it is made now")
+            log.info("the folder has no index yet; making it")
         self._thread.start()
 
     def close(self) -> None:
-        """Ends it; a refresh under way is given up, which leaves what was there."""
+        """Stops; a scan under way is given up, which leaves the index as it was."""
         self._stop.set()
         with self._lock:
             if self._child is not None and self._child.poll() is None:
@@ -52,12 +51,12 @@ class Indexer:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._look()
+                self._scan()
             except (TinyreaderError, OSError, ValueError) as error:
-                log.error("the folder could not be looked through (%s)", type(error).__name__)
+                log.error("the folder could not be scanned (%s)", type(error).__name__)
             self._stop.wait(self.every_s)
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         command = [sys.executable, "-m", "tinyreader.collection", str(self.folder), str(self.index)]
         command += ["--file-seconds", str(self.file_s)]
         with self._lock:
@@ -66,11 +65,11 @@ class Indexer:
             self._child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
-        said, complaint = self._child.communicate()
+        output, errors = self._child.communicate()
         if self._stop.is_set():
             return
         if self._child.returncode:
-            lines = complaint.decode("utf-8", "replace").strip().splitlines()[-1:] or [
+            lines = errors.decode("utf-8", "replace").strip().splitlines()[-1:] or [
                 f"exit code {self._child.returncode}"
             ]
             log.error("the folder could not be indexed: %s", lines[0])
@@ -79,4 +78,4 @@ class Indexer:
             self.collection = Collection(self.index)
         elif not self.collection.reload():
             return
-        log.info("the folder was indexed", extra={FIELDS: json.loads(said)})
+        log.info("the folder was indexed", extra={FIELDS: json.loads(output)})

@@ -1,5 +1,5 @@
-"""Logs as JSON, one object a line: when, how bad, what, and for a request its id, status and time. Never
-texts or questions.
+"""Logs as JSON, one object a line: time, level, message, and for a request its id, status and duration. Never texts or
+questions.
 """
 
 from __future__ import annotations
@@ -16,12 +16,9 @@ FIELDS = "fields"
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as a line of JSON. Of an exception, its type and where it was raised: its words might quote a
-    text.
-    """
+    """A record as a line of JSON. Of an exception, its type and traceback, as its message might quote a text."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
         now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
             "time": f"{now}.{int(record.msecs):03d}Z",
@@ -39,7 +36,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up(level: str) -> None:
-    """Sends what the process logs to stderr, as JSON, from that level on."""
+    """Sends the process's logs of that level and above to stderr, as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

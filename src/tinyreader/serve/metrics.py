@@ -1,4 +1,4 @@
-"""What is counted, for Prometheus: requests, refusals, the queue, engine calls and how full they are."""
+"""Metrics for Prometheus: requests, refusals, the queue, engine calls and how full they are."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Metrics:
         self._own = own
 
     def gauge(self, name: str, what: str, value: Callable[[], float]) -> None:
-        """Adds a number that is looked up when it is asked for."""
+        """Adds a number that is read when the metrics are."""
         Gauge(name, what, **self._own).set_function(value)
 
     def call(self, windows: int, tokens: int, area: int, seconds: float) -> None:
-        """An engine call came back."""
+        """Counts an engine call: its windows, their tokens, those with padding, and its time."""
         self.windows.inc(windows)
         self.call_seconds.observe(seconds)
         self.call_windows.observe(windows)

@@ -32,19 +32,18 @@ from tinyreader.serve.pool import Pool, PoolSettings, worker_command
 from tinyreader.serve.runtime import PooledRuntime
 from tinyreader.serve.service import Service
 from tinyreader.serve.settings import ServeSettings
-from tinyreader.serve.timeouts import PatientProtocol
+from tinyreader.serve.timeouts import TimeoutProtocol
 from tinyreader.tokenizer import load_tokenizer, read_json
 
-# threads that wait for the interpreter get it after so long: the event loop must not lag behind them
 SWITCH_S = 0.0005
+"""Threads that wait for the interpreter get it after this time: the event loop must not lag behind them."""
+
 BACKLOG = 1024
 ARENAS = 2
 
 
 def open_service(settings: ServeSettings, command: Sequence[str] | None = None) -> Service:
-    """A service with its workers up, each started by the command. Raises `ModelError` where the model cannot
-    be used.
-    """
+    """A service with its workers up, each started by the command. Raises `ModelError` for a model that cannot be used."""
     directory = model_directory(settings.model, settings.revision)
     if settings.documents is not None and find_spec("bm25s") is None:
         raise MissingExtraError("asking a folder", "search")
@@ -87,9 +86,7 @@ def open_pipeline(directory: Path, reader: Reader, runtime: PooledRuntime) -> Qu
 
 
 def serve(settings: ServeSettings, announce: Callable[[dict[str, object]], None]) -> None:
-    """Serves until SIGTERM or Ctrl-C; `announce` is told the address once requests are answered. Raises
-    `RunError`.
-    """
+    """Serves until SIGTERM or Ctrl-C; `announce` gets the address once requests are answered. Raises `RunError`."""
     sys.setswitchinterval(SWITCH_S)
     # Threads that cut texts into tokens, with an arena each, grew the front by some MB a minute; nothing leaked.
     mallopt(M_ARENA_MAX, ARENAS)
@@ -102,20 +99,18 @@ def serve(settings: ServeSettings, announce: Callable[[dict[str, object]], None]
     try:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        told: dict[str, object] = {
+        facts: dict[str, object] = {
             "url": f"http://{shown}:{port}",
             "model": settings.model,
             "workers": service.pool.processes,
         }
-        asyncio.run(_serve(service, listening, lambda: announce(told)))
+        asyncio.run(_serve(service, listening, lambda: announce(facts)))
     finally:
         service.close()
 
 
 def listen(settings: ServeSettings) -> socket.socket:
-    """A socket that listens at the settings' address. Raises `RunError` where that is taken, or not this
-    machine's.
-    """
+    """A socket bound to the settings' address. Raises `RunError` where that is taken, or not this machine's."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM
@@ -126,7 +121,7 @@ def listen(settings: ServeSettings) -> socket.socket:
         listening.listen(BACKLOG)
     except OSError as error:
         raise RunError(
-            f"{settings.host}:{settings.port} cannot be listened at: {error}. Give another --port."
+            f"cannot bind {settings.host}:{settings.port}: {error}. Choose another --port."
         ) from None
     return listening
 
@@ -135,7 +130,7 @@ async def _serve(service: Service, listening: socket.socket, announce: Callable[
     drain = service.settings.drain_s
     config = uvicorn.Config(
         make_app(service),
-        http=PatientProtocol,
+        http=TimeoutProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -151,29 +146,26 @@ async def _serve(service: Service, listening: socket.socket, announce: Callable[
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which says when it is up, and ends well on a signal instead of by it."""
+    """uvicorn's server, which announces that it is up, and on a signal exits with code 0 instead of dying of it."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
         self._announce = announce
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listens, and says so."""
         await super().startup(sockets)
         self._announce()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """While the block runs, the first SIGTERM or Ctrl-C drains and the second breaks off."""
+        """While the block runs, the first SIGTERM or Ctrl-C drains and the second aborts."""
         before = {}
 
         def stop(number: int, frame: FrameType | None) -> None:
             self.handle_exit(number, frame)
 
         for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(
-                ValueError
-            ):  # not in the main thread: whoever runs us there handles signals
+            with contextlib.suppress(ValueError):  # outside the main thread, the caller handles signals
                 before[number] = signal.signal(number, stop)
         try:
             yield
@@ -182,7 +174,7 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def announce_on_stdout(told: dict[str, object]) -> None:
-    """Prints what was told as a line of JSON."""
-    sys.stdout.write(json.dumps(told) + "\n")
+def announce_on_stdout(facts: dict[str, object]) -> None:
+    """Prints the facts as a line of JSON."""
+    sys.stdout.write(json.dumps(facts) + "\n")
     sys.stdout.flush()

@@ -1,7 +1,7 @@
-"""What can be set of a server: defaults, a TOML file, `TINYREADER_*` variables, flags, the later over the
-earlier.
+"""A server's settings: defaults, a TOML file, `TINYREADER_*` variables, flags, the later over the earlier.
 
-Unknown ones are refused wherever they stand.
+Unknown names are refused wherever they stand, and errors name the file, variable or flag. pydantic-settings was tried: it
+ignores unknown variables, so that TINYREADER_PROT=8081 does nothing, and its errors do not say where a value came from.
 """
 
 from __future__ import annotations
@@ -39,69 +39,66 @@ class ServeSettings(BaseModel):
 
     model: str = Field(STARTER, min_length=1, description="Reader: a directory or a Hub id.")
     revision: str | None = Field(None, description="Revision of a Hub id.")
-    host: str = Field(
-        "127.0.0.1", description="Address to listen at; 0.0.0.0 is every network this machine is in."
-    )
-    port: int = Field(8080, ge=0, le=65535, description="Port to listen at; 0 takes a free one.")
-    engine: Literal["auto", "openvino", "onnx", "torch"] = Field("auto", description="What computes.")
+    host: str = Field("127.0.0.1", description="Address to bind; 0.0.0.0 is every network of this machine.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to bind; 0 picks a free one.")
+    engine: Literal["auto", "openvino", "onnx", "torch"] = Field("auto", description="Inference engine.")
     precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
         "auto", description="Number format of the arithmetic."
     )
     workers: int = Field(1, ge=1, le=256, description="Engine processes.")
     threads: int | None = Field(
-        None, ge=1, le=1024, description="Threads of each engine process; all cores shared among them."
+        None,
+        ge=1,
+        le=1024,
+        description="Threads of each engine process; by default the cores are shared among them.",
     )
-    api_key: SecretStr | None = Field(None, description="Asked for as bearer token; 16 characters at least.")
-    allow_origins: tuple[str, ...] = Field((), description="Web pages of these origins may ask; * is any.")
+    api_key: SecretStr | None = Field(None, description="Required as bearer token; at least 16 characters.")
+    allow_origins: tuple[str, ...] = Field((), description="Origins whose web pages may ask; * is any.")
     allow_hosts: tuple[str, ...] = Field(
-        (), description="Names it may be called by; at loopback, local ones if none."
+        (), description="Host names it answers to; at a loopback address, local ones by default."
     )
-    documents: Path | None = Field(None, description="Folder whose documents can be asked.")
+    documents: Path | None = Field(None, description="Folder of documents to serve.")
     index: Path | None = Field(
-        None, description="Where the folder's index is kept; the user's cache directory otherwise."
+        None, description="Directory of the folder's index; by default in the user's cache directory."
     )
-    refresh_s: float = Field(
-        30.0, ge=1.0, le=86400.0, description="How often the folder is looked through for changes."
-    )
-    passages: int = Field(
-        20, ge=1, le=1000, description="Passages of the folder that are read for a question."
-    )
+    refresh_s: float = Field(30.0, ge=1.0, le=86400.0, description="Seconds between scans of the folder.")
+    passages: int = Field(20, ge=1, le=1000, description="Passages of the folder to read for a question.")
     busy_tokens: int = Field(
         1024, ge=16, le=1 << 20, description="Tokens of an engine call when many requests wait."
     )
     calm_tokens: int = Field(512, ge=16, le=1 << 20, description="Tokens of an engine call when few do.")
     max_requests: int = Field(
-        128, ge=1, le=4096, description="Requests accepted at a time; more are refused with 503."
+        128, ge=1, le=4096, description="Maximum number of requests at a time; more get a 503."
     )
-    max_body_bytes: int = Field(16 * MEGABYTE, ge=1024, description="Size of a request.")
+    max_body_bytes: int = Field(16 * MEGABYTE, ge=1024, description="Maximum size of a request.")
     max_held_bytes: int = Field(
-        256 * MEGABYTE, ge=1024, description="Size of all accepted requests together."
+        256 * MEGABYTE, ge=1024, description="Maximum size of all accepted requests together."
     )
-    max_question_characters: int = Field(2000, ge=1, description="Length of a question.")
-    max_questions: int = Field(1000, ge=1, description="Questions in a request.")
-    max_documents: int = Field(2000, ge=1, description="Documents in a request.")
-    max_document_characters: int = Field(10_000_000, ge=1, description="Length of a document.")
+    max_question_characters: int = Field(2000, ge=1, description="Maximum length of a question.")
+    max_questions: int = Field(1000, ge=1, description="Maximum number of questions in a request.")
+    max_documents: int = Field(2000, ge=1, description="Maximum number of documents in a request.")
+    max_document_characters: int = Field(10_000_000, ge=1, description="Maximum length of a document.")
     max_read_tokens: int = Field(
         5_000_000,
         ge=1,
-        description="What is read for a request, at four characters a token: each text once for each question.",
+        description="Maximum tokens to read for a request, at four characters a token: each text once for each question.",
     )
-    max_pages: int = Field(5000, ge=1, description="Pages of a document.")
-    convert_s: float = Field(30.0, ge=1.0, le=3600.0, description="How long a file may take to become text.")
-    converters: int = Field(2, ge=1, le=64, description="Files that become text at a time; others wait.")
-    timeout_s: float = Field(120.0, ge=1.0, le=86400.0, description="How long a request may take.")
-    receive_s: float = Field(30.0, ge=0.1, le=3600.0, description="How long a request may take to arrive.")
+    max_pages: int = Field(5000, ge=1, description="Maximum number of pages of a document.")
+    convert_s: float = Field(30.0, ge=1.0, le=3600.0, description="Maximum time to convert a file to text.")
+    converters: int = Field(2, ge=1, le=64, description="Files converted at a time; others wait.")
+    timeout_s: float = Field(120.0, ge=1.0, le=86400.0, description="Maximum time of a request.")
+    receive_s: float = Field(30.0, ge=0.1, le=3600.0, description="Maximum time for a request to arrive.")
     drain_s: float = Field(
-        60.0, ge=0.0, le=3600.0, description="How long accepted requests may take after SIGTERM."
+        60.0, ge=0.0, le=3600.0, description="Maximum time for accepted requests after SIGTERM."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="What is logged, from this level on."
+        "info", description="Lowest level that is logged."
     )
 
     @field_validator("allow_origins", "allow_hosts", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        """Lists may be given as text, parted by commas."""
+        """Lists may be given as text, separated by commas."""
         return (
             tuple(part.strip() for part in value.split(",") if part.strip())
             if isinstance(value, str)
@@ -114,7 +111,7 @@ class ServeSettings(BaseModel):
         if value is not None and (
             len(value.get_secret_value()) < 16 or not value.get_secret_value().isascii()
         ):
-            raise ValueError("it must have 16 ASCII characters at least, or anyone could guess it")
+            raise ValueError("it must have at least 16 ASCII characters, or it could be guessed")
         return value
 
     @field_validator("documents")
@@ -128,7 +125,7 @@ class ServeSettings(BaseModel):
     def _fitting(self) -> ServeSettings:
         if self.max_held_bytes < self.max_body_bytes:
             raise ValueError(
-                "max_held_bytes must be at least max_body_bytes, or the largest request could never be taken"
+                "max_held_bytes must be at least max_body_bytes, or the largest request would never be accepted"
             )
         return self
 
@@ -144,7 +141,7 @@ class ServeSettings(BaseModel):
 def resolve(
     flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None = None
 ) -> ServeSettings:
-    """The settings of a TOML file, over these of the environment, over these the flags that are not None.
+    """The settings of a TOML file, overridden by the environment and then by the flags that are not None.
 
     Raises `SettingsError`, naming the place a value came from, for unknown names and values that do not fit.
     """
@@ -155,7 +152,7 @@ def resolve(
     def take(name: str, value: Any, source: str) -> None:
         if name not in known:
             raise SettingsError(
-                f"{source}: there is no setting {name!r}; there are: {', '.join(sorted(known))}."
+                f"{source}: there is no setting {name!r}; the settings are {', '.join(sorted(known))}."
             )
         values[name], sources[name] = value, source
 
@@ -170,10 +167,10 @@ def resolve(
     try:
         return ServeSettings(**values)
     except ValidationError as error:
-        raise SettingsError("\n  ".join(_told(error, sources))) from None
+        raise SettingsError("\n  ".join(_lines_of(error, sources))) from None
 
 
-def _told(error: ValidationError, sources: Mapping[str, str]) -> list[str]:
+def _lines_of(error: ValidationError, sources: Mapping[str, str]) -> list[str]:
     """A line for each wrong value; what was given is shown, unless it is a secret."""
     lines = []
     for each in error.errors(include_url=False):

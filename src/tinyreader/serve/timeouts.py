@@ -1,4 +1,10 @@
-"""HTTP with an end to patience: no connection may keep a request's head, or an untaken answer, for ever."""
+"""HTTP with time limits: no connection keeps a request's head, or an answer that nobody takes, for ever.
+
+uvicorn limits only how long an idle connection is kept. A proxy in front can do the rest (nginx: client_header_timeout,
+send_timeout), but clients that send half a head must not hold a server without one, as its file descriptors are few.
+So this subclasses uvicorn's protocol, which is not a documented interface: pyproject.toml pins uvicorn below 1, and the
+tests of this module fail where a release changes it.
+"""
 
 from __future__ import annotations
 
@@ -17,51 +23,45 @@ TAKE_S = 60.0
 """Seconds that a client may leave an answer untaken; it is held in memory as long."""
 
 
-class PatientProtocol(H11Protocol):
+class TimeoutProtocol(H11Protocol):
     """uvicorn's protocol for HTTP/1.1 in Python, with these limits."""
 
-    _late: asyncio.TimerHandle | None = None
-    _untaken: asyncio.TimerHandle | None = None
+    _head_timer: asyncio.TimerHandle | None = None
+    _take_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A connection has begun."""
         super().connection_made(transport)
-        self._hurry()
+        self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
         super().data_received(data)
         if self._is_at_work():
-            self._calm()
-        elif self._late is None:
-            self._hurry()
+            self._stop_head_timer()
+        elif self._head_timer is None:
+            self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is over."""
-        self._calm()
-        self._taken()
+        self._stop_head_timer()
+        self._stop_take_timer()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The client takes less than it is sent."""
         super().pause_writing()
-        self._wait_for_taker()
+        self._start_take_timer()
 
     def resume_writing(self) -> None:
-        """It has taken most of it."""
         super().resume_writing()
-        self._taken()
+        self._stop_take_timer()
 
     def on_response_complete(self) -> None:
-        """An answer has been sent."""
         super().on_response_complete()
         if self.transport.get_write_buffer_size():
-            self._wait_for_taker()
-        if self._is_at_work():  # with the next request, which had come already
-            self._calm()
+            self._start_take_timer()
+        if self._is_at_work():  # with the next request, which had arrived already
+            self._stop_head_timer()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuses what is no HTTP, as everything is refused here, and closes the connection."""
+        """Refuses what is not HTTP by a problem, as everything is refused here, and closes the connection."""
         problem = Problem("wrong-request", msg)
         body = problem.body()
         headers = [
@@ -81,29 +81,29 @@ class PatientProtocol(H11Protocol):
         cycle: Any = self.cycle
         return cycle is not None and not cycle.response_complete
 
-    def _hurry(self) -> None:
-        self._late = self.loop.call_later(HEAD_S, self._give_up)
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_S, self._close_without_head)
 
-    def _calm(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
-    def _wait_for_taker(self) -> None:
-        if self._untaken is None:
-            self._untaken = self.loop.call_later(TAKE_S, self._drop)
-
-    def _taken(self) -> None:
-        if self._untaken is not None:
-            self._untaken.cancel()
-            self._untaken = None
-
-    def _drop(self) -> None:
-        self._untaken = None
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()
-
-    def _give_up(self) -> None:
-        self._late = None
+    def _close_without_head(self) -> None:
+        self._head_timer = None
         if not self._is_at_work():
             self.transport.close()
+
+    def _start_take_timer(self) -> None:
+        if self._take_timer is None:
+            self._take_timer = self.loop.call_later(TAKE_S, self._abort_untaken)
+
+    def _stop_take_timer(self) -> None:
+        if self._take_timer is not None:
+            self._take_timer.cancel()
+            self._take_timer = None
+
+    def _abort_untaken(self) -> None:
+        self._take_timer = None
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
