@@ -64,8 +64,8 @@ def test_pages_and_text() -> None:
         (b"\x89PNG\r\n\0\0", "a.png", "cannot-read", "a.png is no text"),
         (b"\x1f\x8b\x08\0", "a.pdf.gz", "cannot-read", "a.pdf.gz is compressed"),
         (b" \n", "a.txt", "cannot-read", "a.txt is empty"),
-        (pdf_of(["a"] * 4), "a.pdf", "limit", "a.pdf has 4 pages; this server takes 3"),
-        (b"a" * 1001, "a.txt", "limit", "a.txt has 1,001 characters; this server takes 1,000"),
+        (pdf_of(["a"] * 4), "a.pdf", "limit", "a.pdf has 4 pages; the maximum is 3"),
+        (b"a" * 1001, "a.txt", "limit", "a.txt has 1,001 characters; the maximum is 1,000"),
     ],
 )
 def test_what_there_is_no_text_of_is_told(raw: bytes, name: str, kind: str, words: str) -> None:

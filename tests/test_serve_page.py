@@ -180,7 +180,7 @@ def test_no_answer_is_said(page: Page) -> None:
     expect(page.locator("#said")).to_have_text("No answer in this text.")
     ask(page, 'doubt "river"')
     assert page.inner_text("#answers h2") == "No answer in this text"
-    assert page.inner_text("summary") == "1 candidate, not taken for an answer"
+    assert page.inner_text("summary") == "1 candidate, too uncertain to be an answer"
     assert marks(page) == []
     page.click("summary")
     page.click("details button")
@@ -364,22 +364,21 @@ def test_what_is_missing_is_said_before_anything_is_sent(page: Page) -> None:
     assert page.evaluate("document.activeElement.ariaLabel") == "Text"
     ask(page, "w" * 101, MILL)
     assert (
-        page.inner_text("#question-note")
-        == "The question has 101 characters; this server takes 100 characters."
+        page.inner_text("#question-note") == "The question has 101 characters; the maximum is 100 characters."
     )
     paste(page, "mill\n" * 130_000)
     assert page.locator("#sheet .head button").all_text_contents() == [
         "Remove"
     ]  # a browser's field takes a minute for so many lines
     ask(page, "Who?")
-    assert "this server takes 0.6 MB at once" in page.inner_text("#trouble")
+    assert "the maximum is 0.6 MB" in page.inner_text("#trouble")
     assert len(page.requests()) == before
 
 
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("cannot-read", "The server does not take this: Because."),
+        ("cannot-read", "The server rejected this: Because."),
         ("too-late", "The server gave up, as this took too long."),
         (
             "engine-failed",
@@ -449,11 +448,11 @@ def test_a_key_is_asked_for(browser: Browser, tmp_path: Path) -> None:
         assert page.evaluate("document.activeElement.id") == "key"
         assert (
             page.inner_text("#key-note")
-            == "This server asks for a key. It is kept until you leave this page."
+            == "This server requires a key. It is kept until you leave this page."
         )
         page.fill("#key", "wrong")
         press(page, "Enter")
-        expect(page.locator("#key-note")).to_have_text("The server does not take this key.")
+        expect(page.locator("#key-note")).to_have_text("This key is not valid.")
         page.fill("#key", KEY)
         press(page, "Enter")
         expect(page.locator("#key-form")).to_be_hidden()

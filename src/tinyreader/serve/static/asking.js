@@ -17,7 +17,7 @@ export async function ask() {
   if (!question) return complain("Type a question first.", field);
   const most = state.info?.limits.max_question_characters ?? Infinity;
   const n = lengthOf(question);
-  if (n > most) return complain(`The question has ${count(n, "character")}; this server takes ${count(most, "character")}.`, field);
+  if (n > most) return complain(`The question has ${count(n, "character")}; the maximum is ${count(most, "character")}.`, field);
   const texts = state.source === "texts" ? state.texts.filter(({ text }) => text.trim()) : null;
   if (texts && !texts.length) return complain("Add a text first: paste it, or add files.", at("sheet").querySelector("textarea"));
   const owners = texts?.map((text) => ({ name: text.name, text }));

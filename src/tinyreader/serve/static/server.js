@@ -65,7 +65,7 @@ function words(kind, problem, response, hasKey) {
   const named = problem.request_id ? ` In the server’s log this is request ${problem.request_id}.` : "";
   switch (kind) {
     case "wrong-key":
-      return hasKey ? "The server does not take this key." : "This server asks for a key.";
+      return hasKey ? "This key is not valid." : "This server requires a key.";
     case "full":
       return "The server is busy.";
     case "not-ready":
@@ -80,18 +80,18 @@ function words(kind, problem, response, hasKey) {
       return `The reader failed at this question. Ask again.${named}`;
     case "foreign-host":
     case "foreign-origin":
-      return "The server does not take questions from this address. Open the page at the address it was started with.";
+      return "The server does not accept questions from this address. Open the page at the address it was started with.";
     default:
   }
   if (response.status >= 500) return `The server failed (${response.status}).${named}`;
-  if (detail) return `The server does not take this: ${detail}`;
-  return `The server answered ${response.status} and said no more.`;
+  if (detail) return `The server rejected this: ${detail}`;
+  return `The server answered with status ${response.status} and no reason.`;
 }
 
-/** What is said when a request is larger than the limit, in bytes. */
+/** The message for a request larger than the limit, in bytes. */
 export function tooLarge(limit) {
-  const size = limit ? ` ${(limit / 2 ** 20).toLocaleString("en-GB", { maximumFractionDigits: 1 })} MB` : " less";
-  return `That is too much text for one question: this server takes${size} at once. Remove some texts.`;
+  const size = limit ? `: the maximum is ${(limit / 2 ** 20).toLocaleString("en-GB", { maximumFractionDigits: 1 })} MB` : "";
+  return `That is too much text for one question${size}. Remove some texts.`;
 }
 
 function pause(seconds, signal) {

@@ -80,7 +80,7 @@ export async function addFiles(files) {
     try {
       const found = await textOf(file, { key: state.key, limits, waiting });
       const size = lengthOf(found.text);
-      if (size > most) throw new Error(`It has ${count(size, "character")}; this server takes ${count(most, "character")}.`);
+      if (size > most) throw new Error(`It has ${count(size, "character")}; the maximum is ${count(most, "character")}.`);
       last = { name: file.name, ...found };
       keep(last);
       n += 1;

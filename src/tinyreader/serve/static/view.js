@@ -57,7 +57,7 @@ export function answersOf(result, acts) {
   if (unlikely.length) {
     const title = hasAnswer
       ? `${count(unlikely.length, "more candidate")}, under 1% sure`
-      : `${count(unlikely.length, "candidate")}, not taken for an answer`;
+      : `${count(unlikely.length, "candidate")}, too uncertain to be an answer`;
     parts.push(element("details", {}, element("summary", {}, title), listOf(unlikely, acts)));
   }
   const link = element("button", { type: "button", class: "plain", onclick: () => acts.link(link) }, "Copy link to this question");
