@@ -23,8 +23,8 @@ from forked_runs import Blow, Runs
 from tiny_models import FAMILIES, write_reader
 from tinyreader.data import Answer, Example, fingerprint, load_examples, write_squad
 from tinyreader.distil.features import FeatureStore
+from tinyreader.distil.provenance import teacher_seconds
 from tinyreader.distil.recipe import Recipe, make_recipe
-from tinyreader.distil.record import teacher_seconds
 from tinyreader.distil.run import run_recipe
 from tinyreader.errors import DataError, ModelError, RunError, SettingsError, TinyreaderError
 from tinyreader.models import load_reader

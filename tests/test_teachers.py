@@ -224,13 +224,15 @@ def test_where_outputs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_only_a_teacher_that_reads_the_students_windows_must_take_them(tmp_path: Path) -> None:
     """A teacher with another tokenizer cuts its own; the message names which teacher is too short."""
     tokenizer = load_tokenizer(write_reader(tmp_path, n_layers=1))
-    short = Teacher("small", tmp_path, tokenizer, 1.0, 64, 0, crosses=False, fingerprint="f")
+    short = Teacher("small", tmp_path, tokenizer, 1.0, 64, 0, other_tokenizer=False, fingerprint="f")
     with pytest.raises(
         SettingsError, match=r"data\.max_seq_len is 100, but the teacher 'small' takes at most 64 tokens"
     ):
         check_windows([short], 100)
     check_windows([short], 64)
-    check_windows([Teacher("small", tmp_path, tokenizer, 1.0, 64, 0, crosses=True, fingerprint="f")], 100)
+    check_windows(
+        [Teacher("small", tmp_path, tokenizer, 1.0, 64, 0, other_tokenizer=True, fingerprint="f")], 100
+    )
 
 
 def test_a_teacher_that_changes_under_a_run_is_found(

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from tinyreader.distil.attention import AttentionKind, can_show_attention
+from tinyreader.distil.cross_tokenizer import CrossTokenizer
 from tinyreader.distil.labels import SpanLabels
 from tinyreader.distil.losses import attention_loss, hidden_loss, label_loss, prediction_loss, relation_loss
 from tinyreader.distil.network import Batch, Network, Outputs, Vectors
-from tinyreader.distil.projected import Crossing
 from tinyreader.errors import SettingsError
 from tinyreader.models import attention_vectors, encoder_layers
 
@@ -139,7 +139,7 @@ class Intermediate:
     `compared` names the layers, the kinds of terms and their weights. Where widths differ each layer, and the
     embedding, has a learned projection of the student's states (equation 8), trained and saved with the run.
     Relations are those of the student's last layer with one of the teacher's (MiniLMv2, arXiv 2012.15828);
-    they need no projections. With a `crossing` the teacher has another tokenizer, reads windows of its own,
+    they need no projections. With a `cross_tokenizer` the teacher has another tokenizer, reads windows of its own,
     and what it computed is brought to the student's tokens.
     """
 
@@ -150,9 +150,9 @@ class Intermediate:
         compared: Compared,
         *,
         seed: int = 0,
-        crossing: Crossing | None = None,
+        cross_tokenizer: CrossTokenizer | None = None,
     ) -> None:
-        self.student, self.teacher, self.crossing = student, teacher, crossing
+        self.student, self.teacher, self.cross_tokenizer = student, teacher, cross_tokenizer
         self.map = dict(enumerate(compared.layer_map, start=1))
         self.attention, self.relations = compared.attention_kind, compared.relations
         self.weights = {
@@ -208,12 +208,12 @@ class Intermediate:
         """What the teacher computed, on the student's tokens, and the mask [B, L] of those to compare; None
         for all.
         """
-        if self.crossing is None:
+        if self.cross_tokenizer is None:
             taught = self.teacher.forward(
                 batch, hidden=hidden, attention=attention, kind=self.attention, vectors=vectors
             )
             return taught, batch.mask if batch.padded else None
-        return self.crossing.teach(self.teacher, batch, hidden, attention, self.attention, vectors)
+        return self.cross_tokenizer.teach(self.teacher, batch, hidden, attention, self.attention, vectors)
 
     def _project(self, layer: int, states: Tensor) -> Tensor:
         name = str(layer)

@@ -1,466 +1,238 @@
-"""A whole run: data, teacher and student made ready, the stages in order, the student saved and measured.
+"""A whole run: prepare, train each stage, finish. `run_recipe` takes names, `distil` takes loaded models.
 
-Everything lies under the run's directory, and each part appears there only when it is whole; the same command
-after a kill finds what is done and goes on with the rest.
+Everything lies under the run's directory, and each part appears there only when it is whole. The same call after a
+kill finds what is done and resumes with the rest.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from accelerate import Accelerator
+from pydantic import ValidationError
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from transformers import PreTrainedModel
 
-from tinyreader.data import fingerprint
-from tinyreader.distil import augmented
+from tinyreader.data import Example, write_jsonl
 from tinyreader.distil.checkpoint import save_tensors
 from tinyreader.distil.dropout import StepRandom
-from tinyreader.distil.evaluate import Evaluation, evaluate, pad_token
-from tinyreader.distil.features import FeatureStore, choose_rows, read_counts, visited_rows
+from tinyreader.distil.evaluate import Evaluation, evaluate
+from tinyreader.distil.features import visited_rows
 from tinyreader.distil.loop import StageJob, StageTrainer, n_steps
-from tinyreader.distil.network import Network, Precision, best_precision
-from tinyreader.distil.objectives import (
-    Compared,
-    Intermediate,
-    Labels,
-    Objective,
-    Prediction,
-    Relations,
-    check_attention,
-    check_relations,
+from tinyreader.distil.network import Network
+from tinyreader.distil.objectives import Compared, Intermediate, Labels, Objective, Prediction
+from tinyreader.distil.prepare import InMemory, Prepared, layer_map, prepare, relations
+from tinyreader.distil.provenance import (
+    environment,
+    keep_predictions,
+    require_trackers,
+    save_student,
+    teacher_seconds,
 )
-from tinyreader.distil.prepare import Source, development_examples, features, scan, window_settings
-from tinyreader.distil.provenance import Identity, environment, note_run, require_same_run, require_trackers
-from tinyreader.distil.recipe import Recipe
-from tinyreader.distil.record import keep_predictions, save_student, teacher_seconds
-from tinyreader.distil.runlog import RunLog
+from tinyreader.distil.recipe import Recipe, explain
+from tinyreader.distil.session import open_session
 from tinyreader.distil.settings import (
+    DataSettings,
+    EvaluationSettings,
     IntermediateStage,
     LabelsStage,
     PredictionStage,
     RandomStudent,
     Stage,
-    StageSettings,
     StudentFromCheckpoint,
-)
-from tinyreader.distil.students import build_student, resolve_layer_map
-from tinyreader.distil.teachers import (
-    Teaching,
-    Work,
-    check_engine,
-    check_windows,
-    hash_of_text,
-    load_teachers,
+    StudentFromTeacher,
+    StudentSettings,
+    TeacherSettings,
+    TrainingSettings,
 )
 from tinyreader.errors import RunError, SettingsError
-from tinyreader.malloc import keep_freed_memory
-from tinyreader.model_files import hash_of
-from tinyreader.models import load_reader, max_tokens, model_fingerprint
+from tinyreader.models import LoadedReader, save_reader
+from tinyreader.models.reader import check_vocabulary
 from tinyreader.progress import Progress, StopSwitch, duration, stop_signals
 from tinyreader.storage import atomic_path, directory_lock, file_hash, read_object
-from tinyreader.windows import Windower
+from tinyreader.windows import WindowSettings
 
-Rows = npt.NDArray[np.int64]
-
-_AGAIN = "The same command goes on from there."
+_RESUMES = "The same command resumes there."
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """Where the student is, what it scores on data.dev (empty without), and what the run says of itself."""
+    """The student's directory, what it scores on data.dev (empty without), the run's record, and the student itself,
+    in fp32 on the CPU.
+    """
 
     student: Path
     scores: dict[str, float]
     record: dict[str, Any]
+    reader: LoadedReader
 
 
 def run_recipe(recipe: Recipe, out: Path, progress: Progress | None = None) -> RunResult:
-    """Carries out `recipe` in the directory `out`, going on where an earlier call stopped.
+    """Carries out `recipe` in the directory `out`, resuming where an earlier call stopped.
 
     Raises `SettingsError`, `DataError` or `ModelError` before work is spent, `RunError` where training cannot
     go on, and `Interrupted` after Ctrl-C or SIGTERM, with everything saved.
     """
-    progress = progress or Progress()
+    return _carry_out(recipe, out, progress or Progress())
+
+
+def _carry_out(recipe: Recipe, out: Path, progress: Progress, given: InMemory | None = None) -> RunResult:
+    require_trackers(recipe.training.trackers)
+    with _run_directory(out, progress) as stop:
+        session = open_session(recipe.training, out, progress, stop)
+        prepared = prepare(recipe, session, given)
+        session.accelerator.init_trackers("tracking")
+        try:
+            weights, outcomes = None, []
+            for number, stage in enumerate(recipe.stages, start=1):
+                stop.check(_RESUMES)
+                weights, outcome = train_stage(prepared, number, stage, weights)
+                outcomes.append(outcome)
+            return finish(prepared, weights, outcomes)
+        finally:
+            # closes trackers, and the connection between processes: the last thing
+            session.accelerator.end_training()
+
+
+@contextmanager
+def _run_directory(out: Path, progress: Progress) -> Iterator[StopSwitch]:
+    """Keeps `out` for this run alone, with signals turned into the switch; a run that left nothing in it leaves no
+    directory either.
+    """
     stop = StopSwitch()
     advice = (
-        "finishing what is under way, then saving (Ctrl-C again: stop at once, back to the last checkpoint)"
+        "finishing the current step, then saving (Ctrl-C again: stop at once, back to the last checkpoint)"
     )
-    require_trackers(recipe.training.trackers)
     made = [directory for directory in (out, *out.parents) if not directory.exists()]
     with directory_lock(out), stop_signals(stop, lambda reason: progress.say(f"{reason}: {advice}")):
         try:
-            return _Run(recipe, out, progress, stop).carry_out()
+            yield stop
         except BaseException:
-            _withdraw(made)
+            with suppress(OSError):
+                if made and {entry.name for entry in out.iterdir()} <= {".lock"}:
+                    (out / ".lock").unlink(missing_ok=True)
+                    for directory in made:  # innermost first
+                        directory.rmdir()
             raise
 
 
-def _withdraw(made: list[Path]) -> None:
-    """Removes the directories made for a run that ended before it left anything in them but its lock;
-    innermost first.
-    """
-    with suppress(OSError):
-        if made and {entry.name for entry in made[0].iterdir()} <= {".lock"}:
-            (made[0] / ".lock").unlink(missing_ok=True)
-            for directory in made:
-                directory.rmdir()
-
-
-class _Run:
-    def __init__(self, recipe: Recipe, out: Path, progress: Progress, stop: StopSwitch) -> None:
-        self.recipe, self.out, self.progress, self.stop = recipe, out, progress, stop
-        if recipe.training.threads is not None:
-            torch.set_num_threads(recipe.training.threads)
-        trackers: Any = list(recipe.training.trackers)
-        # Without cpu=True Accelerate does not see that torchrun started several processes on a machine
-        # without a GPU.
-        cpu_only = not torch.accelerator.is_available()
-        self.accelerator = Accelerator(cpu=cpu_only, log_with=trackers or None, project_dir=str(out))
-        self.device = self.accelerator.device
-        if self.device.type == "cpu":
-            keep_freed_memory()
-        self.random = StepRandom()
-        is_main = self.accelerator.is_main_process
-        self.log = RunLog(out / "log.jsonl" if is_main else None)
-        if not is_main:
-            self.progress = Progress(quiet=True)
-
-    def carry_out(self) -> RunResult:
-        """The run from its first check to its last measurement."""
-        self._prepare()
-        self.accelerator.init_trackers("tracking")
+def train_stage(
+    prepared: Prepared, number: int, stage: Stage, weights: Path | None
+) -> tuple[Path, dict[str, Any]]:
+    """The file of weights after stage `number`, which starts from the file `weights`, and what the stage took."""
+    session = prepared.session
+    folder = session.out / "stages" / f"{number}-{stage.name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    final, done = folder / "weights.safetensors", folder / "done.json"
+    if done.exists():
         try:
-            weights = None
-            outcomes = []
-            for number, stage in enumerate(self.recipe.stages, start=1):
-                self.stop.check(_AGAIN)
-                weights, outcome = self._stage(number, stage, weights)
-                outcomes.append(outcome)
-            return self._finish(weights, outcomes)
-        finally:
-            # closes trackers, and the connection between processes: the last thing
-            self.accelerator.end_training()
-
-    def _prepare(self) -> None:
-        """Reads and checks everything the stages will need."""
-        r = self.recipe
-        sources = list(dict.fromkeys(Source.of_stage(s, r.data) for s in r.stages))
-        to_rewrite = {Source.of_stage(s, r.data) for s in r.stages if s.augment is not None}
-        scanned = {
-            s: scan(
-                s,
-                r.data,
-                self.out / f"rejected-{n}.jsonl",
-                self.progress,
-                self.stop,
-                to_rewrite=s in to_rewrite,
-            )
-            for n, s in enumerate(sources, start=1)
-        }
-        self.sources = {stage.name: Source.of_stage(stage, r.data) for stage in r.stages}
-        rewritings = {
-            s.name: augmented.plan(
-                scanned[self.sources[s.name]], s.augment, r.data, r.training, self.progress
-            )
-            for s in r.stages
-            if s.augment is not None
-        }
-        self.dev = development_examples(
-            r.data, r.evaluation, r.training.seed, self.out / "rejected-dev.jsonl", self.progress
+            outcome = read_object(done)
+        except RunError:
+            outcome = {}
+        if final.exists() and file_hash(final) == outcome.get("digest"):
+            session.progress.say(f"stage {stage.name!r} is done already ({outcome['steps']:,} steps)")
+            return final, outcome
+        damaged = final if "digest" in outcome else done
+        raise RunError(
+            f"{damaged} is missing or damaged. Delete {folder} to have stage {stage.name!r} done again."
         )
-        self.teacher = load_reader(r.teacher.model, revision=r.teacher.revision) if r.teacher else None
-        self.student = build_student(r.student, self.teacher, r.training.seed)
-        self.teachers = load_teachers(r, self.teacher, self.student.tokenizer)
-        self.pad_id = pad_token(self.student.config)
-        self._check_lengths()
-        check_engine(r, self._precision())
-        self.identity = Identity(
-            recipe=r.fingerprint(),
-            data={s.label: scanned[s].fingerprint for s in sources}
-            | {f"rewritten for stage {name}": rewriting.key for name, rewriting in rewritings.items()},
-            dev=fingerprint(self.dev) if self.dev and r.evaluation.choose_best != "none" else None,
-            teacher=" ".join(teacher.fingerprint for teacher in self.teachers) or None,
-            student=self._first_weights(),
-            tokenizer=hash_of_text(self.student.tokenizer.to_str()),
-            precision=self._precision(),
-            processes=self.accelerator.num_processes,
+    trainer = _trainer(prepared, number, stage, weights, folder)
+    outcome = {"name": stage.name, "kind": stage.kind, **trainer.run()}
+    if (compared := relations(stage, prepared.models)) is not None:
+        outcome |= {"relation_layer": compared.layer, "relation_heads": compared.heads}
+    if session.is_main:
+        save_tensors(trainer.weights(), final)
+    session.accelerator.wait_for_everyone()
+    kept = {**outcome, "digest": file_hash(final)}
+    if session.is_main:
+        with atomic_path(done) as path:
+            path.write_text(json.dumps(kept, indent=2))
+    session.progress.say(
+        f"stage {stage.name!r}: {outcome['steps']:,} steps in {duration(outcome['seconds'])}"
+    )
+    session.log.write("stage", stage=stage.name, step=outcome["steps"], outcome=outcome)
+    return final, kept
+
+
+def _trainer(
+    prepared: Prepared, number: int, stage: Stage, weights: Path | None, folder: Path
+) -> StageTrainer:
+    recipe, session, random = prepared.recipe, prepared.session, StepRandom()
+    is_intermediate = isinstance(stage, IntermediateStage)
+    student = Network(
+        _student_model(prepared, weights),
+        precision=session.precision,
+        device=session.device,
+        random=random,
+        embeds_dropout=0.0 if isinstance(stage, IntermediateStage) else stage.embeds_dropout,
+        dropout=stage.dropout,
+    )
+    return StageTrainer(
+        StageJob(
+            number=number,
+            settings=stage,
+            training=recipe.training,
+            student=student,
+            objective=_objective(prepared, number, stage, student),
+            store=prepared.stores[stage.name],
+            rows=prepared.rows(stage),
+            pad_id=prepared.pad_id,
+            random=random,
+            folder=folder,
+            evaluate=(lambda: _evaluate(prepared, student).scores) if prepared.dev else None,
+            evaluate_every=recipe.evaluation.every_steps,
+            # an intermediate stage does not train the answer head, so its scores choose nothing
+            choose_best="none" if is_intermediate else recipe.evaluation.choose_best,
+        ),
+        session.accelerator,
+        session.log,
+        session.progress,
+        session.stop,
+    )
+
+
+def _objective(prepared: Prepared, number: int, stage: Stage, student: Network) -> Objective:
+    store, seed = prepared.stores[stage.name], prepared.recipe.training.seed
+    if isinstance(stage, LabelsStage):
+        return Labels(student)
+    if isinstance(stage, PredictionStage):
+        rows = prepared.rows(stage)
+        visited = visited_rows(
+            rows, store.lengths, stage.batch_size, n_steps(stage, len(rows)), (seed, number)
         )
-        require_same_run(self.identity, r.determining(), self.out)
-        for stage in r.stages:
-            if isinstance(stage, IntermediateStage):
-                self._check_comparison(stage)
-        self.teaching = Teaching(
-            r,
-            self.teachers,
-            self.teacher,
-            self.student,
-            self.identity.precision,
-            self.out,
-            Work(self.accelerator, self.log, self.progress, self.stop),
-        )
-        self.windower = Windower(self.student.tokenizer, window_settings(r.data))
-        for example in self.dev:
-            self.windower.check_question(example)
-        self.rewritten: dict[str, dict[str, Any]] = {}
-        with self.accelerator.main_process_first():
-            for name, rewriting in rewritings.items():
-                made, facts = augmented.rewrite(rewriting, self.out / "augmented", self.progress, self.stop)
-                self.sources[name], scanned[made.source] = made.source, made
-                self.rewritten[name] = {"fingerprint": rewriting.key, **facts}
-                self.log.write("augment", stage=name, counts=facts)
-            del rewritings  # and the models that proposed
-            self.stores = {
-                s: features(
-                    scanned[s],
-                    r.data,
-                    self.student.tokenizer,
-                    self.out / "features",
-                    self.progress,
-                    self.stop,
-                )
-                for s in dict.fromkeys(self.sources.values())
-            }
-            for stage in r.stages:
-                source = self.sources[stage.name]
-                store = self.stores[source]
-                self.teaching.cut_windows(stage, scanned[source], store, self._rows(stage, store))
-        self.plain = {s: scanned[s] for s in sources}
-        note_run(self.identity, r.determining(), self.out)
-
-    def _rows(self, stage: StageSettings, store: FeatureStore) -> Rows:
-        """The windows that a stage learns from."""
-        return choose_rows(
-            len(store), stage.max_windows or self.recipe.data.max_windows, self.recipe.training.seed
-        )
-
-    def _first_weights(self) -> str | None:
-        """Hash of the files that the student's first weights come from, besides the teacher's and the
-        recipe.
-        """
-        settings, source = self.recipe.student, self.student.source
-        if isinstance(settings, StudentFromCheckpoint):
-            return model_fingerprint(source)
-        is_random = isinstance(settings, RandomStudent) and settings.model is not None
-        return hash_of([source / "config.json"]) if is_random else None
-
-    def _check_lengths(self) -> None:
-        wanted, limit = self.recipe.data.max_seq_len, max_tokens(self.student.model)
-        if limit is not None and wanted > limit:
-            raise SettingsError(
-                f"data.max_seq_len is {wanted}, but the student takes at most {limit} tokens at once."
-            )
-        check_windows(self.teachers, wanted)
-
-    def _check_comparison(self, stage: IntermediateStage) -> None:
-        assert self.teacher is not None  # the recipe's own check
-        self._layer_map(stage)
-        if stage.compares_attention():
-            check_attention(self.student.model, self.teacher.model, stage.attention)
-        if (relations := self._relations(stage)) is not None:
-            check_relations(self.student.model, self.teacher.model, relations)
-
-    def _precision(self) -> Precision:
-        wanted = self.recipe.training.precision
-        return best_precision(self.device) if wanted == "auto" else wanted
-
-    def _layer_map(self, stage: IntermediateStage) -> tuple[int, ...]:
-        assert self.teacher is not None  # the recipe's own check
-        if "layer_map" in stage.idle_fields():
-            return ()
-        n_student, n_teacher = self.student.config.num_hidden_layers, self.teacher.config.num_hidden_layers
-        return resolve_layer_map(stage.layer_map, n_student, n_teacher)
-
-    def _relations(self, stage: Stage) -> Relations | None:
-        if not isinstance(stage, IntermediateStage) or not stage.relation_weight:
-            return None
-        assert self.teacher is not None  # the recipe's own check
-        config = self.teacher.config
-        layer = stage.relation_layer or config.num_hidden_layers
-        return Relations(layer, stage.relation_heads or config.num_attention_heads, stage.relation_weight)
-
-    def _stage(self, number: int, stage: Stage, weights: Path | None) -> tuple[Path, dict[str, Any]]:
-        """The file of weights after stage `number`, which starts from the file `weights`, and what the stage
-        took.
-        """
-        folder = self.out / "stages" / f"{number}-{stage.name}"
-        folder.mkdir(parents=True, exist_ok=True)
-        final, done = folder / "weights.safetensors", folder / "done.json"
-        if done.exists():
-            try:
-                outcome = read_object(done)
-            except RunError:
-                outcome = {}
-            if final.exists() and file_hash(final) == outcome.get("digest"):
-                self.progress.say(f"stage {stage.name!r} is done already ({outcome['steps']:,} steps)")
-                return final, outcome
-            damaged = final if "digest" in outcome else done
-            raise RunError(
-                f"{damaged} is missing or damaged. Delete {folder} to have stage {stage.name!r} done again."
-            )
-        trainer = self._trainer(number, stage, weights, folder)
-        outcome = {"name": stage.name, "kind": stage.kind, **trainer.run()}
-        if (relations := self._relations(stage)) is not None:
-            outcome |= {"relation_layer": relations.layer, "relation_heads": relations.heads}
-        if self.accelerator.is_main_process:
-            save_tensors(trainer.weights(), final)
-        self.accelerator.wait_for_everyone()
-        kept = {**outcome, "digest": file_hash(final)}
-        if self.accelerator.is_main_process:
-            with atomic_path(done) as path:
-                path.write_text(json.dumps(kept, indent=2))
-        self.progress.say(
-            f"stage {stage.name!r}: {outcome['steps']:,} steps in {duration(outcome['seconds'])}"
-        )
-        self.log.write("stage", stage=stage.name, step=outcome["steps"], outcome=outcome)
-        return final, kept
-
-    def _trainer(self, number: int, stage: Stage, weights: Path | None, folder: Path) -> StageTrainer:
-        r, store = self.recipe, self.stores[self.sources[stage.name]]
-        rows = self._rows(stage, store)
-        model = copy.deepcopy(self.student.model)
-        if weights is not None:
-            _load_student(model, weights)
-        student = Network(
-            model,
-            precision=self.identity.precision,
-            device=self.device,
-            random=self.random,
-            embeds_dropout=0.0 if isinstance(stage, IntermediateStage) else stage.embeds_dropout,
-            dropout=stage.dropout,
-        )
-        objective = self._objective(number, stage, student, store, rows)
-        chooses = (
-            stage.kind != "intermediate"
-        )  # there the answer head is not trained, and its scores choose nothing
-        return StageTrainer(
-            StageJob(
-                number=number,
-                settings=stage,
-                training=r.training,
-                student=student,
-                objective=objective,
-                store=store,
-                rows=rows,
-                pad_id=self.pad_id,
-                random=self.random,
-                folder=folder,
-                evaluate=(lambda: self._evaluate(student).scores) if self.dev else None,
-                evaluate_every=r.evaluation.every_steps,
-                choose_best=r.evaluation.choose_best if chooses else "none",
-            ),
-            self.accelerator,
-            self.log,
-            self.progress,
-            self.stop,
-        )
-
-    def _objective(
-        self, number: int, stage: Stage, student: Network, store: FeatureStore, rows: Any
-    ) -> Objective:
-        if isinstance(stage, LabelsStage):
-            return Labels(student)
-        if isinstance(stage, PredictionStage):
-            key = (self.recipe.training.seed, number)
-            needed = visited_rows(rows, store.lengths, stage.batch_size, n_steps(stage, len(rows)), key)
-            labels = self.teaching.labels(store, needed)
-            return Prediction(
-                student, labels, temperature=stage.temperature, weight=stage.distillation_weight
-            )
-        compared = Compared(
-            self._layer_map(stage),
-            embedding_weight=stage.embedding_weight,
-            hidden_weight=stage.hidden_weight,
-            attention_weight=stage.attention_weight,
-            attention=stage.attention,
-            relations=self._relations(stage),
-        )
-        return Intermediate(
-            student,
-            self.teaching.network(),
-            compared,
-            seed=self.recipe.training.seed + number,
-            crossing=self.teaching.crossing(store),
-        )
-
-    def _evaluate(self, network: Network) -> Evaluation:
-        return evaluate(
-            network,
-            self.dev,
-            self.windower,
-            self.pad_id,
-            self.device,
-            max_answer_tokens=self.recipe.evaluation.max_answer_tokens,
-        )
-
-    def _finish(self, weights: Path | None, outcomes: list[dict[str, Any]]) -> RunResult:
-        """Saves the student with its record, measured once more as it will be read from disk."""
-        target = self.out / "student"
-        model = copy.deepcopy(self.student.model)
-        if weights is not None:
-            _load_student(model, weights)
-        scores: dict[str, float] = {}
-        if self.dev and self.recipe.evaluation.at_end:
-            self.progress.say(f"measuring the student on {len(self.dev):,} questions")
-            network = Network(copy.deepcopy(model), precision=self.identity.precision, device=self.device)
-            measured = self._evaluate(network)
-            scores = measured.scores
-            if self.accelerator.is_main_process:
-                keep_predictions(measured, self.out)
-        own, others = teacher_seconds(self.log.read())
-        record = {
-            "recipe": self.recipe.resolved(),
-            "identity": asdict(self.identity),
-            "environment": environment(self.device),
-            "data": self._data_facts(),
-            "student": {"parameters": sum(p.numel() for p in model.parameters())},
-            "stages": outcomes,
-            "teacher_pass_seconds": own,
-            "scores": scores,
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        }
-        if others:
-            record["teacher_pass_seconds_of_others"] = others
-        if self.accelerator.is_main_process:
-            save_student(model, self.student.tokenizer, target, record)
-            self.log.write("done", scores=scores)
-        self.accelerator.wait_for_everyone()
-        return RunResult(target, scores, record)
-
-    def _data_facts(self) -> dict[str, Any]:
-        """What was learned from and measured on: fingerprints, and what became of the examples on their way
-        to windows.
-        """
-        r = self.recipe.data
-        windows = {
-            s: asdict(counts) for s, store in self.stores.items() if (counts := read_counts(store.folder))
-        }
-        training = {
-            s.label: scanned.facts() | ({"windows": windows[s]} if s in windows else {})
-            for s, scanned in self.plain.items()
-        }
-        rewritten = {
-            name: facts | {"windows": windows[self.sources[name]]} for name, facts in self.rewritten.items()
-        }
-        dev = {
-            "name": r.dev,
-            "split": r.dev_split,
-            "questions": len(self.dev),
-            "fingerprint": fingerprint(self.dev),
-        }
-        return {"training": training, "rewritten": rewritten, "dev": dev if self.dev else None}
+        labels = prepared.teaching.labels(store, visited)
+        return Prediction(student, labels, temperature=stage.temperature, weight=stage.distillation_weight)
+    compared = Compared(
+        layer_map(stage, prepared.models),
+        embedding_weight=stage.embedding_weight,
+        hidden_weight=stage.hidden_weight,
+        attention_weight=stage.attention_weight,
+        attention=stage.attention,
+        relations=relations(stage, prepared.models),
+    )
+    return Intermediate(
+        student,
+        prepared.teaching.network(),
+        compared,
+        seed=seed + number,
+        cross_tokenizer=prepared.teaching.cross_tokenizer(store),
+    )
 
 
-def _load_student(model: Any, weights: Path) -> None:
-    """Puts the student's part of a stage's weights into `model`."""
+def _student_model(prepared: Prepared, weights: Path | None) -> PreTrainedModel:
+    """The student with the weights that a stage left; its first weights without."""
+    model = copy.deepcopy(prepared.models.student.model)
+    if weights is None:
+        return model
     tensors = {
         n.removeprefix("student."): t for n, t in load_file(weights).items() if n.startswith("student.")
     }
@@ -470,3 +242,143 @@ def _load_student(model: Any, weights: Path) -> None:
             "again."
         )
     model.load_state_dict(tensors, strict=False)  # buffers are the model's own
+    return model
+
+
+def _evaluate(prepared: Prepared, network: Network) -> Evaluation:
+    return evaluate(
+        network,
+        prepared.dev,
+        prepared.windower,
+        prepared.pad_id,
+        prepared.session.device,
+        max_answer_tokens=prepared.recipe.evaluation.max_answer_tokens,
+    )
+
+
+def finish(prepared: Prepared, weights: Path | None, outcomes: list[dict[str, Any]]) -> RunResult:
+    """Saves the student with its record, measured once more as it will be read from disk."""
+    recipe, session = prepared.recipe, prepared.session
+    model = _student_model(prepared, weights)
+    scores: dict[str, float] = {}
+    if prepared.dev and recipe.evaluation.at_end:
+        session.progress.say(f"measuring the student on {len(prepared.dev):,} questions")
+        network = Network(copy.deepcopy(model), precision=session.precision, device=session.device)
+        measured = _evaluate(prepared, network)
+        scores = measured.scores
+        if session.is_main:
+            keep_predictions(measured, session.out)
+    own, others = teacher_seconds(session.log.read())
+    record = {
+        "recipe": recipe.resolved(),
+        "identity": asdict(prepared.identity),
+        "environment": environment(session.device),
+        "data": prepared.data_facts,
+        "student": {"parameters": sum(p.numel() for p in model.parameters())},
+        "stages": outcomes,
+        "teacher_pass_seconds": own,
+        "scores": scores,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    if others:
+        record["teacher_pass_seconds_of_others"] = others
+    target, tokenizer = session.out / "student", prepared.models.student.tokenizer
+    if session.is_main:
+        save_student(model, tokenizer, target, record)
+        session.log.write("done", scores=scores)
+    session.accelerator.wait_for_everyone()
+    return RunResult(target, scores, record, LoadedReader(model.eval(), tokenizer, target))
+
+
+GivenReader = str | Path | LoadedReader | tuple[PreTrainedModel, Any]
+"""A directory or Hub id, or a Transformers question-answering model with its fast tokenizer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distilled:
+    """What `distil` made: the student in fp32 on the CPU with its tokenizer, its scores on `dev` (empty without), and
+    the log, one dictionary for each event.
+    """
+
+    student: LoadedReader
+    scores: dict[str, float]
+    log: tuple[dict[str, Any], ...]
+
+    def save(self, directory: str | Path) -> None:
+        """Writes a directory that `Reader.from_pretrained` and Transformers open."""
+        save_reader(self.student.model, self.student.tokenizer, directory)
+
+
+def distil(
+    teacher: GivenReader | None,
+    student: GivenReader | StudentSettings,
+    examples: Iterable[Example],
+    stages: Sequence[Stage],
+    *,
+    dev: Iterable[Example] = (),
+    windows: WindowSettings | None = None,
+    training: TrainingSettings | None = None,
+    evaluation: EvaluationSettings | None = None,
+    out: Path | None = None,
+    progress: Progress | None = None,
+) -> Distilled:
+    """Trains a student on examples: from a teacher, or, with stages of labels alone, without one.
+
+    `student` is a reader or encoder to start from, or settings that take it from the teacher or draw it at random.
+    Models that are given stay as they are. Windows and the teacher's outputs are kept in a temporary directory, or
+    in `out`, where the same call resumes after a kill. On a CPU with glibc the process keeps its freed memory from
+    then on (`malloc.py`). Raises what `run_recipe` raises.
+    """
+    teacher_name, teacher_reader = _given(teacher) if teacher is not None else (None, None)
+    if isinstance(student, StudentFromTeacher | StudentFromCheckpoint | RandomStudent):
+        start, student_reader = student, None
+    else:
+        name, student_reader = _given(student)
+        start = StudentFromCheckpoint(init="checkpoint", model=name)
+    cut = windows or WindowSettings()
+    with tempfile.TemporaryDirectory(prefix="tinyreader-") as temporary:
+        place = out or Path(temporary)
+        files = {name: place / "given" / f"{name}.jsonl" for name in ("train", "dev")}
+        for name, part in (("train", examples), ("dev", dev)):
+            write_jsonl(part, files[name])
+        try:
+            recipe = Recipe(
+                name="distil",
+                teacher=None if teacher_name is None else TeacherSettings(model=teacher_name),
+                student=start,
+                data=DataSettings(
+                    train=str(files["train"]),
+                    dev=str(files["dev"]) if files["dev"].stat().st_size else None,
+                    max_seq_len=cut.max_seq_len,
+                    doc_stride=cut.doc_stride,
+                    max_question_tokens=cut.max_question_tokens,
+                    on_long_question=cut.on_long_question,
+                ),
+                evaluation=evaluation or EvaluationSettings(),
+                training=training or TrainingSettings(trackers=()),
+                stages=tuple(stages),
+            )
+        except ValidationError as error:
+            raise SettingsError(explain(error, Recipe, {})) from None
+        given = InMemory(teacher_reader, student_reader)
+        result = _carry_out(recipe, place, progress or Progress(quiet=True), given)
+        log = tuple(json.loads(line) for line in (place / "log.jsonl").read_text("utf-8").splitlines())
+        return Distilled(result.reader, result.scores, log)
+
+
+def _given(reader: GivenReader) -> tuple[str, LoadedReader | None]:
+    """The reader's name, and the reader itself, in fp32 on the CPU, where it is in memory."""
+    if isinstance(reader, str | Path):
+        return str(reader), None
+    model, tokenizer = (reader.model, reader.tokenizer) if isinstance(reader, LoadedReader) else reader
+    tokenizer = getattr(tokenizer, "backend_tokenizer", tokenizer)  # of a Transformers tokenizer
+    name = f"{type(model).__name__} in memory"
+    if not isinstance(tokenizer, Tokenizer):
+        raise SettingsError(
+            f"the tokenizer of {name} is a {type(tokenizer).__name__}; give a fast tokenizer: a tokenizers.Tokenizer "
+            "or a PreTrainedTokenizerFast"
+        )
+    if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in model.parameters()):
+        model = copy.deepcopy(model).float().cpu()
+    check_vocabulary(model, tokenizer, Path(name))
+    return name, LoadedReader(model, tokenizer, Path(name))

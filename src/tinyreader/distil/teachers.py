@@ -1,6 +1,6 @@
 """The teachers of a run: loaded and checked, their windows cut, their predictions computed once and kept.
 
-`[teacher]` is the one that intermediate stages learn from and students are made of; `[[more_teachers]]` speak
+`[teacher]` is the one that intermediate stages learn from and students are made of; `[[more_teachers]]` teach
 beside it in prediction stages. Each may have a tokenizer of its own (`alignment.py`).
 """
 
@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from accelerate import Accelerator
 from tokenizers import Tokenizer
 
 from tinyreader.distil import alignment
+from tinyreader.distil.cross_tokenizer import CrossTokenizer
 from tinyreader.distil.evaluate import pad_token
 from tinyreader.distil.features import FeatureStore, sorted_batches
 from tinyreader.distil.labels import (
@@ -34,19 +34,17 @@ from tinyreader.distil.labels import (
     own_windows,
     paired_windows,
 )
-from tinyreader.distil.network import Network, Precision
+from tinyreader.distil.network import Network
 from tinyreader.distil.pairs import PairStore
-from tinyreader.distil.prepare import Scanned, teacher_windows
-from tinyreader.distil.projected import Crossing
 from tinyreader.distil.recipe import Recipe
-from tinyreader.distil.runlog import RunLog
 from tinyreader.distil.said_before import Speaker, Taken, own_key, paired_key
-from tinyreader.distil.settings import StageSettings, TeacherSettings
+from tinyreader.distil.session import Session
+from tinyreader.distil.settings import StageSettings
+from tinyreader.distil.sources import Scanned, teacher_windows
 from tinyreader.errors import RunError, SettingsError
 from tinyreader.models import LoadedReader, load_reader, max_tokens, model_fingerprint
-from tinyreader.progress import Progress, StopSwitch
 from tinyreader.runtimes.openvino import EngineSettings, open_openvino, resolve_precision
-from tinyreader.storage import cache_directory
+from tinyreader.storage import cache_directory, text_hash
 from tinyreader.tokenizer import tokenizer_difference
 
 Rows = npt.NDArray[np.int64]
@@ -57,41 +55,41 @@ MAIN = "teacher"
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """A teacher as far as a run knows it before it speaks; `crosses` says that its tokenizer is not the
-    student's.
-    """
+    """A teacher before it is run; `source` is its directory, None where the program handed it over in memory."""
 
     name: str
-    source: Path
+    source: Path | None
     tokenizer: Tokenizer
     weight: float
     max_tokens: int | None
     pad_id: int
-    crosses: bool
+    other_tokenizer: bool
     fingerprint: str
 
 
-def open_teacher(name: str, settings: TeacherSettings, reader: LoadedReader, student: Tokenizer) -> Teacher:
+def open_teacher(
+    name: str, weight: float, reader: LoadedReader, student: Tokenizer, weights_hash: str | None = None
+) -> Teacher:
     """The `Teacher` that a loaded reader is for a student with that tokenizer.
 
-    Its fingerprint is that of its weights, with its tokenizer and the rules of alignment where it crosses.
+    Its fingerprint is that of its weights (`weights_hash`, where they have no directory), with its tokenizer and
+    the rules of alignment where the student has another.
     """
-    crosses = bool(tokenizer_difference(reader.tokenizer, student))
+    other_tokenizer = bool(tokenizer_difference(reader.tokenizer, student))
     return Teacher(
         name,
-        reader.source,
+        None if weights_hash else reader.source,
         reader.tokenizer,
-        settings.weight,
+        weight,
         max_tokens(reader.model),
         pad_token(reader.config),
-        crosses,
-        _fingerprint(reader.source, reader.tokenizer, crosses),
+        other_tokenizer,
+        _fingerprint(weights_hash or model_fingerprint(reader.source), reader.tokenizer, other_tokenizer),
     )
 
 
-def _fingerprint(source: Path, tokenizer: Tokenizer, crosses: bool) -> str:
-    weights = model_fingerprint(source)
-    return hash_of_text(f"{weights} {tokenizer.to_str()} {alignment.VERSION}") if crosses else weights
+def _fingerprint(weights: str, tokenizer: Tokenizer, other_tokenizer: bool) -> str:
+    return text_hash(f"{weights} {tokenizer.to_str()} {alignment.VERSION}") if other_tokenizer else weights
 
 
 def check_unchanged(teacher: Teacher) -> None:
@@ -99,7 +97,10 @@ def check_unchanged(teacher: Teacher) -> None:
 
     Its outputs would be kept, for this and all later runs, as those of the weights that were there then.
     """
-    if _fingerprint(teacher.source, teacher.tokenizer, teacher.crosses) != teacher.fingerprint:
+    if teacher.source is None:
+        return
+    weights = model_fingerprint(teacher.source)
+    if _fingerprint(weights, teacher.tokenizer, teacher.other_tokenizer) != teacher.fingerprint:
         raise RunError(
             f"the weights of the {describe(teacher)} in {teacher.source} have changed since the run began. "
             "Put the earlier "
@@ -107,29 +108,40 @@ def check_unchanged(teacher: Teacher) -> None:
         )
 
 
-def load_teachers(recipe: Recipe, main: LoadedReader | None, student: Tokenizer) -> tuple[Teacher, ...]:
+def open_teachers(
+    recipe: Recipe, main: LoadedReader | None, student: Tokenizer, weights_hash: str | None = None
+) -> tuple[Teacher, ...]:
     """All teachers of a recipe, the main one first; each is read once, and of the others no weights are
     kept.
     """
     if main is None or recipe.teacher is None:
         return ()
     more = (
-        open_teacher(each.name, each, load_reader(each.model, revision=each.revision), student)
+        open_teacher(each.name, each.weight, load_reader(each.model, revision=each.revision), student)
         for each in recipe.more_teachers
     )
-    return (open_teacher(MAIN, recipe.teacher, main, student), *more)
+    return (open_teacher(MAIN, recipe.teacher.weight, main, student, weights_hash), *more)
 
 
-def check_engine(recipe: Recipe, precision: Precision) -> None:
-    """Raises `SettingsError` where the engine that teachers are to be run by lacks the run's precision."""
+def check_engine(recipe: Recipe, teachers: Sequence[Teacher], session: Session) -> None:
+    """Raises `SettingsError` where the engine that the recipe names cannot run its teachers."""
     if recipe.training.teacher_engine == "openvino":
-        resolve_precision(precision)
+        resolve_precision(session.precision)
+        if any(teacher.source is None for teacher in teachers):
+            raise SettingsError(
+                "training.teacher_engine = 'openvino' reads the teacher from its directory, but it was given as a "
+                "loaded model. Give its directory, or use teacher_engine = 'torch'."
+            )
 
 
 def check_windows(teachers: Sequence[Teacher], max_seq_len: int) -> None:
     """Raises `SettingsError` where a teacher that reads the student's own windows cannot take them whole."""
     for teacher in teachers:
-        if teacher.max_tokens is not None and not teacher.crosses and max_seq_len > teacher.max_tokens:
+        if (
+            teacher.max_tokens is not None
+            and not teacher.other_tokenizer
+            and max_seq_len > teacher.max_tokens
+        ):
             raise SettingsError(
                 f"data.max_seq_len is {max_seq_len}, but the {describe(teacher)} takes at most "
                 f"{teacher.max_tokens} tokens "
@@ -183,40 +195,39 @@ def check_outputs(recipe: Recipe, out: Path) -> None:
 class Work:
     """How a pass of a teacher shows itself, and is asked to stop."""
 
-    accelerator: Accelerator
-    log: RunLog
-    progress: Progress
-    stop: StopSwitch
+    session: Session
 
     def tell(self, teacher: Teacher, done: int, of: int) -> None:
         """So many windows are done; raises `Interrupted` where a stop was asked for."""
-        self.progress.show(f"{describe(teacher)} {done:,}/{of:,} windows", force=done == of)
-        self.stop.check(
+        self.session.progress.show(f"{describe(teacher)} {done:,}/{of:,} windows", force=done == of)
+        self.session.stop.check(
             f"The teacher's outputs are kept up to window {done:,} of {of:,}. The same command goes on from "
             "there."
         )
 
     def note(self, name: str, n_windows: int, seconds: float) -> None:
         """So many windows more are safe on disk."""
-        self.log.write("teacher", windows=n_windows, seconds=round(seconds, 3), outputs=name)
+        self.session.log.write("teacher", windows=n_windows, seconds=round(seconds, 3), outputs=name)
 
     def take(self, name: str, taken: Taken) -> None:
         """So many windows more were in another pass."""
         seconds = round(taken.seconds, 3)
-        self.log.write(
+        self.session.log.write(
             "teacher_taken", windows=taken.windows, seconds=seconds, outputs=name, source=taken.source
         )
 
     def wait(self, teacher: Teacher) -> None:
         """Another run computes the same just now."""
-        self.progress.show(f"{describe(teacher)}: another run computes its outputs; waiting")
-        self.stop.check("Nothing was under way here.")
+        self.session.progress.show(f"{describe(teacher)}: another run computes its outputs; waiting")
+        self.session.stop.check("Nothing was under way here.")
 
     def found(self, name: str, n_windows: int, seconds: float) -> None:
         """The whole pass was there: said where this run had no part in it."""
-        if not any(line.get("outputs") == name for line in self.log.read()):
-            self.progress.say(f"the teacher's outputs for {n_windows:,} windows are there already")
-            self.log.write("teacher_found", windows=n_windows, seconds=round(seconds, 3), outputs=name)
+        if not any(line.get("outputs") == name for line in self.session.log.read()):
+            self.session.progress.say(f"the teacher's outputs for {n_windows:,} windows are there already")
+            self.session.log.write(
+                "teacher_found", windows=n_windows, seconds=round(seconds, 3), outputs=name
+            )
 
 
 class Teaching:
@@ -228,12 +239,10 @@ class Teaching:
         teachers: tuple[Teacher, ...],
         main: LoadedReader | None,
         student: LoadedReader,
-        precision: Precision,
-        out: Path,
-        work: Work,
+        session: Session,
     ) -> None:
         self.recipe, self.teachers, self.main, self.student = recipe, teachers, main, student
-        self.precision, self.out, self.work = precision, out, work
+        self.session = session
         self._pairs: dict[tuple[str, str], PairStore] = {}
         self._network: Network | None = None
 
@@ -243,8 +252,8 @@ class Teaching:
         """
         speaking = {"labels": (), "intermediate": self.teachers[:1], "prediction": self.teachers}[stage.kind]
         if stage.kind == "prediction" and self.recipe.training.teacher_outputs != "run":
-            check_outputs(self.recipe, self.out)
-        for teacher in (teacher for teacher in speaking if teacher.crosses):
+            check_outputs(self.recipe, self.session.out)
+        for teacher in (teacher for teacher in speaking if teacher.other_tokenizer):
             key = (teacher.name, store.fingerprint)
             if key not in self._pairs:
                 self._pairs[key] = teacher_windows(
@@ -254,9 +263,7 @@ class Teaching:
                     self.student.tokenizer,
                     teacher.tokenizer,
                     teacher.max_tokens,
-                    self.out / "pairs",
-                    self.work.progress,
-                    self.work.stop,
+                    self.session,
                 )
             if stage.kind == "intermediate":
                 check_alignable(self._pairs[key], rows, teacher, stage.name)
@@ -267,13 +274,17 @@ class Teaching:
         """
         assert self.main is not None
         if self._network is None:
-            self._network = self._made(self.main)
+            self._network = self._network_of(self.main)
         return self._network
 
-    def crossing(self, store: FeatureStore) -> Crossing | None:
-        """How the main teacher's states come to the student's tokens; None where both have the same."""
+    def cross_tokenizer(self, store: FeatureStore) -> CrossTokenizer | None:
+        """Brings the main teacher's states to the student's tokens; None where both have the same tokenizer."""
         main = self.teachers[0]
-        return Crossing(self._pairs[main.name, store.fingerprint], main.pad_id) if main.crosses else None
+        return (
+            CrossTokenizer(self._pairs[main.name, store.fingerprint], main.pad_id)
+            if main.other_tokenizer
+            else None
+        )
 
     def labels(self, store: FeatureStore, rows: Rows) -> SpanLabels:
         """What the teachers say of the rows, from disk where an earlier stage, start or run computed it."""
@@ -282,14 +293,14 @@ class Teaching:
         return kept[0] if len(kept) == 1 else MeanLabels(kept, [teacher.weight for teacher in self.teachers])
 
     def _label(self, teacher: Teacher, store: FeatureStore, rows: Rows) -> TeacherLabels:
-        engine, work = self.recipe.training.teacher_engine, self.work
-        pairs = self._pairs[teacher.name, store.fingerprint] if teacher.crosses else None
-        parts = [teacher.fingerprint, store.fingerprint, self.precision]
+        engine, work = self.recipe.training.teacher_engine, Work(self.session)
+        pairs = self._pairs[teacher.name, store.fingerprint] if teacher.other_tokenizer else None
+        parts = [teacher.fingerprint, store.fingerprint, self.session.precision]
         parts += [] if pairs is None else [pairs.windows.fingerprint]
         parts += [] if engine == "torch" else [engine]
         identity = json.dumps(parts)
         speaker = Speaker(
-            hash_of_text(json.dumps([teacher.fingerprint, self.precision, engine])),
+            text_hash(json.dumps([teacher.fingerprint, self.session.precision, engine])),
             own_key(store) if pairs is None else paired_key(pairs),
         )
         name = hashlib.blake2b(identity.encode() + rows.tobytes(), digest_size=16).hexdigest()
@@ -298,12 +309,12 @@ class Teaching:
             read, lengths = own_windows(forward, store, pad_token(self.student.config)), store.lengths
         else:
             read, lengths = paired_windows(forward, pairs, teacher.pad_id), pairs.lengths
-        with work.accelerator.main_process_first():
+        with self.session.accelerator.main_process_first():
             return keep_labels(
                 read,
                 store,
                 sorted_batches(rows, lengths, MAX_BATCH_TOKENS),
-                outputs_folder(self.recipe, self.out) / name,
+                outputs_folder(self.recipe, self.session.out) / name,
                 identity=identity,
                 speaker=speaker,
                 on_batch=lambda done, of: work.tell(teacher, done, of),
@@ -316,27 +327,24 @@ class Teaching:
     def _forward(self, teacher: Teacher) -> Forward:
         """The teacher's forward pass by the engine that the recipe names."""
         if self.recipe.training.teacher_engine == "openvino":
-            settings = EngineSettings(self.precision, self.recipe.training.threads)
+            assert teacher.source is not None  # check_engine
+            settings = EngineSettings(self.session.precision, self.recipe.training.threads)
             runtime = open_openvino(teacher.source, settings)
             check_unchanged(teacher)
             return by_runtime(runtime)
         if teacher.name == MAIN:
-            return by_network(self.network(), self.work.accelerator.device)
-        network = self._made(load_reader(teacher.source))
+            return by_network(self.network(), self.session.device)
+        assert teacher.source is not None  # only the main teacher can be handed over
+        network = self._network_of(load_reader(teacher.source))
         check_unchanged(teacher)
-        return by_network(network, self.work.accelerator.device)
+        return by_network(network, self.session.device)
 
-    def _made(self, reader: LoadedReader) -> Network:
+    def _network_of(self, reader: LoadedReader) -> Network:
         model = copy.deepcopy(reader.model).eval()
-        return Network(model, precision=self.precision, device=self.work.accelerator.device)
+        return Network(model, precision=self.session.precision, device=self.session.device)
 
 
 def _on_first_use(make: Callable[[], Forward]) -> Forward:
     """A forward pass that is made ready when it is first run: not where all that was asked for is on disk."""
     made = cache(make)
     return lambda batch: made()(batch)
-
-
-def hash_of_text(text: str) -> str:
-    """Hash (BLAKE2b, 128 bits) of a text, 32 hexadecimal digits."""
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

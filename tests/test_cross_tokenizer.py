@@ -1,4 +1,4 @@
-"""`distil.projected`: a teacher's states and attention, brought to the tokens of a student with another
+"""`distil.cross_tokenizer`: a teacher's states and attention, brought to the tokens of a student with another
 tokenizer.
 """
 
@@ -12,11 +12,11 @@ from test_pairs import store_of
 from tiny_batches import model, network
 from tinyreader.distil.alignment import overlaps
 from tinyreader.distil.attention import AttentionKind
+from tinyreader.distil.cross_tokenizer import CrossTokenizer
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.network import Network
 from tinyreader.distil.objectives import Compared, Intermediate, Relations, Totals
 from tinyreader.distil.pairs import PairStore
-from tinyreader.distil.projected import Crossing
 
 SIZES = {"vocab_size": 420, "max_position_embeddings": 300}
 
@@ -38,7 +38,7 @@ def taught(
 ) -> tuple[dict[int, Tensor], dict[int, Tensor], Tensor]:
     """States and attention of layers 0 and 2, and the mask, for all windows in one batch."""
     batch = pairs.student.batch(torch.arange(len(pairs.student)).numpy(), 0)
-    out, mask = Crossing(pairs, 1).teach(teacher, batch, {0, 2}, {2}, kind)
+    out, mask = CrossTokenizer(pairs, 1).teach(teacher, batch, {0, 2}, {2}, kind)
     return out.hidden, out.attention, mask
 
 
@@ -108,7 +108,7 @@ def test_queries_keys_and_values_are_brought_over_as_states_are(pairs: PairStore
     were.
     """
     batch = pairs.student.batch(torch.arange(len(pairs.student)).numpy(), 0)
-    out, mask = Crossing(pairs, 1).teach(teacher, batch, {2}, set(), "none", {3})
+    out, mask = CrossTokenizer(pairs, 1).teach(teacher, batch, {2}, set(), "none", {3})
     own = teacher.layers[2].attention.self
     real = mask.bool()
     for found, part in zip(out.vectors[3], (own.query, own.key, own.value), strict=True):
@@ -121,7 +121,7 @@ def test_an_intermediate_stage_learns_across_tokenizers(pairs: PairStore, teache
     """
     student = network(model("bert", n_layers=2, seed=3, **SIZES), "fp32", StepRandom(), dropout=0.0)
     compared = Compared([2, 4], relations=Relations(3, heads=2))
-    objective = Intermediate(student, teacher, compared, crossing=Crossing(pairs, 1))
+    objective = Intermediate(student, teacher, compared, cross_tokenizer=CrossTokenizer(pairs, 1))
     rows = torch.arange(len(pairs.student)).numpy()
     totals = Totals.of(pairs.student.lengths.tolist())
     optimiser = torch.optim.Adam(student.model.parameters(), lr=1e-2)

@@ -14,7 +14,7 @@ from tinyreader.distil.network import Batch, Network, Outputs
 from tinyreader.distil.pairs import PairStore
 
 
-class Crossing:
+class CrossTokenizer:
     """Runs a teacher on its own windows for a batch of the student's; each of these must be read in one
     piece.
 
@@ -53,19 +53,20 @@ class Crossing:
         mask = (shared.sum(2) > 0).to(batch.mask.dtype)
         states = {layer: weights @ state.float() for layer, state in taught.hidden.items()}
         others = weights if kind == "scores" else _shares(shared, 1)
-        seen = {
+        attended = {
             layer: weights[:, None] @ found.float() @ others[:, None].transpose(2, 3)
             for layer, found in taught.attention.items()
         }
         if kind == "probabilities":  # what went to characters that the student drops
-            seen = {
-                layer: found / found.sum(-1, keepdim=True).clamp_min(1e-9) for layer, found in seen.items()
+            attended = {
+                layer: found / found.sum(-1, keepdim=True).clamp_min(1e-9)
+                for layer, found in attended.items()
             }
         made = {
             layer: (weights @ query.float(), weights @ key.float(), weights @ value.float())
             for layer, (query, key, value) in taught.vectors.items()
         }
-        return Outputs(taught.start_logits, taught.end_logits, states, seen, made), mask
+        return Outputs(taught.start_logits, taught.end_logits, states, attended, made), mask
 
     def _shared(self, rows: list[int], pieces: list[int], shape: tuple[int, ...]) -> Tensor:
         """Characters that student and teacher tokens share, fp32 [B, L, L of the teacher]; 0 on padding."""
