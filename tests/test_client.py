@@ -183,7 +183,7 @@ def test_a_full_server_is_asked_again(
     assert len(set(pauses)) == 2
 
 
-def test_patience_ends(scripted: tuple[str, type[Scripted]]) -> None:
+def test_retries_end(scripted: tuple[str, type[Scripted]]) -> None:
     """After so many tries the last reason is told; other failures are not tried again."""
     url, handler = scripted
     handler.script += [503] * 9

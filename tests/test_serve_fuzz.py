@@ -81,7 +81,7 @@ HOSTED = st.one_of(
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server with little patience."""
+    """A server with short time limits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timeouts, "HEAD_S", 0.5)
         with running(tmp_path_factory.mktemp("server"), receive_s=0.5, max_body_bytes=50_000) as found:

@@ -10,14 +10,13 @@ import http.client
 import json
 import random
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from queue import Empty, LifoQueue
-from threading import Lock
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
@@ -25,6 +24,7 @@ from tinyreader.documents import Document
 from tinyreader.errors import DataError, ServiceError, SettingsError
 from tinyreader.reader import Question, Reading
 from tinyreader.reader.reading import Documents, documents_of, require_text
+from tinyreader.storage import LRUCache
 
 PART_QUESTIONS = 32
 """Maximum number of questions in a request; fewer where their documents are long."""
@@ -33,7 +33,7 @@ PART_CHARACTERS = 200_000
 
 _KEPT_CHARACTERS = 20_000_000  # of the server's own documents that answers came from
 _DATA_KINDS = ("cannot-read", "limit", "too-large", "wrong-json")
-_LONGEST_PAUSE_S = 10.0
+_MAX_PAUSE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Client:
         if api_key is not None:
             self._headers["authorization"] = f"Bearer {api_key}"
         self._idle: LifoQueue[http.client.HTTPConnection] = LifoQueue()
-        self._texts = _Texts()
+        self._texts: LRUCache[str, Document] = LRUCache(_KEPT_CHARACTERS)
 
     def __enter__(self) -> Self:
         return self
@@ -175,7 +175,7 @@ class Client:
             except DataError:
                 if is_last:
                     raise
-                self._texts.forget(names)  # the folder has changed since they were fetched
+                self._texts.forget(*names)  # the folder has changed since they were fetched
         raise AssertionError("not reached")
 
     def _document(self, name: str) -> Document:
@@ -183,7 +183,7 @@ class Client:
         if document is None:
             found = self._ask("GET", f"/documents?id={quote(name, safe='')}")
             document = Document(name, found["text"], tuple(found["pages"]))
-            self._texts.put(document)
+            self._texts.put(name, document, len(document.text))
         return document
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | bytes | None = None) -> Any:
@@ -210,7 +210,7 @@ class Client:
                 reason, wait = str(error_), _seconds(headers.get("retry-after"))
             if n < self.retry.tries:
                 time.sleep(wait + random.uniform(0.0, pause))
-                pause = min(2 * pause, _LONGEST_PAUSE_S)
+                pause = min(2 * pause, _MAX_PAUSE_S)
         raise ServiceError(f"{self.url} failed {self.retry.tries} times: {reason}")
 
     def _exchange(
@@ -271,36 +271,6 @@ class _Asked:
             ]
             content["documents"] = texts
         return content
-
-
-class _Texts:
-    """The server's documents that were fetched last."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, Document] = OrderedDict()
-        self._size = 0
-        self._lock = Lock()
-
-    def get(self, name: str) -> Document | None:
-        """The document, or None."""
-        with self._lock:
-            return self._kept.get(name)
-
-    def put(self, document: Document) -> None:
-        """Keeps it, and lets the oldest go where there are too many."""
-        self.forget([document.id])
-        with self._lock:
-            self._kept[document.id] = document
-            self._size += len(document.text)
-            while self._size > _KEPT_CHARACTERS and len(self._kept) > 1:
-                self._size -= len(self._kept.popitem(last=False)[1].text)
-
-    def forget(self, names: Iterable[str]) -> None:
-        """Lets these go."""
-        with self._lock:
-            for name in names:
-                if (document := self._kept.pop(name, None)) is not None:
-                    self._size -= len(document.text)
 
 
 def _parts(questions: Iterable[Question | tuple[str, Documents | None]]) -> Iterator[list[_Asked]]:
@@ -364,7 +334,5 @@ def _problem(status: int, content: bytes, url: str) -> DataError | SettingsError
 def _seconds(value: str | None) -> float:
     """The seconds that `Retry-After` names; 0 where it names none."""
     return (
-        min(float(value), _LONGEST_PAUSE_S)
-        if value is not None and value.isascii() and value.isdigit()
-        else 0.0
+        min(float(value), _MAX_PAUSE_S) if value is not None and value.isascii() and value.isdigit() else 0.0
     )

@@ -34,7 +34,7 @@ _HTML = re.compile(rb"\s*(<!doctype html|<html)\b", re.IGNORECASE)
 def convert(raw: bytes, name: str, max_pages: int, max_characters: int) -> dict[str, Any]:
     """The text of a file with the places of its pages; raises `Refused`, or what `document_of` raises."""
     if raw.startswith(GZIP_MAGIC):
-        raise DataError(f"{name} is compressed. Send it as it was before.")
+        raise DataError(f"{name} is compressed. Send it uncompressed.")
     if raw.startswith(b"%PDF-") and (n := _declared_pages(raw)) > max_pages:
         raise Refused("limit", f"{name} has {n:,} pages; the maximum is {max_pages:,}.")
     document = document_of(raw, name, kind_of(raw, name))

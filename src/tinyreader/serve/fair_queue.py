@@ -15,12 +15,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from tinyreader.arrays import Int32
 from tinyreader.windows import padded_length
-
-IntArray = npt.NDArray[np.int32]
 
 BUSY_REQUESTS = 4
 """From this number of waiting requests on, calls are large, for throughput; below it they are small, for latency."""
@@ -36,8 +32,8 @@ class Waiting:
     """A window that waits: its token and segment ids, int32 [n], whose it is, and where its logits go."""
 
     flow: Flow
-    ids: IntArray
-    segments: IntArray
+    ids: Int32
+    segments: Int32
     target: Any = None
     tries: int = 0
 

@@ -78,10 +78,10 @@ def open_reader(directory: Path, runtime: PooledRuntime) -> Reader:
 def open_pipeline(directory: Path, reader: Reader, runtime: PooledRuntime) -> QuestionAnsweringPipeline:
     """The hosted service's pipeline over the same pool and tokenizer."""
     config = directory / "tokenizer_config.json"
-    most = read_json(config).get("model_max_length") if config.is_file() else None
-    known = most if isinstance(most, int) and 0 < most < 10**6 else None
+    stored = read_json(config).get("model_max_length") if config.is_file() else None
+    max_length = stored if isinstance(stored, int) and 0 < stored < 10**6 else None  # larger: "no limit"
     name = str(directory)
-    tokenizer = TokenizerHandle(reader.tokenizer, name, known)
+    tokenizer = TokenizerHandle(reader.tokenizer, name, max_length)
     return QuestionAnsweringPipeline(ModelHandle(directory, name), tokenizer, runtime, Parameters())
 
 

@@ -15,15 +15,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import numpy as np
-import numpy.typing as npt
 
+from tinyreader.arrays import Float32, Int64
 from tinyreader.errors import TinyreaderError
 from tinyreader.runtimes import Inputs, Logits, ModelFacts, Runtime
 from tinyreader.serve.fair_queue import Flow, Waiting
 from tinyreader.serve.pool import Pool
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 
 class Abandoned(TinyreaderError):  # noqa: N818 - what became of the request, not a mistake
@@ -100,7 +97,7 @@ class _Batch:
         self.error: Exception | None = None
         self.rows: dict[int, int] = {}
 
-    def deliver(self, window: Waiting, start: FloatArray, end: FloatArray) -> None:
+    def deliver(self, window: Waiting, start: Float32, end: Float32) -> None:
         """Takes a window's logits."""
         row = self.rows.pop(id(window))
         self.starts[row, : len(window)], self.ends[row, : len(window)] = start, end
@@ -142,7 +139,7 @@ class PooledRuntime(Runtime):
         self.facts = ModelFacts(**pool.facts)
         self._pool = pool
 
-    def logits(self, input_ids: IntArray, mask: IntArray, segment_ids: IntArray) -> Logits:
+    def logits(self, input_ids: Int64, mask: Int64, segment_ids: Int64) -> Logits:
         """Start and end logits float32 [B, L] of windows [B, L] padded on the right; `mask` is 1 on real
         tokens.
         """

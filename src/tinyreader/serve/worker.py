@@ -22,13 +22,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
+from tinyreader.arrays import Float32, Int32
 from tinyreader.errors import TinyreaderError
 from tinyreader.runtimes import Runtime
-
-IntArray = npt.NDArray[np.int32]
-FloatArray = npt.NDArray[np.float32]
 
 WARM_SHAPES = (
     (1, 64),
@@ -41,7 +38,7 @@ WARM_SHAPES = (
 meet, and by these a worker has nearly the memory that it will have.
 """
 
-LONGEST = 384
+WARM_MAX_LENGTH = 384
 WARM_S = 10.0
 """A large model on a slow machine does not keep the first question waiting for longer."""
 
@@ -66,8 +63,8 @@ class Call:
 
     number: int
     lengths: list[int]
-    ids: IntArray
-    segments: IntArray
+    ids: Int32
+    segments: Int32
     padded_length: int
     shares: bool = False
 
@@ -77,8 +74,8 @@ class Logits:
     """Start and end logits of a call's windows, float32 [sum of lengths]."""
 
     number: int
-    starts: FloatArray
-    ends: FloatArray
+    starts: Float32
+    ends: Float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +120,7 @@ class Engine:
     def __init__(self, single: Runtime, double: Runtime | None = None) -> None:
         self.single, self.double = single, double or single
 
-    def logits(self, call: Call) -> tuple[FloatArray, FloatArray]:
+    def logits(self, call: Call) -> tuple[Float32, Float32]:
         """Start and end logits of the call's windows, float32 [sum of lengths]."""
         is_token = np.arange(call.padded_length) < np.array(call.lengths)[:, None]
         ids = np.full(is_token.shape, self.single.facts.pad_id, np.int64)
@@ -139,7 +136,7 @@ class Engine:
 
     def warm_up(self) -> None:
         """Computes windows of many shapes, so that the first questions do not wait while the engine compiles."""
-        longest = min(LONGEST, self.single.facts.max_tokens or LONGEST)
+        longest = min(WARM_MAX_LENGTH, self.single.facts.max_tokens or WARM_MAX_LENGTH)
         began = time.monotonic()
         for rows, length in dict.fromkeys((rows, min(length, longest)) for rows, length in WARM_SHAPES):
             if time.monotonic() - began > WARM_S:

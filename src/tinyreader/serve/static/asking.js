@@ -15,9 +15,9 @@ export async function ask() {
   const question = wellFormed(at("question").value.trim().replace(/\s*\n\s*/g, " "));
   const field = at("question");
   if (!question) return complain("Type a question first.", field);
-  const most = state.info?.limits.max_question_characters ?? Infinity;
+  const maxCharacters = state.info?.limits.max_question_characters ?? Infinity;
   const n = lengthOf(question);
-  if (n > most) return complain(`The question has ${count(n, "character")}; the maximum is ${count(most, "character")}.`, field);
+  if (n > maxCharacters) return complain(`The question has ${count(n, "character")}; the maximum is ${count(maxCharacters, "character")}.`, field);
   const texts = state.source === "texts" ? state.texts.filter(({ text }) => text.trim()) : null;
   if (texts && !texts.length) return complain("Add a text first: paste it, or add files.", at("sheet").querySelector("textarea"));
   const owners = texts?.map((text) => ({ name: text.name, text }));

@@ -7,11 +7,11 @@ import { wellFormed } from "./text.js";
 import { addBlank, addFiles, addText, choose, renderTexts } from "./texts.js";
 import { count } from "./view.js";
 
-const LOOK_AGAIN_MS = 3000;
+const REFRESH_MS = 3000;
 
 // --- What the server is
 
-async function lookAtServer() {
+async function refreshInfo() {
   try {
     state.info = await call("info", { key: state.key });
   } catch (error) {
@@ -25,7 +25,7 @@ async function lookAtServer() {
   at("source").hidden = !collection;
   if (collection) {
     at("folder-size").textContent = collection.is_ready ? ` (${count(collection.documents, "document")})` : " (being indexed)";
-    if (!collection.is_ready) setTimeout(lookAtServer, LOOK_AGAIN_MS);
+    if (!collection.is_ready) setTimeout(refreshInfo, REFRESH_MS);
     if (!was && !state.texts.some(({ text }) => text.trim()) && !state.result) choose("folder");
     else if (state.source === "folder" && !state.opened) renderTexts();
   } else if (state.source === "folder") choose("texts");
@@ -35,7 +35,7 @@ async function lookAtServer() {
 at("key-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   state.key = at("key").value.trim();
-  if (!(await lookAtServer())) return;
+  if (!(await refreshInfo())) return;
   at("key-form").hidden = true;
   say("The key is right.");
   at("question").focus();
@@ -123,7 +123,7 @@ document.addEventListener("drop", async (event) => {
 state.texts.push(newText());
 state.chosen = state.texts[0];
 choose("texts");
-lookAtServer().then(() => {
+refreshInfo().then(() => {
   takeLink();
   document.documentElement.dataset.ready = "yes";
 });

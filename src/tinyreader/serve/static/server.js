@@ -1,9 +1,9 @@
 // What is asked of the server, and what its refusals mean in plain words.
 
-const MOST_TRIES = 6;
-const LONGEST_WAIT_S = 30;
+const MAX_TRIES = 6;
+const MAX_WAIT_S = 30;
 
-/** A request that was not answered: `kind` is the server's, or "gone" or "broken" where it said nothing itself. */
+/** A request that was not answered: `kind` is the server's, or "gone" or "broken" where there is no answer of its own. */
 export class Refusal extends Error {
   constructor(kind, words, more = {}) {
     super(words);
@@ -15,15 +15,15 @@ export class Refusal extends Error {
 
 /**
  * The JSON at a path, relative to the page: GET, or POST where there is a body, JSON or the bytes of a file. A server that is busy is asked again;
- * `waiting` is told {seconds, words} before. Throws `Refusal`, or an AbortError when the signal says so.
+ * `waiting` is called with {seconds, words} before. Throws `Refusal`, or an AbortError when the signal says so.
  */
 export async function call(path, { body, file, key, signal, waiting } = {}) {
   for (let tries = 1; ; tries += 1) {
     try {
       return await once(path, body ?? file, file ? "application/octet-stream" : "application/json", key, signal);
     } catch (error) {
-      if (!(error instanceof Refusal) || error.waitS === null || tries === MOST_TRIES || !waiting) throw error;
-      const seconds = Math.min(LONGEST_WAIT_S, Math.max(1, error.waitS) * 1.5 ** (tries - 1));
+      if (!(error instanceof Refusal) || error.waitS === null || tries === MAX_TRIES || !waiting) throw error;
+      const seconds = Math.min(MAX_WAIT_S, Math.max(1, error.waitS) * 1.5 ** (tries - 1));
       waiting({ seconds, words: error.message });
       await pause(seconds * (0.75 + Math.random() / 2), signal);
     }

@@ -24,7 +24,7 @@ export function renderSheet(acts) {
   return renderReading(chosen.name, chosen, answers, [...edit, plain("Remove", acts.remove)], acts);
 }
 
-/** The answers that are marked, of those wanted: the likely ones, and the one that is looked at. */
+/** The answers to mark: the likely ones, and the current one. */
 function marked(isWanted) {
   const { result, current } = state;
   const isSeen = ({ number, score }) => number === current || (result.hasAnswer && score >= LIKELY);

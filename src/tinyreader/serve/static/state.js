@@ -1,7 +1,7 @@
-// What the page knows, and the ways to say something to whoever is there.
+// The state of the page, and the ways to tell the user something.
 
 export const state = {
-  info: null, // what the server says of itself
+  info: null, // the answer of /info
   key: "",
   source: "texts", // or "folder"
   texts: [], // {name, text, pages}; `pages` are the code points where its pages begin, if it has any
@@ -11,7 +11,7 @@ export const state = {
   result: null, // what was found last, see answersOf in view.js
   current: null, // number of the answer that is shown in its text
   asking: null, // the AbortController of the question under way
-  wasRefused: false, // for want of a key
+  wasRefused: false, // because the key was missing or wrong
 };
 
 let made = 0;
@@ -24,13 +24,13 @@ export function newText(text = "") {
 
 export const at = (id) => document.getElementById(id);
 
-/** Tells it to screen readers, also when the same was told before. */
+/** Announces the words to screen readers, even if they are the same as before. */
 export function say(words) {
   at("said").textContent = "";
   setTimeout(() => (at("said").textContent = words), 60);
 }
 
-/** Says below the question what is missing, and goes to the field where it is; no words: all is well. */
+/** Shows below the question what is missing, and focuses its field; no words clear it. */
 export function complain(words, field = null) {
   at("question-note").textContent = words;
   at("question-note").hidden = !words;

@@ -70,7 +70,7 @@ export function addText(text) {
 
 export async function addFiles(files) {
   const limits = state.info?.limits;
-  const most = limits?.max_document_characters ?? 10_000_000;
+  const maxCharacters = limits?.max_document_characters ?? 10_000_000;
   const waiting = ({ words }) => say(`${words} Asking again.`);
   const problems = [];
   let last = null;
@@ -80,7 +80,7 @@ export async function addFiles(files) {
     try {
       const found = await textOf(file, { key: state.key, limits, waiting });
       const size = lengthOf(found.text);
-      if (size > most) throw new Error(`It has ${count(size, "character")}; the maximum is ${count(most, "character")}.`);
+      if (size > maxCharacters) throw new Error(`It has ${count(size, "character")}; the maximum is ${count(maxCharacters, "character")}.`);
       last = { name: file.name, ...found };
       keep(last);
       n += 1;

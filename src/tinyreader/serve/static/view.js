@@ -146,7 +146,7 @@ function actsOf(answer, acts) {
 
 const MANY_BLOCKS = 4; // from here on, blocks out of sight are not laid out
 
-/** The whole text in blocks, with the answers {from, to, number} marked in it, the one of number `current` most. */
+/** The whole text in blocks, with the answers {from, to, number} marked in it, the one of number `current` strongest. */
 export function fillText(container, text, answers, current) {
   for (const pieces of blocksOf(text, answers)) {
     const block = element("div", { class: "block", dir: "auto" });
