@@ -18,6 +18,7 @@ from tinyreader.data.example import Answer, Example
 from tinyreader.errors import DataError, SettingsError
 from tinyreader.metrics import (
     Gold,
+    auroc,
     bootstrap_interval,
     gold_from_json,
     normalise_answer,
@@ -273,3 +274,23 @@ def test_interval_settings_are_checked() -> None:
         bootstrap_interval([1.0], samples=0)
     with pytest.raises(DataError, match="not 2 and 1"):
         paired_bootstrap([1.0, 2.0], [1.0])
+
+
+@given(
+    st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=40).filter(
+        lambda rows: len({positive for _, positive in rows}) == 2
+    )
+)
+def test_auroc_is_the_share_of_pairs_in_order(rows: list[tuple[int, bool]]) -> None:
+    """Over all pairs of a positive and a negative: how many have the larger score on the positive, ties half."""
+    pairs = [(a, b) for a, is_positive in rows for b, other in rows if is_positive and not other]
+    expected = sum((a > b) + 0.5 * (a == b) for a, b in pairs) / len(pairs)
+    assert auroc([a for a, _ in rows], [p for _, p in rows]) == pytest.approx(expected)
+
+
+def test_auroc_needs_both_kinds() -> None:
+    """One kind alone, and labels that are lacking, are errors."""
+    with pytest.raises(DataError, match="all labels are the same"):
+        auroc([1.0, 2.0], [True, True])
+    with pytest.raises(DataError, match="2 scores and 1 labels"):
+        auroc([1.0, 2.0], [True])

@@ -183,6 +183,27 @@ def paired_bootstrap(
     return Difference(float(np.mean(a - b)), float(low), float(high), float(share_larger))
 
 
+def auroc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
+    """The chance that a random positive has a larger score than a random negative, a tie counting half.
+
+    `scores` [n] are finite, `positive` [n] bool. This is the area under the ROC curve (Hanley and McNeil, 1982): 0.5 is
+    chance, 1 tells all apart. Raises `DataError` where there are no positives or no negatives.
+    """
+    values, is_positive = _finite(scores), np.asarray(positive, dtype=np.bool_)
+    if len(values) != len(is_positive):
+        raise DataError(
+            f"each score needs a label, and there are {len(values)} scores and {len(is_positive)} labels."
+        )
+    n_positive = int(is_positive.sum())
+    n_negative = len(values) - n_positive
+    if not n_positive or not n_negative:
+        raise DataError("an AUROC needs positives and negatives, and all labels are the same.")
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # from 1; equal scores share the mean of theirs
+    wins = float(ranks[is_positive].sum()) - n_positive * (n_positive + 1) / 2
+    return wins / (n_positive * n_negative)
+
+
 def gold_from_json(document: object) -> list[Gold]:
     """The questions of a parsed SQuAD file, read as leniently as the official scripts do.
 
