@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tinyreader.documents import Document
 from tinyreader.errors import MissingExtraError, SettingsError
-from tinyreader.passages import Passage, PassageIndex, joined, passages_of, words_of
+from tinyreader.passages import Passage, PassageIndex, joined, passages_of, query_words, words_of
 
 TEXTS = st.text(alphabet=st.sampled_from("ab c.。\n\nA \té"), max_size=400)
 
@@ -79,10 +79,26 @@ def test_the_best_passages_share_words_with_the_question() -> None:
     assert [p.text for p in PassageIndex([Document("signs", "?!")]).best("a", 3)] == ["?!"]
 
 
-def test_words_are_folded_and_scripts_without_spaces_cut() -> None:
-    """Case does not matter; Chinese is compared sign by sign."""
-    assert words_of("Straße, 12 m") == ["strasse", "12", "m"]
-    assert words_of("北京 city") == ["北", "京", "city"]
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Straße, 12 m", ["strass", "12", "m"]),
+        ("北京 city", ["北", "京", "citi"]),
+        ("Zoe\u0308 caf\u00e9", ["zoe", "cafe"]),
+        ("co\u00adoperate o\u200bffice ﬁnal", ["cooper", "offic", "final"]),
+        ("the dogs' leads", ["the", "dog", "lead"]),
+        ("हिंदी", ["हिंदी"]),
+    ],
+)
+def test_words_are_folded_and_stemmed(text: str, words: list[str]) -> None:
+    """Case, European marks, compatibility forms and invisible characters do not matter; other scripts keep theirs."""
+    assert words_of(text) == words
+
+
+def test_a_question_is_its_words_of_content() -> None:
+    """Words of grammar are left out, and each word counts once; a question of nothing else keeps them."""
+    assert query_words("When do the dogs eat, and what does a dog eat?") == ["dog", "eat"]
+    assert query_words("Who is it?") == ["who", "is", "it"]
 
 
 def test_passages_that_touch_become_one() -> None:

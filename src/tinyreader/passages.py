@@ -8,8 +8,10 @@ each passage begins with the last sentences of the one before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 import regex
@@ -28,6 +30,13 @@ _EDGE = regex.compile(
     r"\s*\n\s*\n\s*"  # a blank line
     r"|(?<=[.!?…][\"'”’)\]]*)\s+(?=[\"'“‘(\[]*[\p{Lu}\p{Lt}\p{Lo}\p{N}])"  # a sentence's end
     r"|(?<=[。！？])\s*"
+)
+_EUROPEAN_MARKS = regex.compile(r"(?<=[\p{Latin}\p{Greek}\p{Cyrillic}]\p{M}*)\p{M}+")
+_INVISIBLE = regex.compile(r"\p{Cf}+")
+_STOP_WORDS = frozenset(
+    "a an and are as at be by can could did do does for from had has have how i if in is it its long many may much must "
+    "my no not of often on or our should that the their there this to was we were what when where which who whom whose "
+    "why will with would you your".split()
 )
 _BLANK_LINE = regex.compile(r"\n\s*\n")
 _WORD = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]|[\w\p{M}]+")
@@ -121,10 +130,40 @@ def _cut(
 
 
 def words_of(text: str) -> list[str]:
-    """The words that passages are compared by: folded to one case; scripts that write no spaces, sign by
-    sign.
+    """The words that passages are compared by, one for each form of an English word; scripts without spaces sign by sign.
+
+    Words are folded as an uncased reader's tokenizer folds them: compatibility forms (ligatures, full width), case, the
+    marks of European scripts, and invisible format characters. Then they are stemmed (Porter's English stemmer, revised):
+    "dogs" and "dog" are one word. Raises `MissingExtraError` without the `search` extra.
     """
-    return _WORD.findall(text.casefold())
+    stem = _stemmer()
+    return [stem(word) for word in _WORD.findall(fold(text))]
+
+
+def query_words(question: str) -> list[str]:
+    """The words of a question, each once, without words of grammar; with them where it has no others."""
+    words = _WORD.findall(fold(question))
+    stem = _stemmer()
+    return list(dict.fromkeys(map(stem, [word for word in words if word not in _STOP_WORDS] or words)))
+
+
+def fold(text: str) -> str:
+    """The text as an uncased tokenizer sees it; its length may change."""
+    if text.isascii():
+        return text.lower()
+    decomposed = _INVISIBLE.sub("", unicodedata.normalize("NFKD", text))
+    return unicodedata.normalize("NFC", _EUROPEAN_MARKS.sub("", decomposed)).casefold()
+
+
+@cache
+def _stemmer() -> Callable[[str], str]:
+    try:
+        import snowballstemmer
+    except ImportError:
+        raise MissingExtraError("picking passages", "search") from None
+    # stemming is pure Python; a vocabulary is small beside the text that uses it
+    stem: Callable[[str], str] = lru_cache(maxsize=200_000)(snowballstemmer.stemmer("english").stemWord)
+    return stem
 
 
 class PassageIndex:
@@ -161,9 +200,7 @@ class PassageIndex:
         """
         if n < 1:
             raise SettingsError(f"passages is {n}; it must be at least 1.")
-        known = [
-            self._vocabulary[word] for word in dict.fromkeys(words_of(question)) if word in self._vocabulary
-        ]
+        known = [self._vocabulary[word] for word in query_words(question) if word in self._vocabulary]
         if n >= len(self.passages) or not known:
             return self.passages[:n]
         scores = self._index.get_scores(known)

@@ -15,7 +15,7 @@ from tinyreader.collection.refresh import PLACES, index_path, refresh
 from tinyreader.collection.store import Store
 from tinyreader.documents import Document
 from tinyreader.errors import DataError, MissingExtraError, SettingsError
-from tinyreader.passages import Passage, joined, words_of
+from tinyreader.passages import Passage, joined, query_words
 from tinyreader.progress import Progress
 from tinyreader.reader import FoundAnswer, Question, Reader, Reading
 from tinyreader.storage import cache_directory
@@ -41,7 +41,7 @@ class _Index:
         if self.bm25 is None:
             return []
         vocabulary = self.bm25.vocab_dict
-        known = [vocabulary[word] for word in dict.fromkeys(words_of(question)) if word in vocabulary]
+        known = [vocabulary[word] for word in query_words(question) if word in vocabulary]
         if not known:
             return []
         return [tuple(self.places[place].tolist()) for place in best_places(self.bm25.get_scores(known), n)]

@@ -14,7 +14,7 @@ from tinyreader.documents import Document
 from tinyreader.errors import DataError
 
 NAME = "documents.sqlite"
-FORMAT = 1
+FORMAT = 2  # 2: words are stemmed
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
