@@ -51,6 +51,7 @@ ORDER = (
     "sample",
     "export",
     "report",
+    "adapt",
     "quickstart",
     "integrations",
     "serve",

@@ -24,6 +24,7 @@ from tinyreader.report.calibration import (
     expected_calibration_error,
     fit,
     fit_curve,
+    pooled,
 )
 
 
@@ -37,7 +38,7 @@ def invented(n: int, seed: int = 0, share_unanswerable: float = 0.5, scale: floa
     chance = 1.0 / (1.0 + np.exp(0.6 * odds / scale - 0.8))
     exact = (answerable & (rng.random(n) < chance)).astype(float)
     f1 = np.where(answerable, np.maximum(exact, rng.random(n) * (rng.random(n) < 0.5)), 0.0)
-    return Judged(odds, exact, f1, answerable, np.arange(n) % 20)
+    return Judged(odds, exact, f1, answerable, np.arange(n) % 20, np.ones(n))
 
 
 def mean_f1(judged: Judged, threshold: float) -> float:
@@ -200,6 +201,7 @@ def test_decisions_are_those_of_the_settings() -> None:
         np.array([1.0, 0.4, 1.0, 0.0]),
         np.array([True, True, True, False]),
         np.zeros(4, dtype=np.int64),
+        np.ones(4),
     )
     settings = ReaderSettings(
         temperature=2.0, score_offset=1.0, no_answer_temperature=3.0, no_answer_offset=-1.0
@@ -209,3 +211,19 @@ def test_decisions_are_those_of_the_settings() -> None:
     assert confidence == pytest.approx([answers, answers, none, none])
     assert right.tolist() == [1.0, 0.0, 0.0, 1.0]
     assert f1.tolist() == [1.0, 0.4, 0.0, 1.0]
+
+
+def test_pooled_sources_count_the_same() -> None:
+    """A small source weighs as much as a large one, for both kinds of question, and articles stay apart."""
+
+    def part(n: int, odds: float) -> Judged:
+        answerable = np.arange(n) % 2 == 0
+        return Judged(np.full(n, odds), np.ones(n), np.ones(n), answerable, np.arange(n) % 3, np.ones(n))
+
+    both = pooled([part(10, 1.0), part(1000, 2.0)])
+    weights = both.weights(0.5)
+    small = both.odds == 1.0
+    for kind in (both.answerable, ~both.answerable):
+        assert weights[kind & small].sum() == pytest.approx(weights[kind & ~small].sum())
+    assert weights.mean() == pytest.approx(1.0)
+    assert not set(both.article[small]) & set(both.article[~small])

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from tinyreader.cli import adapt as adapt_commands
 from tinyreader.cli import ask as ask_commands
 from tinyreader.cli import augment as augment_commands
 from tinyreader.cli import bench as bench_commands
@@ -58,6 +59,7 @@ def _options(
 
 
 ask_commands.register(app)
+app.command("adapt")(adapt_commands.adapt)
 augment_commands.register(app)
 bench_commands.register(app)
 distil_commands.register(app)

@@ -115,7 +115,12 @@ def judge(
     columns = list(zip(*rows, strict=True)) if rows else [()] * 5
     odds, exacts, f1s = (np.array(column, dtype=np.float64) for column in columns[:3])
     judged = Judged(
-        odds, exacts, f1s, np.array(columns[3], dtype=np.bool_), np.array(columns[4], dtype=np.int64)
+        odds,
+        exacts,
+        f1s,
+        np.array(columns[3], dtype=np.bool_),
+        np.array(columns[4], dtype=np.int64),
+        np.ones(len(rows)),
     )
     return judged, len(examples) - len(rows)
 
@@ -139,7 +144,7 @@ def learn(judged: Judged, share_unanswerable: float = 0.5, *, left_out: int = 0,
         )
         for fold in range(_FOLDS)
     ]
-    weights = balance(judged.answerable, share_unanswerable)
+    weights = judged.weights(share_unanswerable)
     best = best_threshold(judged.odds, weights * np.where(judged.answerable, judged.f1, -1.0))
     everywhere = np.ones(len(judged), dtype=np.bool_)
     return Calibrated(

@@ -6,7 +6,7 @@ Everything here is arithmetic on arrays, one entry a question; `calibrate.py` ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,7 @@ class Judged:
 
     `odds` are null odds in logits; `exact` (0 or 1) and `f1` (0 to 1) are the best answer's own, before any
     decision that there is none; `answerable` is what the data says. `article` numbers the article a question
-    belongs to.
+    belongs to. `weight` is how much each question counts beside the others of its kind.
     """
 
     odds: Floats
@@ -38,14 +38,44 @@ class Judged:
     f1: Floats
     answerable: Bools
     article: npt.NDArray[np.int64]
+    weight: Floats
 
     def __len__(self) -> int:
         return len(self.odds)
 
     def __getitem__(self, rows: Bools | npt.NDArray[np.int64]) -> Judged:
         return Judged(
-            self.odds[rows], self.exact[rows], self.f1[rows], self.answerable[rows], self.article[rows]
+            self.odds[rows],
+            self.exact[rows],
+            self.f1[rows],
+            self.answerable[rows],
+            self.article[rows],
+            self.weight[rows],
         )
+
+    def weights(self, share_unanswerable: float) -> Floats:
+        """A weight for each question [n], with which the unanswerable ones make up that share."""
+        return balance(self.answerable, share_unanswerable, self.weight)
+
+
+def pooled(parts: Sequence[Judged]) -> Judged:
+    """Questions from several sources as one, each source counting the same for both kinds of question."""
+    weights = []
+    for part in parts:
+        weight = np.empty(len(part))
+        for kind in (part.answerable, ~part.answerable):
+            if kind.any():
+                weight[kind] = part.weight[kind] / part.weight[kind].sum()
+        weights.append(weight)
+    first_article = np.cumsum([0, *(int(part.article.max(initial=-1)) + 1 for part in parts)])
+    return Judged(
+        np.concatenate([part.odds for part in parts]),
+        np.concatenate([part.exact for part in parts]),
+        np.concatenate([part.f1 for part in parts]),
+        np.concatenate([part.answerable for part in parts]),
+        np.concatenate([part.article + n for part, n in zip(parts, first_article, strict=False)]),
+        np.concatenate(weights),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +118,11 @@ class Calibration:
         }
 
 
-def balance(answerable: Bools, share_unanswerable: float) -> Floats:
-    """A weight for each question [n], 1 in the mean, with which the unanswerable ones make up that share."""
+def balance(answerable: Bools, share_unanswerable: float, weight: Floats | None = None) -> Floats:
+    """A weight for each question [n], 1 in the mean, with which the unanswerable ones make up that share.
+
+    Within its kind each question counts by `weight` [n] (None: all the same).
+    """
     if not 0.0 < share_unanswerable < 1.0:
         raise SettingsError(
             f"the share of unanswerable questions is {share_unanswerable}; it must lie between 0 and 1."
@@ -102,9 +135,13 @@ def balance(answerable: Bools, share_unanswerable: float) -> Floats:
             "other: add "
             "questions of the other kind, as SQuAD 2.0 has them."
         )
-    return np.where(
-        answerable, n * (1 - share_unanswerable) / n_answerable, n * share_unanswerable / (n - n_answerable)
+    given = np.ones(n) if weight is None else weight
+    weights: Floats = np.where(
+        answerable,
+        given * n * (1 - share_unanswerable) / given[answerable].sum(),
+        given * n * share_unanswerable / given[~answerable].sum(),
     )
+    return weights
 
 
 def fit(judged: Judged, share_unanswerable: float = 0.5, seed: int = 0) -> Calibration:
@@ -123,7 +160,7 @@ def fit(judged: Judged, share_unanswerable: float = 0.5, seed: int = 0) -> Calib
 
 def _curves(judged: Judged, share_unanswerable: float) -> tuple[Curve, Curve]:
     """The share of F1 that the best answer loses, and the chance that there is no answer, by the odds."""
-    weights = balance(judged.answerable, share_unanswerable)
+    weights = judged.weights(share_unanswerable)
     none = (~judged.answerable).astype(np.float64)
     return (
         fit_curve(judged.odds, 1.0 - judged.f1, weights, "that the best answer is wrong"),
