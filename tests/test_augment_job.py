@@ -79,7 +79,7 @@ def test_the_file_is_the_same_however_often_it_was_stopped(tmp_path: Path, name:
     data, whole, pieces = tmp_path / "in.json", tmp_path / "whole" / name, tmp_path / "pieces" / name
     write_squad(examples(3 * CHUNK + 2), data)
     report = job(data, whole, Stopping(0, None))
-    with pytest.raises(Interrupted, match="goes on from there"):
+    with pytest.raises(Interrupted, match="the same command resumes there"):
         job(data, pieces, Stopping(1, StopSwitch()))
     with pytest.raises(KeyboardInterrupt):
         job(data, pieces, Stopping(2, None))
@@ -393,7 +393,7 @@ def test_ctrl_c_keeps_what_was_done(files: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 1, said
-    assert "goes on from there" in said
+    assert "the same command resumes there" in said
     assert not (files / "out.jsonl").exists()
     assert call(*words)[0] == 0
     assert len(load_examples(files / "out.jsonl")) > 40 * CHUNK

@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -65,31 +64,26 @@ def call(
     return code, said.out, said.err
 
 
-def start(model: Path, questions: Path, out: Path, slow: bool = False) -> subprocess.Popen[bytes]:
-    """The command in a process of its own, with parts of four questions; a slow one takes its time for each
-    part.
+def start(
+    model: Path, questions: Path, out: Path, *, strike: signal.Signals | None = None, at_part: int = 1
+) -> subprocess.Popen[bytes]:
+    """The command in its own process, with parts of four questions; its output goes to a file beside `out`.
 
-    What it says goes to a file beside `out`.
+    With `strike` it sends itself that signal when it starts on part `at_part`, counted from 0 among the parts
+    that it makes.
     """
-    pause = (
-        "import time, tinyreader.reader.reader as r; honest = r.Reader.read_many\n"
-        "def read_many(self, *a, **k): time.sleep(0.3); return honest(self, *a, **k)\n"
-        "r.Reader.read_many = read_many\n"
+    blow = (
+        "import os; from tinyreader.reader import Reader; honest, calls = Reader.read_many, []\n"
+        "def read_many(*args, **options):\n"
+        f"    if len(calls) == {at_part}: os.kill(os.getpid(), {int(strike or 0)})\n"
+        "    calls.append(None)\n"
+        "    return honest(*args, **options)\n"
+        "Reader.read_many = read_many\n"
     )
-    code = f"{SMALL_PARTS}\n{pause if slow else ''}\nfrom tinyreader.cli import main; main()"
+    code = f"{SMALL_PARTS}\n{blow if strike else ''}\nfrom tinyreader.cli import main; main()"
     words = ["read", str(model), str(questions), "-o", str(out)]
-    said = out.with_suffix(".err")
-    with said.open("w") as file:
+    with out.with_suffix(".err").open("w") as file:
         return subprocess.Popen([sys.executable, "-c", code, *words], stdout=file, stderr=file)
-
-
-def wait_for(path: Path) -> None:
-    """Returns when the file is there."""
-    for _ in range(600):
-        if path.exists():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{path} did not appear")
 
 
 def test_each_line_is_the_reading_of_its_question(
@@ -129,33 +123,28 @@ def test_each_line_is_the_reading_of_its_question(
 
 
 def test_a_kill_changes_nothing(model: Path, tmp_path: Path) -> None:
-    """Killed in the midst of a part, the same command goes on with the next one and ends in the same
-    bytes.
-    """
+    """Killed while it makes a part, the same command resumes with this part and ends in the same bytes."""
     questions = write_questions(tmp_path / "q.jsonl")
     whole = start(model, questions, tmp_path / "whole.jsonl")
     assert whole.wait(120) == 0
     out = tmp_path / "killed.jsonl"
-    killed = start(model, questions, out, slow=True)
-    wait_for(tmp_path / "killed.jsonl.parts" / "part-000002.jsonl")
-    killed.kill()
-    assert killed.wait(60) == -signal.SIGKILL
-    kept = tmp_path / "killed.jsonl.parts" / "part-000001.jsonl"
-    before = kept.stat().st_mtime_ns
+    assert start(model, questions, out, strike=signal.SIGKILL, at_part=3).wait(120) == -signal.SIGKILL
+    parts = tmp_path / "killed.jsonl.parts"
+    before = {part.name: part.stat().st_mtime_ns for part in parts.glob("part-*")}
+    assert len(before) == 3
     assert not out.exists()
-    again = start(model, questions, out, slow=True)
-    wait_for(tmp_path / "killed.jsonl.parts" / "part-000004.jsonl")
-    assert kept.stat().st_mtime_ns == before
-    assert again.wait(120) == 0
+    assert start(model, questions, out, strike=signal.SIGINT, at_part=2).wait(120) == 1
+    after = {part.name: part.stat().st_mtime_ns for part in parts.glob("part-*")}
+    assert len(after) == 5
+    assert before.items() <= after.items()
+    assert start(model, questions, out).wait(120) == 0
     assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
 def test_ctrl_c_keeps_what_was_done(model: Path, tmp_path: Path) -> None:
     """Exit code 1, with a word on how to go on."""
-    process = start(model, write_questions(tmp_path / "q.jsonl"), tmp_path / "a.jsonl", slow=True)
-    wait_for(tmp_path / "a.jsonl.parts" / "part-000000.jsonl")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 1
+    process = start(model, write_questions(tmp_path / "q.jsonl"), tmp_path / "a.jsonl", strike=signal.SIGINT)
+    assert process.wait(120) == 1
     err = (tmp_path / "a.err").read_text()
     assert "stopped by Ctrl-C. What was done is kept; the same command goes on from there." in err
     assert "Traceback" not in err
@@ -166,10 +155,7 @@ def test_another_job_is_not_gone_on_with(
 ) -> None:
     """Parts begun with other settings, model, questions or files are refused, not mixed."""
     questions, out = write_questions(tmp_path / "q.jsonl"), tmp_path / "a.jsonl"
-    process = start(model, questions, out, slow=True)
-    wait_for(tmp_path / "a.jsonl.parts" / "part-000000.jsonl")
-    process.kill()
-    process.wait(60)
+    assert start(model, questions, out, strike=signal.SIGKILL).wait(120) == -signal.SIGKILL
     other = write_reader(tmp_path, seed=5)
     write_settings(ReaderSettings(max_seq_len=40, doc_stride=8), other)
     for words, said in [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import select
 import signal
 import sys
 import threading
@@ -188,11 +189,14 @@ def test_a_signal_in_the_midst_of_a_blocked_write_still_asks(monkeypatch: pytest
     reading, writing = os.pipe()
     switch, shown = StopSwitch(), b""
 
+    main, handled = threading.get_ident(), threading.Event()
+
     def press_then_look() -> None:
         nonlocal shown
-        time.sleep(0.1)
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.1)
+        while select.select([], [writing], [], 0)[1]:  # until the pipe is full, so that the write blocks
+            time.sleep(0.001)
+        signal.pthread_kill(main, signal.SIGTERM)
+        handled.wait(30)
         while part := os.read(reading, 2**16):
             shown += part
 
@@ -200,7 +204,12 @@ def test_a_signal_in_the_midst_of_a_blocked_write_still_asks(monkeypatch: pytest
     with open(writing, "w", buffering=1) as stream, monkeypatch.context() as patch:  # noqa: PTH123 - a descriptor
         patch.setattr(sys, "stderr", stream)
         progress = Progress()
-        with stop_signals(switch, progress.say):
+
+        def say(reason: str) -> None:
+            progress.say(reason)
+            handled.set()
+
+        with stop_signals(switch, say):
             helper.start()
             progress.say("x" * 200_000)
     helper.join()
@@ -216,7 +225,7 @@ def test_stoppable_passes_items_on_until_a_stop_is_asked_for() -> None:
     items = stoppable(range(10), switch)
     assert [next(items), next(items)] == [0, 1]
     switch.reason = "Ctrl-C"
-    with pytest.raises(Interrupted, match=r"stopped by Ctrl-C.*the same command starts again"):
+    with pytest.raises(Interrupted, match=r"stopped by Ctrl-C.*the same command starts from the beginning"):
         next(items)
 
 

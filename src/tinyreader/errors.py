@@ -1,16 +1,16 @@
-"""The exceptions Tinyreader raises on purpose.
+"""The exceptions that Tinyreader raises on purpose.
 
     TinyreaderError
-    ├── DataError          a data set, a prediction file or one of their parts is wrong
-    ├── SettingsError      a recipe, an option or their combination is wrong
-    ├── ModelError         a model directory, a checkpoint of weights or a tokenizer cannot be used
+    ├── DataError          a data set or a prediction file is malformed
+    ├── SettingsError      a recipe or an option is invalid
+    ├── ModelError         a model directory, a file of weights or a tokenizer cannot be used
     ├── MissingExtraError  a feature needs packages that are not installed
-    ├── RunError           a training run cannot start or go on
-    │   └── CheckpointError    no usable checkpoint, or one that belongs to another run
-    ├── ServiceError       a server of Tinyreader could not be reached, or did not answer
-    └── Interrupted        the user or the system asked to stop; the work is saved
+    ├── RunError           a run cannot start or resume
+    │   └── CheckpointError    no usable checkpoint, or one of another run
+    ├── ServiceError       a Tinyreader server cannot be reached or does not answer
+    └── Interrupted        the user or the system asked to stop; finished work is saved
 
-Each message says what is wrong, names the offending value or place, and says what to do.
+Each message says what is wrong, gives the offending value or place, and says what to do.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from collections.abc import Iterable
 
 
 class TinyreaderError(Exception):
-    """Base of every error that Tinyreader raises on purpose."""
+    """Base class of all errors that Tinyreader raises on purpose."""
 
 
 class DataError(TinyreaderError):
-    """A data set, a prediction file or one of their parts is wrong."""
+    """A data set or a prediction file is malformed."""
 
 
 class SettingsError(TinyreaderError):
-    """A recipe, an option or their combination is wrong."""
+    """A recipe or an option, or a combination of them, is invalid."""
 
 
 class ModelError(TinyreaderError):
@@ -46,7 +46,7 @@ class MissingExtraError(TinyreaderError):
 
 
 class RunError(TinyreaderError):
-    """A training run cannot start or go on."""
+    """A run cannot start or resume."""
 
 
 class CheckpointError(RunError):
@@ -54,11 +54,11 @@ class CheckpointError(RunError):
 
 
 class ServiceError(TinyreaderError):
-    """A server of Tinyreader could not be reached, or did not answer."""
+    """A Tinyreader server cannot be reached or does not answer."""
 
 
-class Interrupted(TinyreaderError):  # noqa: N818 - it is a request that was honoured, not a mistake
-    """The user or the system asked to stop; what was done is saved."""
+class Interrupted(TinyreaderError):  # noqa: N818 - a request that was granted, not an error
+    """The user or the system asked to stop; finished work is saved."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""What long work shows while it goes on, and how it is asked to stop."""
+"""Progress lines on stderr, and stopping long work cleanly on Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ T = TypeVar("T")
 
 
 class Progress:
-    """A progress line on stderr: rewritten in place on a terminal, else a new line now and then.
+    """A progress line on stderr: updated in place on a terminal, else a new line every `every_seconds`.
 
-    Where stderr goes away, as in a pipe whose reader stopped, it falls silent: a run does not end because
-    nobody looks.
+    If stderr breaks, for example a pipe whose reader exited, it falls silent: that must not end a run.
     """
 
     def __init__(self, *, quiet: bool = False, every_seconds: float = 15.0) -> None:
@@ -31,7 +30,7 @@ class Progress:
         self._open = False
 
     def show(self, text: str, *, force: bool = False) -> None:
-        """Shows `text` if the last one is old enough, or in any case with `force`."""
+        """Show `text`, unless the last update was too recent; always with `force`."""
         now = time.monotonic()
         if self.quiet or (not force and now - self._last < self._pause):
             return
@@ -43,7 +42,7 @@ class Progress:
             self._write(text + "\n")
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         if self.quiet:
             return
         self._write(("\n" if self._open else "") + text + "\n")
@@ -54,16 +53,14 @@ class Progress:
         try:
             sys.stderr.write(text)
             sys.stderr.flush()
-        except (
-            RuntimeError
-        ):  # a signal handler speaks in the midst of a write that blocks: its words are lost
+        except RuntimeError:  # a signal handler writes while another write is blocked: its text is lost
             return
         except (OSError, ValueError):  # broken, or closed
             self.quiet = True
 
 
 def _columns() -> int:
-    """The terminal's width; 80 where it does not say."""
+    """The terminal's width; 80 if unknown."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
     except OSError:
@@ -71,7 +68,7 @@ def _columns() -> int:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them: 45s, 12m05s, 3h07m."""
+    """Seconds in readable form: 45s, 12m05s, 3h07m."""
     whole = int(seconds)
     if whole < 60:
         return f"{whole}s"
@@ -81,33 +78,31 @@ def duration(seconds: float) -> str:
 
 
 class StopSwitch:
-    """Set by Ctrl-C or SIGTERM while `stop_signals` is active; a second Ctrl-C interrupts at once."""
+    """Set by `stop_signals`; `reason` is empty until a stop is requested."""
 
     def __init__(self) -> None:
         self.reason = ""
 
     def check(self, advice: str) -> None:
-        """Raises `Interrupted` when a stop was asked for; `advice` says how to go on."""
+        """Raise `Interrupted` if a stop was requested; `advice` says how to resume."""
         if self.reason:
             raise Interrupted(f"stopped by {self.reason}. {advice}")
 
 
 def stoppable(items: Iterable[T], switch: StopSwitch) -> Iterator[T]:
-    """The items, until a stop is asked for: then `Interrupted`. For work that is done again at the next
-    start.
-    """
+    """Yield the items until a stop is requested, then raise `Interrupted`; for work that is not resumed."""
     for item in items:
-        switch.check("Nothing was under way that could be saved; the same command starts again.")
+        switch.check("There was no work to save; the same command starts from the beginning.")
         yield item
 
 
 @contextmanager
 def stop_signals(switch: StopSwitch, on_signal: Callable[[str], None]) -> Iterator[None]:
-    """Turns SIGINT and SIGTERM into a request on `switch` while the block runs, and restores what was there
-    before.
+    """Turn SIGINT and SIGTERM into a stop request on `switch` during the block; the old handlers return
+    afterwards. A second SIGINT raises `KeyboardInterrupt`.
     """
 
-    def ask(number: int, _: FrameType | None) -> None:
+    def request(number: int, _: FrameType | None) -> None:
         if switch.reason and number == signal.SIGINT:
             raise KeyboardInterrupt
         switch.reason = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
@@ -116,8 +111,8 @@ def stop_signals(switch: StopSwitch, on_signal: Callable[[str], None]) -> Iterat
     before = {}
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
-            before[number] = signal.signal(number, ask)
-        except ValueError:  # not in the main thread: whoever runs us there handles signals
+            before[number] = signal.signal(number, request)
+        except ValueError:  # not in the main thread: signals are the caller's business
             break
     try:
         yield

@@ -1,8 +1,7 @@
-"""Rewriting a whole data set to a file, in parts: a kill costs the part under way, and the file comes out the
-same.
+"""Augmenting a whole data set into a file, in parts, so that a kill costs one part and changes nothing.
 
-The parts lie in a directory beside the file, `NAME.parts`, until the file is whole. What it was made from,
-how and by whom then stands in `NAME.augment.json`, so that the same work is not done twice.
+The parts are in a directory beside the file, `NAME.parts`, until the file is complete. `NAME.augment.json`
+then records the data, options and proposers it was made from, so that the same work is not done twice.
 """
 
 from __future__ import annotations
@@ -47,12 +46,12 @@ from tinyreader.windows import chunks
 
 _FORMAT = 1
 _IDENTITY = "identity.json"
-_AGAIN = "What was done is kept; the same command goes on from there."
+_AGAIN = "Finished parts are kept; the same command resumes there."
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A data set by name, and what is to be done about wrong examples in it."""
+    """A data set by name, and what to do about invalid examples in it."""
 
     name: str
     split: str | None = None
@@ -65,9 +64,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one reading from end to end found: the data's fingerprint, its paragraphs, and what was left
-    out.
-    """
+    """Result of one pass over the data: its fingerprint, number of paragraphs, and what was left out."""
 
     fingerprint: str
     n_paragraphs: int
@@ -75,7 +72,7 @@ class Scan:
 
 
 def scan(source: Input, stop: StopSwitch) -> Scan:
-    """Reads all of `source`: what is wrong with it is said now, not after hours."""
+    """Read all of `source`, so that errors in it are reported before hours of work."""
     require_rereadable(source.name)
     report, running, n = ReadReport(), Fingerprint(), 0
     for paragraph in paragraphs_of(stoppable(source.examples(report), stop)):
@@ -83,7 +80,7 @@ def scan(source: Input, stop: StopSwitch) -> Scan:
         for example in paragraph:
             running.update(example)
     if not n:
-        raise DataError(f"{source.name} has no usable example to rewrite")
+        raise DataError(f"{source.name} has no usable example to augment")
     return Scan(running.hexdigest(), n, report)
 
 
@@ -96,13 +93,11 @@ def augment_file(
     progress: Progress,
     stop: StopSwitch,
 ) -> AugmentReport:
-    """Write the data of `source`, rewritten, to `out` (.json or .jsonl, .gz too); going on where an earlier
-    call stopped.
+    """Write the rewritten data of `source` to `out` (.json or .jsonl, .gz too), resuming earlier work.
 
-    The file does not depend on how often the work was stopped; where it is there already, as this work made
-    it, nothing is done. Raises `Interrupted` when a stop is asked for, with what was done kept, and
-    `RunError` when `out` was begun with other data, settings or proposers, or the data changed since it was
-    scanned.
+    The file does not depend on interruptions. If the same work has already made it, nothing is done. Raises
+    `Interrupted` when a stop is requested (finished parts are kept), and `RunError` when `out` was begun with
+    other data, options or proposers, or the data changed after the scan.
     """
     writer_for(out)
     require_output(out, "the output", {"the data": source.name})
@@ -116,8 +111,8 @@ def augment_file(
     parts, record = _Parts(out.with_name(f"{out.name}.parts")), _Record(out, identity)
     made = None if parts.are_claimed() else record.read()
     if made is not None:
-        progress.say(f"{out} is there already, made by the same work")
-        if parts.folder.exists():  # what a kill left of them
+        progress.say(f"{out} already exists, made from the same data and options")
+        if parts.folder.exists():  # left by a kill
             with directory_lock(parts.folder):
                 parts.discard()
         return made
@@ -140,7 +135,7 @@ def _rewrite_all(
     progress: Progress,
     stop: StopSwitch,
 ) -> tuple[AugmentReport, int]:
-    """Makes the parts that are not there yet; returns the counts of all, and how many there are."""
+    """Make the missing parts; returns the counts of all, and the number of parts."""
     report, running = AugmentReport(), Fingerprint()
     began, fresh, n_parts = time.monotonic(), 0, 0
     for number, paragraphs in enumerate(chunks(paragraphs_of(source.examples()), CHUNK)):
@@ -153,18 +148,17 @@ def _rewrite_all(
             fresh += len(paragraphs)
         report.add(done)
         n_parts = number + 1
-        _show(progress, report.paragraphs, scanned.n_paragraphs, fresh, time.monotonic() - began)
+        _show_progress(progress, report.paragraphs, scanned.n_paragraphs, fresh, time.monotonic() - began)
     if (running.hexdigest(), report.paragraphs) != (scanned.fingerprint, scanned.n_paragraphs):
         parts.discard()
         raise RunError(
-            f"{source.name} changed while it was being rewritten (it had {scanned.n_paragraphs:,} "
-            "paragraphs, then "
-            f"{report.paragraphs:,}), so the copies were thrown away. Run the same command again."
+            f"{source.name} changed while it was being rewritten (from {scanned.n_paragraphs:,} paragraphs "
+            f"to {report.paragraphs:,}), so the copies were discarded. Run the same command again."
         )
     return report, n_parts
 
 
-def _show(progress: Progress, done: int, of: int, fresh: int, seconds: float) -> None:
+def _show_progress(progress: Progress, done: int, of: int, fresh: int, seconds: float) -> None:
     text = f"{done:,}/{of:,} paragraphs"
     if fresh:
         rate = fresh / max(seconds, 1e-9)
@@ -174,18 +168,18 @@ def _show(progress: Progress, done: int, of: int, fresh: int, seconds: float) ->
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What a whole file was made from and what making it counted, beside the file."""
+    """The record beside a complete file: what it was made from, its counts and its digest."""
 
     out: Path
     identity: dict[str, object]
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """The path of the record."""
         return self.out.with_name(f"{self.out.name}.augment.json")
 
     def read(self) -> AugmentReport | None:
-        """The counts, where the file is there as the same work made it; else None."""
+        """The counts, if the file is there unchanged and the same work made it; else None."""
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
             same = all(content[name] == value for name, value in self.identity.items())
@@ -198,7 +192,7 @@ class _Record:
             return None
 
     def write(self, report: AugmentReport) -> None:
-        """Notes what was made; not for a device or a pipe, which keeps nothing."""
+        """Write the record, unless `out` is a device or a pipe, which keeps nothing."""
         if self.out.is_file():
             content = {**self.identity, "counts": report.counts(), "digest": file_hash(self.out)}
             with atomic_path(self.path) as partial:
