@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tinyreader import storage
 from tinyreader.augment import vectors
 from tinyreader.augment.vectors import VectorNotes, Vectors, load_vectors
 from tinyreader.errors import DataError
@@ -62,13 +63,20 @@ def load(tmp_path: Path, content: bytes, name: str = "vectors") -> Vectors:
     return load_vectors(tmp_path / name)
 
 
+def kept(cache: Path) -> list[Path]:
+    """The entries of the cache, without its lock."""
+    return [path for path in (cache / vectors._FOLDER).iterdir() if path.name != ".lock"]
+
+
 def complaint(tmp_path: Path, content: bytes) -> str:
     """What is said of a file with that content, which leaves nothing in the cache."""
     with pytest.raises(DataError) as caught:
         load(tmp_path, content, "bad")
     assert str(tmp_path / "bad") in str(caught.value)
     assert [
-        p for p in tmp_path.rglob("*") if p.name not in ("bad", "cache", "tinyreader", vectors._FOLDER)
+        p
+        for p in tmp_path.rglob("*")
+        if p.name not in ("bad", "cache", "tinyreader", ".lock", vectors._FOLDER)
     ] == []
     return str(caught.value)
 
@@ -279,7 +287,7 @@ def test_the_second_time_the_file_is_not_parsed(
     assert not again.unit.flags.writeable
     assert (again.words, again.fingerprint, again.notes) == (first.words, first.fingerprint, first.notes)
     assert np.array_equal(again.unit, first.unit)
-    (folder,) = (cache / vectors._FOLDER).iterdir()
+    (folder,) = kept(cache)
     assert sorted(path.name for path in folder.iterdir()) == ["about.json", "unit.f32", "words.txt"]
     assert (folder / "unit.f32").stat().st_size == 4 * 3 * 4
 
@@ -319,7 +327,7 @@ def test_a_damaged_cache_is_made_again(
 ) -> None:
     """Whatever is missing or of another size is noticed, said, and replaced."""
     first = load(tmp_path, glove())
-    (folder,) = (cache / vectors._FOLDER).iterdir()
+    (folder,) = kept(cache)
     first = Vectors(first.words, first.unit.copy(), first.fingerprint, first.notes)
     damage(folder)
     again = load(tmp_path, glove())
@@ -329,7 +337,7 @@ def test_a_damaged_cache_is_made_again(
     caplog.clear()
     assert isinstance(load(tmp_path, glove()).unit.base, np.memmap)
     assert caplog.text == ""
-    assert list((cache / vectors._FOLDER).iterdir()) == [folder]
+    assert kept(cache) == [folder]
 
 
 def test_a_cache_that_cannot_be_written_is_only_slower(
@@ -337,16 +345,16 @@ def test_a_cache_that_cannot_be_written_is_only_slower(
 ) -> None:
     """Where nothing can be kept the vectors are held in memory, with a warning."""
     (tmp_path / "file").write_text("")
-    kept = load(tmp_path, glove())
+    cached = load(tmp_path, glove())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     held = load(tmp_path, glove())
     assert "cannot be cached in" in caplog.text
     assert not isinstance(held.unit.base, np.memmap)
-    assert np.array_equal(held.unit, kept.unit)
+    assert np.array_equal(held.unit, cached.unit)
     assert (list(held.words), held.fingerprint, held.notes) == (
-        list(kept.words),
-        kept.fingerprint,
-        kept.notes,
+        list(cached.words),
+        cached.fingerprint,
+        cached.notes,
     )
 
 
@@ -360,10 +368,10 @@ def test_a_full_disk_leaves_nothing_behind(
     def full(*paths: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(vectors, "sync", full)
+    monkeypatch.setattr(storage, "sync", full)
     assert list(load(tmp_path, glove()).words) == list(ROWS)
     assert "No space left on device" in caplog.text
-    assert list((cache / vectors._FOLDER).iterdir()) == []
+    assert kept(cache) == []
 
 
 def test_a_file_that_grows_meanwhile_is_refused(
@@ -383,13 +391,13 @@ def test_a_file_that_grows_meanwhile_is_refused(
     monkeypatch.setattr(vectors, "_hash", hash_then_grow)
     with pytest.raises(DataError, match="changed while it was read"):
         load_vectors(path)
-    assert list((cache / vectors._FOLDER).iterdir()) == []
+    assert kept(cache) == []
 
 
 LOAD = "import sys; from tinyreader.augment.vectors import load_vectors; v = load_vectors(sys.argv[1]); print(v.fingerprint)"
 KILLED = (
-    "import os, signal, sys\nfrom tinyreader.augment import vectors\n"
-    "vectors.sync = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)\nvectors.load_vectors(sys.argv[1])"
+    "import os, signal, sys\nfrom tinyreader import storage\nfrom tinyreader.augment import vectors\n"
+    "storage.sync = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)\nvectors.load_vectors(sys.argv[1])"
 )
 
 
@@ -405,45 +413,42 @@ def test_many_processes_may_load_at_once(tmp_path: Path, cache: Path) -> None:
     said = {process.communicate()[0].strip() for process in running}
     assert [process.returncode for process in running] == [0] * 3
     assert said == {load_vectors(path).fingerprint}
-    assert len(list((cache / vectors._FOLDER).iterdir())) == 1
+    assert len(kept(cache)) == 1
 
 
 def test_the_faster_process_wins(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When another process has put its copy there in the meantime, that one stays and is used."""
+    """If another process has filled the cache while this one waited for the lock, its copy stays and is used."""
     (tmp_path / "v").write_bytes(glove())
     load_vectors(tmp_path / "v", cache=tmp_path / "other")
-    publish = vectors._publish
+    (made,) = kept(tmp_path / "other")
+    lock = vectors.file_lock
 
-    theirs: list[int] = []
+    @contextmanager
+    def another_first(path: Path) -> Iterator[None]:
+        with lock(path):
+            shutil.copytree(made, cache / vectors._FOLDER / made.name)
+            yield
 
-    def another_first(partial: Path, folder: Path) -> None:
-        shutil.copytree(tmp_path / "other" / vectors._FOLDER / folder.name, folder)
-        theirs.append(folder.stat().st_ino)
-        publish(partial, folder)
-
-    monkeypatch.setattr(vectors, "_publish", another_first)
+    monkeypatch.setattr(vectors, "file_lock", another_first)
+    monkeypatch.setattr(vectors, "read_blocks", lambda path: pytest.fail("parsed again"))
     assert list(load_vectors(tmp_path / "v").words) == list(ROWS)
-    assert [path.stat().st_ino for path in (cache / vectors._FOLDER).iterdir()] == theirs
+    assert [path.name for path in kept(cache)] == [made.name]
 
 
 @pytest.mark.skipif(
     not hasattr(signal, "SIGKILL"), reason="needs a system where processes can be killed at once"
 )
 def test_a_kill_in_between_does_not_hurt(tmp_path: Path, cache: Path) -> None:
-    """What a killed process leaves is never used; it goes the next time vectors are kept, once it is old."""
+    """What a killed process leaves is never used, and is removed when the same file is read again."""
     path = tmp_path / "v"
     path.write_bytes(glove())
     killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
     assert killed.returncode == -signal.SIGKILL
-    (leftover,) = (cache / vectors._FOLDER).iterdir()
+    (leftover,) = kept(cache)
     assert leftover.name.startswith(".tmp-")
     assert list(load_vectors(path).words) == list(ROWS)
-    assert leftover.is_dir(), "it may belong to a process that is still at work"
-    for old in (*leftover.iterdir(), leftover):
-        os.utime(old, (1e9, 1e9))
-    load(tmp_path, text(), "another")
     assert not leftover.exists()
-    assert len(list((cache / vectors._FOLDER).iterdir())) == 2
+    assert len(kept(cache)) == 1
 
 
 def test_the_first_reading_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

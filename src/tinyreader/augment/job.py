@@ -7,18 +7,15 @@ then records the data, options and proposers it was made from, so that the same 
 from __future__ import annotations
 
 import gzip
-import json
 import shutil
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO
 
-from tinyreader.augment.paragraphs import CHUNK, AugmentReport, Paragraph, augment, paragraphs_of
+from tinyreader.augment.paragraphs import CHUNK, AugmentReport, augment, paragraphs_of
 from tinyreader.augment.proposer import AugmentOptions, Proposer
 from tinyreader.augment.proposers import fingerprints
 from tinyreader.data import (
@@ -33,19 +30,20 @@ from tinyreader.data import (
 from tinyreader.errors import DataError, RunError
 from tinyreader.progress import Progress, StopSwitch, duration, stoppable
 from tinyreader.storage import (
-    atomic_path,
+    Parts,
     atomic_text,
     directory_lock,
     file_hash,
     open_text,
+    read_object,
     remove_leftovers,
     require_output,
-    sync,
+    write_json,
 )
 from tinyreader.windows import chunks
 
 _FORMAT = 1
-_IDENTITY = "identity.json"
+_ROWS, _COUNTS = ".jsonl.gz", ".json"  # suffixes of a part's files
 _AGAIN = "Finished parts are kept; the same command resumes there."
 
 
@@ -108,19 +106,18 @@ def augment_file(
         "options": options.as_dict(),
         "proposers": fingerprints(proposers),
     }
-    parts, record = _Parts(out.with_name(f"{out.name}.parts")), _Record(out, identity)
-    made = None if parts.are_claimed() else record.read()
+    parts, record = Parts(out), _Record(out, identity)
+    made = None if parts.are_claimed else record.read()
     if made is not None:
         progress.say(f"{out} already exists, made from the same data and options")
         if parts.folder.exists():  # left by a kill
             with directory_lock(parts.folder):
                 parts.discard()
         return made
-    with directory_lock(parts.folder):
+    with parts.claim(identity):
         remove_leftovers(out)
-        parts.claim(identity)
         report, n_parts = _rewrite_all(source, parts, proposers, options, scanned, progress, stop)
-        parts.join(out, n_parts, stop)
+        _join(parts, n_parts, out, stop)
         record.write(report)
         parts.discard()
     return report
@@ -128,7 +125,7 @@ def augment_file(
 
 def _rewrite_all(
     source: Input,
-    parts: _Parts,
+    parts: Parts,
     proposers: Sequence[Proposer],
     options: AugmentOptions,
     scanned: Scan,
@@ -141,10 +138,13 @@ def _rewrite_all(
     for number, paragraphs in enumerate(chunks(paragraphs_of(source.examples()), CHUNK)):
         for example in chain.from_iterable(paragraphs):
             running.update(example)
-        done = parts.report(number)
+        done = _counts(parts, number)
         if done is None:
             stop.check(_AGAIN)
-            done = parts.write(number, paragraphs, proposers, options)
+            done = AugmentReport()
+            rows = parts.path(number, _ROWS)
+            writer_for(rows)(augment(chain.from_iterable(paragraphs), proposers, options, done), rows)
+            write_json(parts.path(number, _COUNTS), done.counts())  # last: it marks the part as complete
             fresh += len(paragraphs)
         report.add(done)
         n_parts = number + 1
@@ -181,117 +181,47 @@ class _Record:
     def read(self) -> AugmentReport | None:
         """The counts, if the file is there unchanged and the same work made it; else None."""
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+            content = read_object(self.path)
             same = all(content[name] == value for name, value in self.identity.items())
             return (
                 AugmentReport(**content["counts"])
                 if same and content["digest"] == file_hash(self.out)
                 else None
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (RunError, OSError, KeyError, TypeError):  # missing, damaged or of another version
             return None
 
     def write(self, report: AugmentReport) -> None:
         """Write the record, unless `out` is a device or a pipe, which keeps nothing."""
         if self.out.is_file():
-            content = {**self.identity, "counts": report.counts(), "digest": file_hash(self.out)}
-            with atomic_path(self.path) as partial:
-                partial.write_text(json.dumps(content, indent=2), encoding="utf-8")
+            write_json(self.path, {**self.identity, "counts": report.counts(), "digest": file_hash(self.out)})
 
 
-class _Parts:
-    """The parts of a file under way: for each chunk of paragraphs its rows, and then its counts, which say it
-    is whole.
-    """
+def _counts(parts: Parts, number: int) -> AugmentReport | None:
+    """The counts of a complete part, else None."""
+    path = parts.path(number, _COUNTS)
+    if not path.exists() or not parts.path(number, _ROWS).exists():
+        return None
+    try:
+        return AugmentReport(**read_object(path))
+    except (RunError, TypeError):
+        return None
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
 
-    def are_claimed(self) -> bool:
-        """Whether there are parts of a job that is not done."""
-        return (self.folder / _IDENTITY).exists()
-
-    def claim(self, identity: dict[str, object]) -> None:
-        """Notes whose parts these are; `RunError` when they are another job's."""
-        path = self.folder / _IDENTITY
-        if not path.exists():
-            for nobodys in self.folder.glob("part-*"):  # left by a kill while they were being discarded
-                nobodys.unlink()
-            sync(self.folder)
-            with atomic_path(path) as partial:
-                partial.write_text(json.dumps(identity, indent=2), encoding="utf-8")
-            return
-        try:
-            theirs = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise RunError(f"{path} is damaged. Delete {self.folder} to start over.") from None
-        unlike = [name for name in identity if identity[name] != theirs.get(name)]
-        if unlike:
-            raise RunError(
-                f"{self.folder} was begun with other {' and '.join(unlike)}. Give another -o, or delete that "
-                "folder to start "
-                "over."
-            )
-
-    def discard(self) -> None:
-        """Removes all of them: the note of whose they are first, so that what a kill leaves is nobody's."""
-        (self.folder / _IDENTITY).unlink(missing_ok=True)
-        sync(self.folder)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def report(self, number: int) -> AugmentReport | None:
-        """The counts of a part that is whole, else None."""
-        path = self._counts(number)
-        if not path.exists() or not self._rows(number).exists():
-            return None
-        try:
-            return AugmentReport(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError):
-            return None
-
-    def write(
-        self,
-        number: int,
-        paragraphs: Sequence[Paragraph],
-        proposers: Sequence[Proposer],
-        options: AugmentOptions,
-    ) -> AugmentReport:
-        """Rewrites the paragraphs and keeps the result."""
-        report = AugmentReport()
-        rows = self._rows(number)
-        writer_for(rows)(augment(chain.from_iterable(paragraphs), proposers, options, report), rows)
-        with atomic_path(self._counts(number)) as partial:
-            partial.write_text(json.dumps(report.counts()), encoding="utf-8")
-        return report
-
-    def join(self, out: Path, n_parts: int, stop: StopSwitch) -> None:
-        """Writes the file `out` from all parts."""
-        if writer_for(out) is writer_for(self._rows(0)):
-            with atomic_text(out) as file:
-                for number in range(n_parts):
-                    stop.check(_AGAIN)
-                    with self._open(number) as part:
-                        shutil.copyfileobj(part, file)
-        else:
-            writer_for(out)(stoppable(self._examples(n_parts), stop), out)
-
-    def _examples(self, n_parts: int) -> Iterator[Example]:
-        for number in range(n_parts):
-            yield from iter_examples(self._rows(number))
-
-    @contextmanager
-    def _open(self, number: int) -> Iterator[IO[str]]:
-        path = self._rows(number)
-        try:
-            with open_text(path) as part:
-                yield part
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise RunError(
-                f"{path} is damaged ({error}). Delete it, and the same command makes it again."
-            ) from None
-
-    def _rows(self, number: int) -> Path:
-        return self.folder / f"part-{number:06d}.jsonl.gz"
-
-    def _counts(self, number: int) -> Path:
-        return self.folder / f"part-{number:06d}.json"
+def _join(parts: Parts, n_parts: int, out: Path, stop: StopSwitch) -> None:
+    """Write the file `out` from all parts."""
+    paths = [parts.path(number, _ROWS) for number in range(n_parts)]
+    if writer_for(out) is not writer_for(paths[0]):
+        examples = chain.from_iterable(map(iter_examples, paths))
+        writer_for(out)(stoppable(examples, stop), out)
+        return
+    with atomic_text(out) as file:
+        for path in paths:
+            stop.check(_AGAIN)
+            try:
+                with open_text(path) as part:
+                    shutil.copyfileobj(part, file)
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                raise RunError(
+                    f"{path} is damaged ({error}). Delete it, and the same command makes it again."
+                ) from None

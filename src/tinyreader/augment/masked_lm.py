@@ -8,7 +8,6 @@ batch never mixes passages, so the proposals for a passage do not depend on the 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,11 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tinyreader.augment.masking import Ints, MaskedBatcher, MaskedLMOptions, MaskedSequences, read_vocabulary
+from tinyreader.arrays import Int64
+from tinyreader.augment.masking import MaskedBatcher, MaskedLMOptions, MaskedSequences, read_vocabulary
 from tinyreader.augment.proposer import Passage
 from tinyreader.errors import ModelError
 from tinyreader.models import LoadedMaskedLM, Precision, best_precision, load_masked_lm, model_fingerprint
 from tinyreader.models.precision import round_to_bf16
+from tinyreader.storage import text_hash
 
 _FORMAT = 1  # raise it when the same options give other proposals
 
@@ -103,7 +104,7 @@ class MaskedLM:
             yield tuple(kept.values())[: self.options.n_proposals]
 
     @torch.inference_mode()
-    def _ranked(self, batch: MaskedSequences) -> list[Ints]:
+    def _ranked(self, batch: MaskedSequences) -> list[Int64]:
         """For each word the ids of enough allowed entries, best first; the smaller id wins a tie."""
         scores = self._scorer.scores(batch)
         forms = torch.from_numpy(self._vocabulary.forms[batch.originals]).to(self.device)
@@ -125,7 +126,7 @@ class MaskedLM:
         if self.options.exact:
             del settings["masked_share"]
         parts = [model_fingerprint(loaded.source), loaded.tokenizer.to_str(), settings]
-        return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
+        return text_hash(json.dumps(parts, sort_keys=True))
 
 
 class _Scorer:
@@ -166,7 +167,7 @@ class _Scorer:
             raise ModelError(f"a {type(self.model).__name__} cannot be used to propose words: {reason}")
 
     @torch.inference_mode()
-    def _run(self, sequences: Ints, length: int, rows: Ints, columns: Ints) -> Tensor:
+    def _run(self, sequences: Int64, length: int, rows: Int64, columns: Int64) -> Tensor:
         """The scores fp32 [M, V] at [rows, columns] of sequences padded from column `length` on."""
         inputs = {"input_ids": torch.from_numpy(sequences).to(self.device)}
         if length < sequences.shape[1]:

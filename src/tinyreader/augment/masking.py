@@ -14,16 +14,14 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from tokenizers import Tokenizer, decoders, models
 
+from tinyreader.arrays import Bool, Int32, Int64
 from tinyreader.augment.proposer import Passage
 from tinyreader.augment.words import is_word
 from tinyreader.errors import ModelError, SettingsError
 from tinyreader.tokenizer import special_tokens
 from tinyreader.windows import offsets_hold_spaces, padded_length, take_in_marks, trim_spaces, unbounded
-
-Ints = npt.NDArray[np.int64]
 
 PRECISIONS = ("auto", "bf16", "fp32")
 ONE_LETTER_WORDS = frozenset("aAI")
@@ -78,10 +76,10 @@ class Vocabulary:
     differ only in case; at most `max_case_variants` allowed entries share one.
     """
 
-    forms: Ints
-    allowed: npt.NDArray[np.bool_]
+    forms: Int64
+    allowed: Bool
     texts: list[str]
-    folded: Ints
+    folded: Int64
     max_case_variants: int
 
 
@@ -184,7 +182,7 @@ class MaskedBatcher:
                 take_in_marks(passage.text, offsets)
             yield self._sequences(ids, _tokens_at(passage, offsets, self.vocabulary.forms[ids] != Form.PART))
 
-    def _sequences(self, ids: Ints, tokens: Ints) -> MaskedSequences:
+    def _sequences(self, ids: Int64, tokens: Int64) -> MaskedSequences:
         """The sequences that mask the places whose token is not -1."""
         places = np.argsort(tokens, kind="stable")[np.count_nonzero(tokens < 0) :]
         tokens, size, before = tokens[places], min(len(ids), self.room), len(self.prefix)
@@ -216,12 +214,12 @@ class MaskedSequences:
     the id of the masked token, and [`rows`, `columns`] its position.
     """
 
-    sequences: Ints
+    sequences: Int64
     length: int
-    places: Ints
-    originals: Ints
-    rows: Ints
-    columns: Ints
+    places: Int64
+    originals: Int64
+    rows: Int64
+    columns: Int64
 
     def batches(self, max_tokens: int) -> Iterator[MaskedSequences]:
         """Yield batches of similar size with at most `max_tokens` tokens, or one sequence."""
@@ -240,25 +238,25 @@ class MaskedSequences:
             )
 
 
-def n_sequences(n_words: Ints, n_tokens: int, options: MaskedLMOptions) -> Ints:
+def n_sequences(n_words: Int64, n_tokens: int, options: MaskedLMOptions) -> Int64:
     """The number of sequences for each window: one per word, or as few as `masked_share` permits."""
     return n_words if options.exact else -(-n_words // max(1, int(options.masked_share * n_tokens)))
 
 
-def window_starts(n_tokens: int, room: int) -> Ints:
+def window_starts(n_tokens: int, room: int) -> Int64:
     """The first tokens of evenly spaced windows of `room` tokens that overlap by at least half."""
     beyond = max(0, n_tokens - room)
     n = 1 + -(-beyond // max(1, room // 2))
     return np.arange(n) * beyond // max(1, n - 1)
 
 
-def nearest_window(tokens: Ints, starts: Ints, size: int) -> Ints:
+def nearest_window(tokens: Int64, starts: Int64, size: int) -> Int64:
     """For each token the window with the nearest middle (the first of two), where it has the most context."""
     distances = np.abs(2 * (tokens[:, None] - starts[None, :]) - (size - 1))
     return np.asarray(distances.argmin(axis=1), dtype=np.int64)
 
 
-def _tokens_at(passage: Passage, offsets: npt.NDArray[np.int32], whole: npt.NDArray[np.bool_]) -> Ints:
+def _tokens_at(passage: Passage, offsets: Int32, whole: Bool) -> Int64:
     """For each place the index of the single word token that covers exactly this place; else -1."""
     covers = np.zeros(len(passage.text) + 2, dtype=np.int64)
     np.add.at(covers, offsets[:, 0] + 1, 1)
@@ -269,7 +267,7 @@ def _tokens_at(passage: Passage, offsets: npt.NDArray[np.int32], whole: npt.NDAr
     return np.array(found, dtype=np.int64)
 
 
-def _special_ids(tokenizer: Tokenizer) -> tuple[Ints, Ints]:
+def _special_ids(tokenizer: Tokenizer) -> tuple[Int64, Int64]:
     """The special tokens that the tokenizer adds before and after a text."""
     known = next((sign for sign in "aA1.的" if tokenizer.encode(sign, add_special_tokens=False).ids), "a")
     encoding = tokenizer.encode(known)

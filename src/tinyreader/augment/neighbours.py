@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tinyreader.arrays import Bool
 from tinyreader.augment.proposer import Passage
-from tinyreader.augment.vectors import Mask, Vectors
+from tinyreader.augment.vectors import Vectors
 from tinyreader.augment.words import is_word
 from tinyreader.errors import SettingsError
+from tinyreader.storage import text_hash
 
 
 @dataclass(slots=True)
@@ -39,9 +40,7 @@ class Neighbours:
         self.vectors = vectors
         self.k = k
         self.counts = NeighboursCounts()
-        self.fingerprint = hashlib.blake2b(
-            f"neighbours 1 {vectors.fingerprint} {k}".encode(), digest_size=16
-        ).hexdigest()
+        self.fingerprint = text_hash(f"neighbours 1 {vectors.fingerprint} {k}")
         self._among = _candidates(vectors.words)
         self._near: dict[int, tuple[str, ...]] = {}
         self._unknown: set[str] = set()
@@ -70,7 +69,7 @@ class Neighbours:
             self._near[row] = tuple(word for word in others if word.casefold() != itself)[: self.k]
 
 
-def _candidates(words: Sequence[str]) -> Mask:
+def _candidates(words: Sequence[str]) -> Bool:
     """Which of the words [N] may be proposed: the first of each group that differs only in case."""
     seen: set[str] = set()
     mask = np.zeros(len(words), dtype=np.bool_)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -12,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tinyreader.augment.proposer import Passage
 from tinyreader.augment.words import is_word
 from tinyreader.errors import DataError
-from tinyreader.storage import open_binary
+from tinyreader.storage import open_binary, text_hash
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +26,7 @@ class Synonyms:
         for word, synonyms in table.items():
             self._table[word.casefold()] = (*self._table.get(word.casefold(), ()), *synonyms)
         content = json.dumps(self._table, sort_keys=True).encode()
-        self.fingerprint = hashlib.blake2b(b"synonyms 1\n" + content, digest_size=16).hexdigest()
+        self.fingerprint = text_hash(b"synonyms 1\n" + content)
 
     def __call__(self, passages: Sequence[Passage]) -> list[list[tuple[str, ...]]]:
         """Synonyms per passage and place."""

@@ -14,12 +14,8 @@ import json
 import logging
 import os
 import re
-import secrets
-import shutil
-import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import chain
@@ -28,18 +24,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
+from tinyreader.arrays import Bool, Float32, Float64, Rows
 from tinyreader.errors import DataError, SettingsError
-from tinyreader.storage import cache_directory, open_binary, sync
+from tinyreader.storage import (
+    atomic_directory,
+    cache_directory,
+    file_hash,
+    file_lock,
+    open_binary,
+    remove_leftovers,
+    text_hash,
+)
 
 log = logging.getLogger(__name__)
 
-Rows = npt.NDArray[np.int64]
-Matrix = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
-Values = npt.NDArray[np.float64]
-Block = tuple[list[bytes], Values]
+Block = tuple[list[bytes], Float64]
 """Words and their numbers, float64 [n, d]; bytes, because some old files have words cut inside a character."""
 _Line = tuple[int, bytes]  # its number and its content
 
@@ -59,9 +59,6 @@ _HEADER = re.compile(rb"\s*(\d{1,12})\s+(\d{1,12})\s*")
 
 _FOLDER = "vectors-1"  # another number when the layout below changes
 _UNIT, _WORDS, _ABOUT = "unit.f32", "words.txt", "about.json"
-# A process that reads vectors writes every second; one silent for an hour was killed.
-_LEFTOVER_SECONDS = 3600
-_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +99,7 @@ class Vectors:
     """
 
     words: Sequence[str]
-    unit: Matrix
+    unit: Float32
     fingerprint: str
     notes: VectorNotes
 
@@ -115,17 +112,17 @@ class Vectors:
         row = self._rows.get(word)
         return self._rows.get(word.lower()) if row is None else row
 
-    def nearest(self, rows: Sequence[int], k: int, *, among: Mask | None = None) -> list[Rows]:
+    def nearest(self, rows: Sequence[int], k: int, *, among: Bool | None = None) -> list[Rows]:
         """For each row the up to `k` nearest others, best first; see `nearest_rows`."""
         return nearest_rows(self.unit, rows, k, among=among)
 
 
 def nearest_rows(
-    unit: Matrix,
+    unit: Float32,
     rows: Sequence[int],
     k: int,
     *,
-    among: Mask | None = None,
+    among: Bool | None = None,
     max_score_bytes: int = MAX_SCORE_BYTES,
 ) -> list[Rows]:
     """For each of `rows` the up to `k` nearest other rows by cosine, best first; the lower row wins a tie.
@@ -146,7 +143,7 @@ def nearest_rows(
     return found
 
 
-def _best(unit: Matrix, row: int, scores: Matrix, k: int) -> Rows:
+def _best(unit: Float32, row: int, scores: Float32, k: int) -> Rows:
     """The `k` best rows by their float32 `scores` [N], ordered by exact ones.
 
     The last bits of a float32 product depend on the number of rows in it. Near ties are therefore compared in
@@ -211,8 +208,7 @@ def _unchanged(source: Path, stamp: tuple[int, int]) -> Iterator[Block]:
 
 def _hash(source: Path) -> str:
     try:
-        with source.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return file_hash(source)
     except OSError as error:
         raise DataError(f"{source}: cannot be read: {error.strerror or error}") from error
 
@@ -226,7 +222,7 @@ class _Filter:
         self._counts = dict.fromkeys(VectorNotes.__slots__, 0)
         self._digest = hashlib.blake2b(b"tinyreader vectors 1\n", digest_size=16)
 
-    def take(self, words: list[bytes], values: Values) -> Matrix:
+    def take(self, words: list[bytes], values: Float64) -> Float32:
         """The block's usable rows at unit length, float32 [n, d]."""
         largest = np.abs(values).max(axis=1)
         kept = []
@@ -241,7 +237,7 @@ class _Filter:
         self._digest.update(chosen.astype("<f8").tobytes())
         # Divided by their largest value first, so that no square overflows.
         scaled = chosen / largest[kept, None]
-        unit: Matrix = (scaled / np.sqrt((scaled * scaled).sum(axis=1, keepdims=True))).astype("<f4")
+        unit: Float32 = (scaled / np.sqrt((scaled * scaled).sum(axis=1, keepdims=True))).astype("<f4")
         return unit
 
     def _add(self, name: bytes) -> str | None:
@@ -276,62 +272,30 @@ def _in_memory(name: str, blocks: Iterable[Block]) -> Vectors:
 
 
 def _build(name: str, blocks: Iterable[Block], folder: Path) -> None:
-    """Write the cache directory `folder`."""
+    """Write the cache directory `folder`, unless another process has done so in the meantime."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(folder.parent)
-    partial = folder.with_name(f".tmp-{secrets.token_hex(4)}-{folder.name}")
-    partial.mkdir()
-    try:
-        usable = _Filter()
-        # Written, not mapped: on a full disk a write raises an error, a mapped page kills the process.
-        with (partial / _UNIT).open("wb") as file:
-            for words, values in blocks:
-                unit = usable.take(words, values)
-                file.write(unit.tobytes())
-        fingerprint, notes = usable.result(name)
-        text = "\n".join(usable.words).encode()
-        (partial / _WORDS).write_bytes(text)
-        about = {
-            "rows": len(usable.words),
-            "dimensions": unit.shape[1],
-            "fingerprint": fingerprint,
-            "notes": asdict(notes),
-            "words": _digest(text),
-        }
-        (partial / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
-        sync(partial / _UNIT, partial / _WORDS, partial / _ABOUT, partial)
-        _publish(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _publish(partial: Path, folder: Path) -> None:
-    """Rename `partial` to `folder`, unless another process was faster; what is damaged there goes out of the
-    way.
-    """
-    for attempt in range(_ATTEMPTS):
-        try:
-            partial.rename(folder)
-            sync(folder.parent)
+    with file_lock(folder.with_name(".lock")):
+        if folder.exists() and _open(folder) is not None:
             return
-        except OSError:
-            if _open(folder) is not None:
-                return
-            if attempt == _ATTEMPTS - 1:
-                raise
-            aside = folder.with_name(f".tmp-{secrets.token_hex(4)}-damaged")
-            with suppress(OSError):
-                folder.rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed have left; what is being written to stays."""
-    for leftover in folder.glob(".tmp-*"):
-        with suppress(OSError):
-            newest = max(path.stat().st_mtime for path in (leftover, *leftover.iterdir()))
-            if time.time() - newest > _LEFTOVER_SECONDS:
-                shutil.rmtree(leftover, ignore_errors=True)
+        remove_leftovers(folder)
+        with atomic_directory(folder) as partial:
+            usable = _Filter()
+            # Written, not mapped: on a full disk a write raises an error, a mapped page kills the process.
+            with (partial / _UNIT).open("wb") as file:
+                for words, values in blocks:
+                    unit = usable.take(words, values)
+                    file.write(unit.tobytes())
+            fingerprint, notes = usable.result(name)
+            text = "\n".join(usable.words).encode()
+            (partial / _WORDS).write_bytes(text)
+            about = {
+                "rows": len(usable.words),
+                "dimensions": unit.shape[1],
+                "fingerprint": fingerprint,
+                "notes": asdict(notes),
+                "words": text_hash(text),
+            }
+            (partial / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 
 def _open(folder: Path) -> Vectors | None:
@@ -342,7 +306,7 @@ def _open(folder: Path) -> Vectors | None:
         words = text.decode("utf-8").split("\n")
         shape = int(about["rows"]), int(about["dimensions"])
         n_bytes = (folder / _UNIT).stat().st_size
-        if _digest(text) != about["words"] or len(words) != shape[0] or n_bytes != 4 * shape[0] * shape[1]:
+        if text_hash(text) != about["words"] or len(words) != shape[0] or n_bytes != 4 * shape[0] * shape[1]:
             raise ValueError("its sizes or words do not match about.json")
         unit = np.asarray(np.memmap(folder / _UNIT, dtype="<f4", mode="r", shape=shape))
         return Vectors(words, unit, str(about["fingerprint"]), VectorNotes(**about["notes"]))
@@ -350,10 +314,6 @@ def _open(folder: Path) -> Vectors | None:
         if folder.exists():
             log.warning("%s is damaged (%s); the vectors are parsed again", folder, error)
         return None
-
-
-def _digest(text: bytes) -> str:
-    return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def read_blocks(path: Path) -> Iterator[Block]:
@@ -453,7 +413,7 @@ class _Layout:
         checked = [self._parse_line(number, row) for number, row in lines]
         return [word for word, _ in checked], np.array([numbers for _, numbers in checked], dtype=np.float64)
 
-    def _parse_regular(self, texts: list[bytes]) -> Values | None:
+    def _parse_regular(self, texts: list[bytes]) -> Float64 | None:
         """The numbers float64 [n, n_dimensions]; None if any row is irregular."""
         if not all(texts):
             return None
