@@ -24,8 +24,8 @@ from tinyreader.augment.paragraphs import AugmentReport, Prepared, augment, mark
 from tinyreader.augment.proposer import AugmentOptions, Proposer
 from tinyreader.augment.proposers import ProposerNames
 from tinyreader.data import Example, load_examples
-from tinyreader.distil.evaluate import open_runtime
 from tinyreader.metrics import question_scores
+from tinyreader.reader import Reader
 from tinyreader.runtimes.reading import predict
 from tinyreader.windows import Windower, WindowSettings
 
@@ -80,9 +80,9 @@ def intact(copies: Sequence[Example], originals: dict[str, Example]) -> tuple[in
 
 def reader_f1(reader: str, questions: Sequence[Example]) -> float:
     """F1, 0 to 100, of the reader's best spans on answerable questions."""
-    tokenizer, runtime = open_runtime(reader, "auto", MAX_SEQ_LEN)
-    windower = Windower(tokenizer, WindowSettings(MAX_SEQ_LEN, 96))
-    found = {p.id: p.text for p in predict(questions, windower, runtime)}
+    opened = Reader.from_pretrained(reader, engine="torch", max_seq_len=MAX_SEQ_LEN, doc_stride=96)
+    windower = Windower(opened.tokenizer, WindowSettings(MAX_SEQ_LEN, 96))
+    found = {p.id: p.text for p in predict(questions, windower, opened.runtime)}
     return 100 * mean(question_scores(example, found[example.id])[1] for example in questions)
 
 

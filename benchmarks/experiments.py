@@ -179,6 +179,8 @@ def run_row(row: Row, options: argparse.Namespace) -> dict[str, Any]:
         str(odds),
         "--null-threshold",
         "off",
+        "--engine",
+        "torch",
     )
     return dict(json.loads(record.read_text("utf-8")))
 

@@ -301,7 +301,7 @@ def test_show_prints_some_and_writes_nothing(files: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["in.json", "--synonyms", "synonyms.tsv"], "say where the copies go"),
+        (["in.json", "--synonyms", "synonyms.tsv"], "-o OUT"),
         (["in.json", "-o", "out.json"], "there are no proposers"),
         (
             ["in.json", "-o", "in.json", "--synonyms", "synonyms.tsv"],

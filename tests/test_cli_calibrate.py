@@ -103,11 +103,14 @@ def test_data_that_the_reader_has_seen_is_refused(run: Run, model: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["no/model", "calib.json"], "no/model is no directory to store the settings in: give one with -o"),
+        (
+            ["no/model", "calib.json"],
+            "no/model is not a directory to store the settings in; give one with -o",
+        ),
         (["reader", "calib.json", "-o", "calib.json"], "--out calib.json is a file"),
         (
             ["reader", "calib.json", "-o", "calib.json/x"],
-            "--out calib.json/x cannot be written: no file can be made in",
+            "--out calib.json/x cannot be written: no file can be created in",
         ),
         (["reader", "calib.json", "--share-unanswerable", "1"], "must lie between 0 and 1"),
         (["reader", "few.json"], "only 20 unanswerable questions"),

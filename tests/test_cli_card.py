@@ -83,7 +83,7 @@ def test_another_readme_is_not_replaced(run: Run) -> None:
     Path("README.md").write_text("# Our project")
     code, out, err = run("reader", "-o", "README.md", *data)
     assert (code, out) == (2, "")
-    assert "README.md is there already and was not written by tinyreader card" in err
+    assert "README.md exists and was not written by" in err
     assert Path("README.md").read_text() == "# Our project"
     for _ in range(2):
         assert run("reader", "-o", "card.md", *data)[0] == 0

@@ -140,7 +140,7 @@ def test_data_that_are_not_the_reports_are_refused(run: Run) -> None:
             ["good", "bad", "--data", "other.json"],
             "--data other.json lacks 100 of the 100 questions, such as 'q0'",
         ),
-        (["good"], "give two reports or more"),
+        (["good"], "give at least two reports"),
         (["good", "bad", "-o", "other.json"], "--out other.json is a file"),
         (["good", "nowhere"], "nowhere holds no report"),
     ):

@@ -217,7 +217,7 @@ def test_a_place_that_cannot_be_written(run: Run, good: Path, tmp_path: Path) ->
     """A file where a directory should be gives one line and exit code 2."""
     outcome = run("convert", good, "-o", good / "inside.json")
     assert outcome.code == 2
-    assert f"{good / 'inside.json'} cannot be written: {good} is not a directory" in outcome.err
+    assert f"{good / 'inside.json'} cannot be written: no file can be created in {good}" in outcome.err
     (tmp_path / "taken.json").mkdir()
     assert run("convert", good, "-o", tmp_path / "taken.json").code == 2
 
@@ -240,7 +240,7 @@ def test_a_place_that_cannot_be_written(run: Run, good: Path, tmp_path: Path) ->
         ),
         (["check", "bad.jsonl", "--rejects", "bad.jsonl"], "--rejects bad.jsonl is the data"),
         (["stats", "bad.jsonl", "--rejects", "link.jsonl"], "--rejects link.jsonl is the data"),
-        (["split", "bad.jsonl", "-o", "bad.jsonl"], "bad.jsonl is not a directory that can be written to"),
+        (["split", "bad.jsonl", "-o", "bad.jsonl"], "bad.jsonl/train.jsonl cannot be written"),
     ],
 )
 def test_the_data_is_never_replaced(

@@ -120,7 +120,7 @@ def test_int8_from_the_command_line(
         (["--calibrate", "data.json"], "--calibrate is for --precision int8"),
         (
             ["--precision", "int8", "--calibrate", "data.json", "--data", "data.json"],
-            "give --calibrate or --data",
+            "either --calibrate or --data",
         ),
         (["--data", "nothing.json"], "nothing.json"),
         (

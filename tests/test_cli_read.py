@@ -185,7 +185,7 @@ def test_mistakes_are_said_before_work_is_spent(
     for words, said in [
         ([questions, "-o", tmp_path / "a.jsonl"], 'line 4: it needs "documents" or "context"'),
         ([long, "-o", tmp_path / "a.jsonl"], "question 'q9' has 40 tokens"),
-        ([long, "-o", tmp_path / "a.jsonl"], "Shorten it, or cut such questions with --truncate-questions."),
+        ([long, "-o", tmp_path / "a.jsonl"], "Shorten it, or give --truncate-questions."),
         ([tmp_path / "empty.jsonl", "-o", tmp_path / "a.jsonl"], "empty"),
         ([tmp_path / "gone.jsonl", "-o", tmp_path / "a.jsonl"], "no such file of questions"),
         ([questions, "-o", questions], "would replace it"),

@@ -82,8 +82,8 @@ def test_warnings_go_to_stderr(tmp_path: Path, run: Run) -> None:
     )
     code, out, err = run(data, preds)
     assert (code, json.loads(out)) == (0, {"exact_match": 50.0, "f1": 50.0})
-    assert "2 predictions for no question of the data: 'x', 'y'" in err
-    assert "1 of 2 questions have no prediction and count 0: 'q2'" in err
+    assert "2 predictions whose ids are not in the data: 'x', 'y'" in err
+    assert "1 of 2 questions have no prediction and score 0: 'q2'" in err
 
 
 def test_the_scores_can_go_to_a_file(tmp_path: Path, run: Run) -> None:
@@ -165,11 +165,11 @@ def test_no_answer_options_need_version_2(tmp_path: Path, run: Run, option: str)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"data": [', "not JSON"),
-        (b"\xff\xfe", "not UTF-8 at byte 0"),
-        (b"\x1f\x8b\x08\x00cut", "not a whole gzip file"),
+        (b'{"data": [', "cut off"),
+        (b"\xff\xfe", "byte 0 (0xff) is not UTF-8"),
+        (b"\x1f\x8b\x08\x00cut", "is cut off"),
         (b'{"data": [{"paragraphs": 3}]}', '"paragraphs" of data[0] should be a list'),
-        (b"[" * 100_000, "not JSON"),
+        (b"[" * 100_000, "nested too deeply"),
         (None, "cannot be read: No such file"),
     ],
 )
@@ -190,7 +190,7 @@ def test_predictions_must_be_an_object(tmp_path: Path, run: Run) -> None:
     preds = write(tmp_path / "preds.json", [{"id": "q1", "text": "cat"}])
     code, _, err = run(write(tmp_path / "data", document()), preds)
     assert code == 2
-    assert "one JSON object from question ids, not a list" in err
+    assert "must be one JSON object by question id, not a list" in err
 
 
 def test_an_output_that_cannot_be_written(tmp_path: Path, run: Run) -> None:

@@ -149,7 +149,7 @@ def test_settings_are_shown_and_wrong_ones_refused(
     ) == ("a", 3, 9, 99, 1)
     for words, part in (
         (("--set", "colour=1"), "there is no setting 'colour'"),
-        (("--port", "1", "--set", "port=2"), "given by its own flag"),
+        (("--port", "1", "--set", "port=2"), "--port sets this as well"),
         (("--workers", "0"), "--workers: workers is 0"),
         (("--set", "colour"), "name=value"),
     ):

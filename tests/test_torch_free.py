@@ -106,6 +106,21 @@ def test_the_command_line_answers_without_torch(place: Path) -> None:
     assert result.stderr.endswith("asked for: []")
 
 
+def test_predictions_are_made_without_torch(place: Path) -> None:
+    """`tinyreader predict` writes its files without trying to import torch, Transformers or what comes with them."""
+    code = (
+        "from tinyreader.cli import main\n"
+        'open(\'data.jsonl\', \'w\').write(\'{"id": "a", "question": "who ?", "context": "the bridge", "answers": []}\')\n'
+        "sys.argv = 'tinyreader predict reader data.jsonl -o p.json --max-seq-len 40 --doc-stride 8 -q'.split()\n"
+        "try:\n    main()\n"
+        "finally:\n    sys.stderr.write(f'asked for: {sorted(Without.asked_for)}')"
+    )
+    result = run_without(code, place)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["questions"] == 1
+    assert result.stderr.endswith("asked for: []")
+
+
 def test_what_needs_torch_says_what_to_install(place: Path) -> None:
     """Asking for the torch engine in a base install is one line that names the extra, with exit code 2."""
     code = (

@@ -1,8 +1,8 @@
 """The `tinyreader` command: one sub-command per verb, each in a module of this package.
 
-Exit codes: 0 done; 1 done, and the outcome is a failure (findings, a gate not met, an interrupted run); 2
-could not be done (wrong usage, wrong input). Progress and errors go to stderr; stdout ends with one JSON
-document where a program may read it.
+Exit codes: 0 success; 1 the work was done but the outcome is negative (findings, a gate not met), or it was
+interrupted; 2 the work could not be done (wrong usage or input). Progress and errors go to stderr. If a program
+may want the result, the last line of stdout is one JSON document.
 """
 
 from __future__ import annotations
@@ -13,23 +13,26 @@ from typing import Annotated
 
 import typer
 
-from tinyreader.cli import adapt as adapt_commands
-from tinyreader.cli import ask as ask_commands
-from tinyreader.cli import augment as augment_commands
-from tinyreader.cli import bench as bench_commands
-from tinyreader.cli import calibrate as calibrate_commands
-from tinyreader.cli import card as card_commands
-from tinyreader.cli import compare as compare_commands
-from tinyreader.cli import data as data_commands
-from tinyreader.cli import distil as distil_commands
-from tinyreader.cli import evaluate as evaluate_commands
-from tinyreader.cli import export as export_commands
-from tinyreader.cli import predict as predict_commands
-from tinyreader.cli import publish as publish_commands
-from tinyreader.cli import quickstart as quickstart_commands
-from tinyreader.cli import read as read_commands
-from tinyreader.cli import score as score_commands
-from tinyreader.cli import serve as serve_commands
+from tinyreader.cli import (
+    adapt,
+    ask,
+    augment,
+    bench,
+    calibrate,
+    card,
+    compare,
+    data,
+    distil,
+    evaluate,
+    export,
+    predict,
+    publish,
+    quickstart,
+    read,
+    score,
+    serve,
+)
+from tinyreader.cli.options import example
 from tinyreader.errors import Interrupted, TinyreaderError
 
 app = typer.Typer(
@@ -37,9 +40,9 @@ app = typer.Typer(
     help="Make small extractive question-answering readers, and use them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help never cuts the name of an option
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(data_commands.app, name="data")
 
 
 def _print_version(wanted: bool) -> None:
@@ -58,22 +61,30 @@ def _options(
     pass  # typer takes the options of the command itself from here
 
 
-ask_commands.register(app)
-app.command("adapt")(adapt_commands.adapt)
-augment_commands.register(app)
-bench_commands.register(app)
-distil_commands.register(app)
-export_commands.register(app)
-evaluate_commands.register(app)
-predict_commands.register(app)
-read_commands.register(app)
-calibrate_commands.register(app)
-card_commands.register(app)
-compare_commands.register(app)
-publish_commands.register(app)
-score_commands.register(app)
-serve_commands.register(app)
-quickstart_commands.register(app)
+COMMANDS = (
+    (ask.ask, 'ask "Who designed the bridge?" notes.txt report.pdf docs/'),
+    (read.read, "read starter questions.jsonl -o answers.jsonl"),
+    (serve.serve, "serve --documents ./handbook"),
+    (quickstart.quickstart, "quickstart --out runs/quick"),
+    (adapt.adapt, "adapt questions.csv -o my-reader --documents leases/"),
+    (distil.distil, "distil tinybert-6l-768d-squad2 --set data.train=my.json -o runs/mine"),
+    (distil.finetune, "finetune bert-base-uncased train.json -o runs/teacher"),
+    (augment.augment, "augment train.json -o train-x20.jsonl --masked-lm bert-base-uncased"),
+    (calibrate.calibrate, "calibrate runs/mine/student held-out.json"),
+    (evaluate.evaluate, "evaluate runs/mine/student dev.json -o report"),
+    (compare.compare, "compare report-a report-b --max-loss 0.5"),
+    (predict.predict, "predict runs/mine/student dev.json -o predictions.json"),
+    (score.score, "score dev.json predictions.json"),
+    (export.export, "export runs/mine/student -o exported --precision int8 --calibrate held-out.json"),
+    (bench.bench, "bench runs/mine/student"),
+    (card.card, "card runs/mine/student --report report -o runs/mine/student/README.md"),
+    (publish.publish, "publish runs/mine/student owner/name --dry-run"),
+)
+"""Each command and an example of it, in the order of the help."""
+
+for command, words in COMMANDS:
+    app.command(epilog=example(words))(command)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:
@@ -83,7 +94,7 @@ def main() -> None:
     except SystemExit as end:
         if (
             end.code == 1 and type(sys.stdout).__name__ == "PacifyFlushWrapper"
-        ):  # click's, once nobody reads on: no outcome
+        ):  # click's sign that the reader of stdout has gone: 1 would look like an outcome
             sys.exit(141)
         raise
     except Interrupted as stop:
@@ -92,6 +103,6 @@ def main() -> None:
     except TinyreaderError as error:
         sys.stderr.write(f"tinyreader: {error}\n")
         sys.exit(2)
-    except OSError as error:  # a full disk, a missing permission: the system's own words name the place
+    except OSError as error:  # a full disk or a missing permission: the message names the file
         sys.stderr.write(f"tinyreader: {error}\n")
         sys.exit(2)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinyreader.cli.options import ModelOption, QuietOption, SeedOption, out_option
 from tinyreader.errors import MissingExtraError
 from tinyreader.model_files import STARTER
 
@@ -23,11 +24,11 @@ def adapt(
             help="CSV or JSON Lines with file (or document), question, answer; or SQuAD JSON.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Directory of the adapted reader.")],
+    out: Annotated[Path, out_option("Directory of the adapted reader.", "DIR")],
     documents: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where the documents are that QUESTIONS names.")
+        Path | None, typer.Option(metavar="DIR", help="Folder of the documents that QUESTIONS names.")
     ] = None,
-    model: Annotated[str, typer.Option(help="Reader to adapt: a directory or a Hub id.")] = STARTER,
+    model: ModelOption = STARTER,
     held_out: Annotated[
         float, typer.Option(help="Share of the questions to score on, not trained on.")
     ] = 0.2,
@@ -37,13 +38,13 @@ def adapt(
     ] = None,
     epochs: Annotated[float, typer.Option(help="Passes over the questions.")] = 3.0,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-4,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    seed: SeedOption = 0,
+    quiet: QuietOption = False,
 ) -> None:
-    """Train a reader on 20 to some thousand questions of your own, and say whether that helped.
+    """Adapt a reader to your own documents, and measure the gain.
 
-    An answer is words of the document; an empty one says that the document does not answer. Exit code 1 where the
-    adapted reader is not better on the questions held out.
+    Trains on 20 to some thousand questions of your own. An answer is words of the document; an empty one says
+    that the document does not answer. Exit code 1 if the adapted reader is not better on the questions held out.
     """
     try:
         from tinyreader.adapt import AdaptSettings

@@ -1,4 +1,4 @@
-"""`tinyreader augment`: rewritten copies of a data set, with its answers alive."""
+"""`tinyreader augment`: rewritten copies of a data set that keep its answers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tinyreader.cli.data import BadExamples
-from tinyreader.cli.predict import PrecisionChoice
+from tinyreader.cli.options import OnBadOption, QuietOption, SplitOption, data_argument, out_option
 from tinyreader.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -24,61 +23,71 @@ if TYPE_CHECKING:
 
 
 def augment(
-    data: Annotated[str, typer.Argument(help="What to rewrite: SQuAD JSON, JSONL or a Hub id.")],
+    data: Annotated[str, data_argument("What to rewrite")],
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Where the copies go: .json or .jsonl, .gz too. Beside it, how they were made.",
-        ),
+        out_option("Rewritten data: .json or .jsonl, also .gz. The settings are written beside it."),
     ] = None,
-    times: Annotated[int | None, typer.Option(help="Copies of each paragraph (20 unless said).")] = None,
+    times: Annotated[int | None, typer.Option(help="Copies of each paragraph (default: 20).")] = None,
     masked_lm: Annotated[
         str | None,
-        typer.Option(help="Masked language model, proposes for words of one piece: directory or Hub id."),
+        typer.Option(
+            metavar="MODEL",
+            help="Masked language model that proposes replacements for single-token words: a directory or Hub id.",
+        ),
     ] = None,
     vectors: Annotated[
-        str | None, typer.Option(help="Word vectors (GloVe, word2vec), propose for other words: a file.")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Word vectors (GloVe, word2vec) that propose replacements for other words."
+        ),
     ] = None,
     synonyms: Annotated[
-        str | None, typer.Option(help="File of synonyms, asked first: word, tab, synonym.")
+        str | None,
+        typer.Option(metavar="FILE", help="Synonyms, tried first; each line is a word, a tab and a synonym."),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Take the settings of this recipe's augmented stage.")
+        str | None,
+        typer.Option(help="Use the augmentation settings of this recipe; other options override them."),
     ] = None,
-    probability: Annotated[float | None, typer.Option(help="Chance that a word is replaced (0.4).")] = None,
+    show: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Print N rewritten paragraphs instead of writing all.")
+    ] = 0,
+    probability: Annotated[
+        float | None, typer.Option(help="Probability that a word is replaced (default: 0.4).")
+    ] = None,
     candidates: Annotated[
-        int | None, typer.Option(help="Proposals that each replacement is chosen from (15).")
+        int | None, typer.Option(help="How many proposals each replacement is drawn from (default: 15).")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all choices (1, or the recipe's).")] = None,
     keep_original: Annotated[
-        bool, typer.Option("--keep-original", help="The original before its copies.")
+        bool, typer.Option("--keep-original", help="Write the original before its copies.")
     ] = False,
     replace_answers: Annotated[
-        bool, typer.Option("--replace-answers", help="Also words in answers; the answers move with them.")
+        bool, typer.Option("--replace-answers", help="Also replace words in answers; the answers follow.")
     ] = False,
     replace_question_words: Annotated[
-        bool, typer.Option("--replace-question-words", help="Also words that the questions share.")
+        bool, typer.Option("--replace-question-words", help="Also replace words that occur in the questions.")
     ] = False,
-    replace_digits: Annotated[bool, typer.Option("--replace-digits", help="Also words with digits.")] = False,
+    replace_digits: Annotated[
+        bool, typer.Option("--replace-digits", help="Also replace words with digits.")
+    ] = False,
     keep_stop_words: Annotated[
-        bool, typer.Option("--keep-stop-words", help="Leave words of grammar (the, of, not) as they are.")
+        bool, typer.Option("--keep-stop-words", help="Never replace stop words (the, of, not).")
     ] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Mask one word at a time: slower.")] = False,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Random seed (default: the recipe's, else 1).")
+    ] = None,
     precision: Annotated[
-        PrecisionChoice, typer.Option(help="Number format of the arithmetic.")
-    ] = PrecisionChoice.auto,
-    split: Annotated[str | None, typer.Option(help="Split of a Hub data set.")] = None,
-    on_bad: Annotated[
-        BadExamples,
-        typer.Option(help="What to do about wrong examples: stop, mend offsets, or leave them out."),
-    ] = BadExamples.error,
-    show: Annotated[int, typer.Option(min=0, help="Print so many rewritten paragraphs and stop.")] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+        Literal["auto", "fp32", "bf16"], typer.Option(help="Number format of the arithmetic.")
+    ] = "auto",
+    split: SplitOption = None,
+    on_bad: OnBadOption = "error",
+    quiet: QuietOption = False,
 ) -> None:
-    """Rewrite every paragraph of a data set several times; the same command goes on where a stopped one
-    was.
+    """Rewrite the paragraphs of a data set, keeping its answers.
+
+    An interrupted run resumes with the same command.
     """
     from tinyreader.augment.job import Input, augment_file, scan
     from tinyreader.data import writer_for
@@ -86,9 +95,9 @@ def augment(
     from tinyreader.storage import require_output
 
     if out is None and not show:
-        raise SettingsError("say where the copies go: -o OUT; or look at some first: --show 3")
+        raise SettingsError("give the file to write with -o OUT, or look at some copies first with --show 3")
     if out is not None:
-        writer_for(out)  # a name that says nothing fails before any work
+        writer_for(out)  # an unknown suffix fails before any work
         require_output(out, "--out", {"the data": data})
     flags = {
         "times": times,
@@ -105,32 +114,34 @@ def augment(
         "synonyms": synonyms,
         "exact": exact,
     }
-    said = {key: value for key, value in flags.items() if value is not None and value is not False}
-    asked = _asked(recipe, said, precision.value)
-    source, progress, stop = Input(data, split, on_bad.value), Progress(quiet=quiet), StopSwitch()
+    given = {key: value for key, value in flags.items() if value is not None and value is not False}
+    resolved = _resolve(recipe, given, precision)
+    source, progress, stop = Input(data, split, on_bad), Progress(quiet=quiet), StopSwitch()
     with stop_signals(stop, lambda reason: progress.say(f"{reason}: finishing the paragraphs under way")):
         scanned = scan(source, stop)
         if scanned.report.counts:
             progress.say(f"{data}: {scanned.report}")
-        proposers = asked.names.open(asked.options.candidates, progress.say)
+        proposers = resolved.names.open(resolved.options.candidates, progress.say)
         if show:
-            _show(_some(source.examples(), show, asked.options.seed), proposers, asked.options)
+            _print_copies(
+                _draw_paragraphs(source.examples(), show, resolved.options.seed), proposers, resolved.options
+            )
             return
         assert out is not None  # checked above
-        report = augment_file(source, out, proposers, asked.options, scanned, progress, stop)
+        report = augment_file(source, out, proposers, resolved.options, scanned, progress, stop)
     progress.say(f"{out}: {report}")
     typer.echo(json.dumps({"out": str(out), **report.as_dict()}))
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What the command line, and the recipe behind it, ask for."""
+class _Resolved:
+    """The options and proposers that the flags and the recipe give together."""
 
     options: AugmentOptions
     names: ProposerNames
 
 
-def _asked(recipe: str | None, flags: dict[str, Any], precision: str) -> _Asked:
+def _resolve(recipe: str | None, flags: dict[str, Any], precision: str) -> _Resolved:
     """The recipe's settings with the flags on top, checked as in a recipe."""
     from pydantic import ValidationError
 
@@ -153,11 +164,11 @@ def _asked(recipe: str | None, flags: dict[str, Any], precision: str) -> _Asked:
         settings = AugmentSettings.model_validate(content)
     except ValidationError as error:
         raise SettingsError(explain(error, AugmentSettings, content)) from None
-    return _Asked(settings.options(seed), settings.proposers(precision))
+    return _Resolved(settings.options(seed), settings.proposers(precision))
 
 
-def _some(examples: Iterable[Example], n: int, seed: int) -> list[Paragraph]:
-    """A seeded choice of `n` paragraphs from anywhere in the data, in their order."""
+def _draw_paragraphs(examples: Iterable[Example], n: int, seed: int) -> list[Paragraph]:
+    """A random sample of `n` paragraphs, in their order."""
     from tinyreader.augment.paragraphs import paragraphs_of
 
     draw, kept = random.Random(seed), dict[int, "Paragraph"]()
@@ -170,10 +181,10 @@ def _some(examples: Iterable[Example], n: int, seed: int) -> list[Paragraph]:
     return [kept[number] for number in sorted(kept)]
 
 
-def _show(paragraphs: Sequence[Paragraph], proposers: Sequence[Proposer], options: AugmentOptions) -> None:
-    """Print the first copy of each paragraph, with what was replaced in brackets after what stands there
-    now.
-    """
+def _print_copies(
+    paragraphs: Sequence[Paragraph], proposers: Sequence[Proposer], options: AugmentOptions
+) -> None:
+    """Print the first copy of each paragraph; the replaced word follows its replacement in brackets."""
     from tinyreader.augment.paragraphs import marked, prepare
 
     live = sys.stdout.isatty()
@@ -193,8 +204,3 @@ def _show(paragraphs: Sequence[Paragraph], proposers: Sequence[Proposer], option
             for now, before in marked(prepared, copy)
         ]
         typer.echo("".join(pieces) + "\n")
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command to `app`."""
-    app.command()(augment)

@@ -1,6 +1,4 @@
-"""`tinyreader calibrate`: a reader's no-answer threshold and what its scores mean, learned on questions it
-has not seen.
-"""
+"""`tinyreader calibrate`: a reader's no-answer threshold and score calibration, from held-out questions."""
 
 from __future__ import annotations
 
@@ -10,6 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tinyreader.cli.options import (
+    EngineOption,
+    ModelArgument,
+    PrecisionOption,
+    QuietOption,
+    SeedOption,
+    SplitOption,
+    ThreadsOption,
+    data_argument,
+    out_option,
+)
 from tinyreader.errors import DataError, SettingsError
 from tinyreader.model_files import own_directory
 
@@ -19,34 +28,31 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    model: Annotated[str, typer.Argument(help="Reader: a directory or a Hub id.")],
-    data: Annotated[
-        str, typer.Argument(help="Questions it was not trained or measured on: SQuAD JSON, JSONL, a Hub id.")
-    ],
-    split: Annotated[str | None, typer.Option(help="Split of a Hub data set.")] = None,
-    share_unanswerable: Annotated[
-        float, typer.Option(help="Share of unanswerable questions to expect in use; DATA is weighted to it.")
-    ] = 0.5,
+    model: ModelArgument,
+    data: Annotated[str, data_argument("Questions that the reader was neither trained nor evaluated on")],
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", "-o", help="Directory where reader.json goes as well; for a Hub id, only there."
+        out_option(
+            "Directory that gets reader.json too; for a Hub id it is the only one, and required.", "DIR"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the threshold's interval and of the folds.")] = 0,
+    split: SplitOption = None,
+    share_unanswerable: Annotated[
+        float, typer.Option(help="Share of unanswerable questions expected in use; DATA is weighted to it.")
+    ] = 0.5,
     allow_seen: Annotated[
-        bool, typer.Option("--allow-seen", help="Go on with data that the reader was trained or measured on.")
+        bool, typer.Option("--allow-seen", help="Accept data that the reader was trained or evaluated on.")
     ] = False,
-    engine: Annotated[
-        str, typer.Option(help="What computes: auto, openvino, torch or another that is installed.")
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="Number format of the arithmetic: auto, fp32, bf16, ...")
-    ] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads to compute with (all cores).")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    seed: SeedOption = 0,
+    engine: EngineOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+    quiet: QuietOption = False,
 ) -> None:
-    """Learn the no-answer threshold and what scores mean; stored beside the model, in reader.json."""
+    """Learn the no-answer threshold and calibrate the scores.
+
+    The result is stored beside the model, in reader.json.
+    """
     from tinyreader.data import load_examples
     from tinyreader.model_files import model_directory
     from tinyreader.progress import Progress, StopSwitch, stop_signals
@@ -75,19 +81,19 @@ def calibrate(
         directory.mkdir(parents=True, exist_ok=True)
         write_settings(changed, directory, notes)
     if not quiet:
-        _show(calibrated, targets)
+        _print_summary(calibrated, targets)
     typer.echo(json.dumps(calibrated.as_dict() | {"written": [str(d / "reader.json") for d in targets]}))
 
 
 def _targets(model: str, out: Path | None) -> list[Path]:
     """The directories that get a `reader.json`: the model's own, and `out`."""
-    from tinyreader.report.output import require_writable
+    from tinyreader.storage import require_writable
 
     directory = own_directory(model)
     own = [] if directory is None else [directory]
     if not own and out is None:
         raise SettingsError(
-            f"{model} is no directory to store the settings in: give one with -o, beside a copy of the model"
+            f"{model} is not a directory to store the settings in; give one with -o, beside a copy of the model"
         )
     if out is not None and out.exists() and not out.is_dir():
         raise SettingsError(f"--out {out} is a file; give a directory, where reader.json goes")
@@ -124,8 +130,8 @@ def _refuse_seen(
         typer.echo(f"tinyreader: about {data}: {sentence}", err=True)
 
 
-def _show(calibrated: Calibrated, targets: list[Path]) -> None:
-    """Tells a person on stderr what was learned."""
+def _print_summary(calibrated: Calibrated, targets: list[Path]) -> None:
+    """Print on stderr what was learned."""
     c, before, after = calibrated.calibration, calibrated.before, calibrated.after
     share = f"weighted to {calibrated.share_unanswerable:.0%} unanswerable"
     aside = "articles" if calibrated.by_article else "questions"
@@ -138,8 +144,3 @@ def _show(calibrated: Calibrated, targets: list[Path]) -> None:
         *(f"written to {directory / 'reader.json'}" for directory in targets),
     ):
         typer.echo(line, err=True)
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command to `app`."""
-    app.command()(calibrate)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from tinyreader.cli.options import QuietOption, SeedOption, SplitOption, out_option, warn
 from tinyreader.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -19,55 +19,56 @@ if TYPE_CHECKING:
 DIFFERENCES, RESULT = "differences.jsonl", "comparison.json"
 
 
-class GateScore(StrEnum):
-    """What a gate looks at."""
-
-    f1 = "f1"
-    exact = "exact"
-
-
 def compare(
     reports: Annotated[
-        list[Path], typer.Argument(metavar="REPORT_A REPORT_B...", help="Reports; all against the first.")
+        list[Path],
+        typer.Argument(metavar="REPORT_A REPORT_B", help="Reports; all are compared with the first."),
     ],
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Directory for comparison.json, differences.jsonl, plots/pareto.*."),
+        Path | None, out_option("Directory for comparison.json, differences.jsonl and plots/pareto.*.", "DIR")
     ] = None,
     shared_only: Annotated[
-        bool, typer.Option("--shared-only", help="On the questions that all have.")
+        bool, typer.Option("--shared-only", help="Compare on the questions that all reports have.")
     ] = False,
-    data: Annotated[
-        str | None, typer.Option(help="The data: puts questions and gold answers beside what was said.")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Split of a Hub data set.")] = None,
-    samples: Annotated[int, typer.Option(min=100, help="Resamples of the bootstrap.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples.")] = 0,
-    show: Annotated[int, typer.Option(min=0, help="So many questions won and lost are shown.")] = 3,
     fail_if_worse: Annotated[
-        bool, typer.Option("--fail-if-worse", help="Exit code 1 if any is shown to be worse.")
+        bool, typer.Option("--fail-if-worse", help="Exit code 1 if any reader is shown to be worse.")
     ] = False,
     fail_unless_better: Annotated[
-        bool, typer.Option("--fail-unless-better", help="Exit code 1 unless each is shown to be better.")
+        bool,
+        typer.Option("--fail-unless-better", help="Exit code 1 unless every reader is shown to be better."),
     ] = False,
     max_loss: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Exit code 1 unless each is shown to lose less than so many points."),
+        typer.Option(
+            min=0.0, help="Exit code 1 unless every reader is shown to lose fewer points than this."
+        ),
     ] = None,
-    gate: Annotated[GateScore, typer.Option(help="The score that decides the exit code.")] = GateScore.f1,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the JSON alone.")] = False,
+    gate: Annotated[
+        Literal["f1", "exact"], typer.Option(help="The score that the exit code depends on.")
+    ] = "f1",
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="The data of the reports, to print questions and gold answers."),
+    ] = None,
+    split: SplitOption = None,
+    show: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Number of questions won and lost to print.")
+    ] = 3,
+    samples: Annotated[int, typer.Option(min=100, help="Number of bootstrap samples.")] = 2000,
+    seed: SeedOption = 0,
+    quiet: QuietOption = False,
 ) -> None:
-    """Compare reports of `tinyreader evaluate` on the same questions: differences, intervals, p-values,
-    questions won and lost.
+    """Compare readers by their reports on the same questions.
 
-    "Shown" means that the 95 % interval of the difference leaves no other choice.
+    Reports come from `tinyreader evaluate`. Prints differences with intervals and p-values, and questions won and
+    lost. "Shown" means that the whole 95 % interval of the difference agrees.
     """
     from tinyreader.report.compare import compare as compare_sides
     from tinyreader.report.compare import load_sides, same_questions
-    from tinyreader.report.output import require_writable
+    from tinyreader.storage import require_writable
 
     if len(reports) < 2:
-        raise SettingsError("give two reports or more: the others are compared with the first")
+        raise SettingsError("give at least two reports; the others are compared with the first")
     if out is not None and out.exists() and not out.is_dir():
         raise SettingsError(f"--out {out} is a file; give a directory")
     if out is not None:
@@ -76,7 +77,7 @@ def compare(
     ids = same_questions(sides, shared_only=shared_only)
     texts = _texts(data, split, ids)
     comparisons = [compare_sides(sides[0], side, ids, samples=samples, seed=seed) for side in sides[1:]]
-    failures = _failures(comparisons, gate.value, fail_if_worse, fail_unless_better, max_loss)
+    failures = _failures(comparisons, gate, fail_if_worse, fail_unless_better, max_loss)
     result = {
         "questions": len(ids),
         "left_out": {side.name: len(side.questions) - len(ids) for side in sides},
@@ -84,18 +85,18 @@ def compare(
         "failures": failures,
     }
     if not quiet:
-        _show(sides, len(ids), comparisons, show, texts)
+        _print_comparisons(sides, len(ids), comparisons, show, texts)
     if out is not None:
         _write(out, sides, comparisons, result, texts)
     for failure in failures:
-        typer.echo(f"tinyreader: {failure}", err=True)
+        warn(failure)
     typer.echo(json.dumps(result, ensure_ascii=False))
     if failures:
         raise typer.Exit(1)
 
 
 def _texts(data: str | None, split: str | None, ids: Sequence[str]) -> dict[str, dict[str, object]]:
-    """Question and gold answers by id, where the data are given."""
+    """Question and gold answers by id, if the data is given."""
     if data is None:
         return {}
     from tinyreader.data import load_examples
@@ -115,7 +116,7 @@ def _texts(data: str | None, split: str | None, ids: Sequence[str]) -> dict[str,
 def _failures(
     comparisons: Sequence[Comparison], score: str, if_worse: bool, unless_better: bool, max_loss: float | None
 ) -> list[str]:
-    """What did not meet the gates, in sentences."""
+    """A sentence for each gate that is not met."""
     found = []
     for c in comparisons:
         m = c.measure(score)
@@ -129,14 +130,14 @@ def _failures(
     return found
 
 
-def _show(
+def _print_comparisons(
     sides: Sequence[Side],
     n: int,
     comparisons: Sequence[Comparison],
     show: int,
     texts: dict[str, dict[str, object]],
 ) -> None:
-    """Prints the comparisons for a person."""
+    """Print the comparisons as tables."""
     for c in comparisons:
         typer.echo(f"{c.second} against {c.first}, {n:,} questions")
         typer.echo(f"  {'':14}{'first':>8}{'second':>8}{'difference':>12}  {'95 %':^18}{'p':>8}")
@@ -155,7 +156,7 @@ def _show(
     if all(isinstance(speed, int | float) for _, speed in speeds):
         typer.echo("questions per second: " + ", ".join(f"{name} {speed:.1f}" for name, speed in speeds))
     if len({(s.report.machine.get("processor"), s.report.machine.get("cores")) for s in sides}) > 1:
-        typer.echo("timed on different machines: speeds do not compare")
+        typer.echo("timed on different machines: the speeds cannot be compared")
 
 
 def _line(d: Disagreement, texts: dict[str, dict[str, object]]) -> str:
@@ -170,7 +171,7 @@ def _write(
     result: dict[str, object],
     texts: dict[str, dict[str, object]],
 ) -> None:
-    """Leaves the comparison, its questions and its plot in `out`."""
+    """Write the comparison, its questions and its plot to `out`."""
     from dataclasses import asdict
 
     from tinyreader.report.pareto import pareto_plot, points_of
@@ -179,9 +180,7 @@ def _write(
 
     points, without = points_of(sides)
     if without:
-        typer.echo(
-            f"tinyreader: not in the plot, for their reports tell no speed: {', '.join(without)}", err=True
-        )
+        warn(f"not in the plot, because their reports have no speed: {', '.join(without)}")
     out.mkdir(parents=True, exist_ok=True)
     if points:
         save([pareto_plot(points)], out)
@@ -192,8 +191,3 @@ def _write(
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
     with atomic_text(out / RESULT) as file:
         file.write(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command to `app`."""
-    app.command()(compare)

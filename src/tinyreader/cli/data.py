@@ -1,4 +1,4 @@
-"""`tinyreader data`: check, stats, split, sample, convert."""
+"""`tinyreader data`: check, stats, split, sample, make, convert."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
+from tinyreader.cli.options import OnBadOption, SeedOption, SplitOption, data_argument, example, out_option
 from tinyreader.data import (
     Example,
     Finding,
+    OnBad,
     ReadReport,
     ask_elsewhere,
     check,
@@ -31,54 +32,27 @@ from tinyreader.data.unanswerable import ELSEWHERE, REMOVED
 from tinyreader.errors import DataError, SettingsError
 from tinyreader.storage import require_output
 
-app = typer.Typer(
-    help="Check, describe, split, sample and convert question-answering data.", no_args_is_help=True
-)
+app = typer.Typer(help="Check, describe, split, sample, make and convert data.", no_args_is_help=True)
 
 
-class BadExamples(StrEnum):
-    """What to do with examples that are wrong."""
-
-    error = "error"
-    repair = "repair"
-    skip = "skip"
-
-
-FileArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILE",
-        help="SQuAD JSON or JSON Lines (.jsonl), plain or .gz; or a Hub id.",
-        show_default=False,
-    ),
-]
-SplitOption = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="The split of a Hub data set, such as train.", show_default=False),
-]
-OnBadOption = Annotated[
-    BadExamples,
-    typer.Option(
-        help="What to do about wrong examples: stop, mend offsets and leave out the rest, or leave them out."
-    ),
-]
+FileArgument = Annotated[str, data_argument("The data")]
 RejectsOption = Annotated[
     Path | None,
-    typer.Option(
-        metavar="PATH", help="Write what is wrong, with its place, as JSON Lines.", show_default=False
-    ),
+    typer.Option(metavar="FILE", help="Write bad examples, with place and reason, as JSON Lines."),
 ]
+DataOutOption = Annotated[Path, out_option("Data to write: .json (SQuAD) or .jsonl, also .gz.")]
 
 
-@app.command("check")
+@app.command("check", epilog=example("data check train.json"))
 def check_command(
     file: FileArgument,
     split: SplitOption = None,
     rejects: RejectsOption = None,
-    limit: Annotated[int, typer.Option(min=0, help="How many findings to show.")] = 20,
+    limit: Annotated[int, typer.Option(min=0, help="Maximum number of findings to print.")] = 20,
 ) -> None:
-    """Say what is wrong with FILE. Exit code 1 when something is, 2 when FILE or nothing in it can be
-    read.
+    """List what is wrong with a data set.
+
+    Exit code 1 if anything is, 2 if nothing can be read.
     """
     if rejects is not None:
         require_output(rejects, "--rejects", {"the data": file})
@@ -100,14 +74,14 @@ def check_command(
         raise typer.Exit(1 if report.n_questions else 2)
 
 
-@app.command("stats")
+@app.command("stats", epilog=example("data stats train.json"))
 def stats_command(
     file: FileArgument,
     split: SplitOption = None,
-    on_bad: OnBadOption = BadExamples.error,
+    on_bad: OnBadOption = "error",
     rejects: RejectsOption = None,
 ) -> None:
-    """Count what FILE holds: articles, paragraphs, questions, answers, lengths."""
+    """Count articles, questions, answers and their lengths."""
     examples, report = _load(file, split, on_bad, rejects)
     facts = stats(examples).as_dict()
     spreads = {
@@ -119,25 +93,21 @@ def stats_command(
     _finish(file=file, **facts, reading=_counts(report))
 
 
-@app.command("split")
+@app.command("split", epilog=example("data split train.json -o split --held-out 0.1"))
 def split_command(
     file: FileArgument,
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="DIR", help="Where the two files go.", show_default=False)
-    ],
+    out: Annotated[Path, out_option("Directory of the two files.", "DIR")],
     held_out: Annotated[
-        str,
-        typer.Option(
-            metavar="SHARE|N", help="What to hold out: a share of the questions, or a number of them."
-        ),
+        str, typer.Option(metavar="SHARE|N", help="How much to hold out: a share or a number of questions.")
     ] = "0.1",
-    seed: Annotated[int, typer.Option(help="Draws the articles that are held out.")] = 0,
+    seed: SeedOption = 0,
     split: SplitOption = None,
-    on_bad: OnBadOption = BadExamples.error,
+    on_bad: OnBadOption = "error",
     rejects: RejectsOption = None,
 ) -> None:
-    """Write DIR/train.json and DIR/held-out.json (.jsonl, .gz as FILE is), with no article and no context in
-    both.
+    """Split data by article into DIR/train and DIR/held-out.
+
+    No article and no context is in both. The files have the format of DATA.
     """
     amount, suffix = _share_or_number(held_out), _data_suffix(file)
     parts = out / f"train{suffix}", out / f"held-out{suffix}"
@@ -154,19 +124,10 @@ def split_command(
     )
 
 
-@app.command("sample")
+@app.command("sample", epilog=example("data sample train.json -o mixed.json --unanswerable 0.33"))
 def sample_command(
     file: FileArgument,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--out",
-            metavar="OUT",
-            help="A name ending with .json (SQuAD), .jsonl, or .gz.",
-            show_default=False,
-        ),
-    ],
+    out: DataOutOption,
     questions: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="How many questions (default: as many as can be).")
     ] = None,
@@ -196,12 +157,15 @@ def sample_command(
             "--pairs", help="Keep only the questions that were added, and the originals they come from."
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    seed: SeedOption = 0,
     split: SplitOption = None,
-    on_bad: OnBadOption = BadExamples.error,
+    on_bad: OnBadOption = "error",
     rejects: RejectsOption = None,
 ) -> None:
-    """Write a part of FILE, with unanswerable questions made from answerable ones where they are wanted."""
+    """Draw a part of a data set; make unanswerable questions from it.
+
+    --elsewhere and --removed make them from answerable questions, before the part is drawn.
+    """
     writer_for(out)
     require_output(out, "--out", {"the data": file, "the file of --rejects": rejects})
     wanted = {
@@ -242,7 +206,7 @@ def sample_command(
     )
 
 
-@app.command("make")
+@app.command("make", epilog=example("data make questions.csv docs/ -o my.json"))
 def make_command(
     table: Annotated[
         Path,
@@ -258,9 +222,10 @@ def make_command(
         ),
     ] = None,
 ) -> None:
-    """Make training data of a table: answers are words of the document, their offsets are found.
+    """Make training data from a table of questions and answers.
 
-    An empty answer says that the document does not answer. Answers that stand in several places are listed.
+    Answers are words of the document; their offsets are found. An empty answer says that the document does not
+    answer. Answers that occur in several places are listed.
     """
     from tinyreader.annotations import read_annotations
 
@@ -278,38 +243,32 @@ def make_command(
     )
 
 
-@app.command("convert")
+@app.command("convert", epilog=example("data convert train.json -o train.jsonl.gz"))
 def convert_command(
     file: FileArgument,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--out",
-            metavar="OUT",
-            help="A name ending with .json (SQuAD), .jsonl, or .gz.",
-            show_default=False,
-        ),
-    ],
+    out: DataOutOption,
     split: SplitOption = None,
-    on_bad: OnBadOption = BadExamples.error,
+    on_bad: OnBadOption = "error",
     rejects: RejectsOption = None,
 ) -> None:
-    """Write FILE in the format that the name OUT asks for; with --on-bad, without what is wrong in it."""
-    writer_for(out)  # a name that says nothing fails before any work
+    """Convert data between SQuAD JSON and JSON Lines.
+
+    The suffix of --out names the format.
+    """
+    writer_for(out)  # an unknown suffix fails before any work
     require_output(out, "--out", {"the data": file, "the file of --rejects": rejects})
     examples, report = _load(file, split, on_bad, rejects)
     _finish(file=file, out=_write(examples, out), reading=_counts(report))
 
 
 def _load(
-    file: str, split: str | None, on_bad: BadExamples, rejects: Path | None
+    file: str, split: str | None, on_bad: OnBad, rejects: Path | None
 ) -> tuple[list[Example], ReadReport]:
-    """Return the examples and what reading did, which is said on stderr and written to `rejects`."""
+    """Return the examples and the reading report, which is printed on stderr and written to `rejects`."""
     if rejects is not None:
         require_output(rejects, "--rejects", {"the data": file})
     report = ReadReport()
-    examples = load_examples(file, split=split, on_bad=on_bad.value, rejected=report)
+    examples = load_examples(file, split=split, on_bad=on_bad, rejected=report)
     if report.counts:
         typer.echo(f"{file}: {report}", err=True)
     if rejects is not None:
@@ -319,7 +278,7 @@ def _load(
 
 
 def _write(examples: Sequence[Example], path: Path) -> dict[str, object]:
-    """Write the examples and return what was written."""
+    """Write the examples and return their file, count and fingerprint."""
     with _writing(path):
         writer_for(path)(examples, path)
     typer.echo(f"{path}: {len(examples)} questions", err=True)
@@ -328,7 +287,7 @@ def _write(examples: Sequence[Example], path: Path) -> dict[str, object]:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Turn a failure of the file system into an error with the name of the file."""
+    """Turn a failure of the file system into an error that names the file."""
     try:
         yield
     except OSError as error:
@@ -350,7 +309,7 @@ def _share_or_number(text: str) -> float | int:
         return int(text) if text.strip().lstrip("+-").isdigit() else float(text)
     except ValueError:
         raise SettingsError(
-            f"--held-out is {text!r}; give a share such as 0.1 or a number of questions"
+            f"--held-out is {text!r}; give a share, such as 0.1, or a number of questions"
         ) from None
 
 
@@ -364,7 +323,7 @@ def _number_or_all(text: str, option: str) -> int | None:
 
 
 def _data_suffix(file: str) -> str:
-    """Return the suffix that says the format of `file`, .json where it says none."""
+    """Return the suffix for the format of `file`; .json if its name has none."""
     suffixes = [suffix.lower() for suffix in Path(file).suffixes[-2:]]
     form = ".jsonl" if ".jsonl" in suffixes or ".ndjson" in suffixes else ".json"
     return form + (".gz" if suffixes[-1:] == [".gz"] else "")
@@ -382,7 +341,7 @@ def _show_findings(findings: Sequence[Finding], limit: int) -> None:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Show a table for a person on a terminal, tab-separated lines otherwise."""
+    """Print a table on a terminal, tab-separated lines elsewhere."""
     if not sys.stdout.isatty():
         for row in rows:
             _echo("\t".join(row))
@@ -398,9 +357,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _finish(**facts: object) -> None:
-    """Write the last line of stdout: one JSON document, in ASCII so that any terminal and any text can take
-    it.
-    """
+    """Print the last line of stdout: one JSON document, in ASCII so that every terminal can show it."""
     typer.echo(json.dumps(facts))
 
 

@@ -8,31 +8,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinyreader.cli.options import QuietOption, SetOption, data_argument, out_option
 from tinyreader.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from tinyreader.distil.recipe import Recipe
 
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change one setting, as in data.train=my.json; may be repeated."
-    ),
-]
-
 
 def distil(
     recipe: Annotated[
-        str, typer.Argument(help="Name of a recipe in the package, or the path of a .toml file.")
+        str, typer.Argument(metavar="RECIPE", help="Name of a recipe in the package, or a .toml file.")
     ],
-    set_: SetOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The run's directory.", show_default="runs/RECIPE")
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Directory of the run.", show_default="runs/RECIPE"),
     ] = None,
+    set_: SetOption = None,
     show: Annotated[bool, typer.Option("--show", help="Print the resolved recipe as JSON and stop.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Distil a reader by a recipe; the same command goes on where a stopped run was."""
+    """Distil a reader from a teacher, by a recipe.
+
+    An interrupted run resumes with the same command.
+    """
     from tinyreader.distil.recipe import load_recipe
 
     resolved = load_recipe(recipe, set_ or ())
@@ -43,23 +41,26 @@ def distil(
 
 
 def finetune(
-    encoder: Annotated[str, typer.Argument(help="Encoder checkpoint: a directory or a Hub id.")],
-    train: Annotated[str, typer.Argument(help="Training data: SQuAD JSON, JSONL or a Hub id.")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="The run's directory; the reader ends in OUT/student.")
-    ],
-    dev: Annotated[str | None, typer.Option(help="Data to measure the result on.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the data.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Windows an optimiser step.")] = None,
+    encoder: Annotated[str, typer.Argument(metavar="ENCODER", help="Encoder: a directory or a Hub id.")],
+    train: Annotated[str, data_argument("Training data")],
+    out: Annotated[Path, out_option("Directory of the run; the reader is DIR/student.", "DIR")],
+    dev: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Data to evaluate the trained reader on.")
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training data.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Windows per optimiser step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     max_windows: Annotated[
-        int | None, typer.Option(help="Train on so many windows, a seeded choice.")
+        int | None, typer.Option(help="Maximum number of training windows, drawn at random.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the order, dropout and the new head.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Random seed (default: the recipe's).")] = None,
     set_: SetOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Fine-tune an encoder on labels alone: makes a teacher from any encoder checkpoint."""
+    """Fine-tune an encoder on labels, without a teacher.
+
+    Makes a reader, or a teacher for `tinyreader distil`. An interrupted run resumes with the same command.
+    """
     from tinyreader.distil.recipe import load_recipe
 
     flags = {
@@ -72,7 +73,7 @@ def finetune(
         "data.max_windows": max_windows,
         "training.seed": seed,
     }
-    # ensure_ascii=False: TOML does not know JSON's escapes of signs beyond U+FFFF
+    # ensure_ascii=False: TOML lacks JSON's surrogate escapes for characters beyond U+FFFF
     overrides = [
         f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in flags.items() if value is not None
     ]
@@ -88,9 +89,3 @@ def _run(recipe: Recipe, out: Path, *, quiet: bool) -> None:
 
     result = run_recipe(recipe, out, Progress(quiet=quiet))
     typer.echo(json.dumps({"student": str(result.student), "scores": result.scores}))
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands to `app`."""
-    app.command()(distil)
-    app.command()(finetune)

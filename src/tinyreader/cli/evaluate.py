@@ -1,17 +1,25 @@
-"""`tinyreader evaluate`: what a reader scores, how sure that is, where it fails and what it costs, as a page
-to look at.
-"""
+"""`tinyreader evaluate`: a reader's scores, their intervals, its mistakes and its speed, as a report."""
 
 from __future__ import annotations
 
-import enum
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from tinyreader.cli.options import (
+    EngineOption,
+    ModelArgument,
+    OnBadOption,
+    PrecisionOption,
+    QuietOption,
+    SplitOption,
+    ThreadsOption,
+    data_argument,
+    out_option,
+)
 from tinyreader.errors import SettingsError
 from tinyreader.model_files import own_directory
 
@@ -20,73 +28,59 @@ if TYPE_CHECKING:
     from tinyreader.metrics import Version
 
 
-class ScriptChoice(enum.StrEnum):
-    """What `--squad-version` can be."""
-
-    auto = "auto"
-    v1 = "1.1"
-    v2 = "2.0"
-
-
-class BadDataChoice(enum.StrEnum):
-    """What `--on-bad` can be."""
-
-    error = "error"
-    repair = "repair"
-    skip = "skip"
-
-
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Reader: a directory or a Hub id.")],
-    data: Annotated[str, typer.Argument(help="Questions with gold answers: SQuAD JSON, JSONL or a Hub id.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the report.")],
-    split: Annotated[str | None, typer.Option(help="Split of a Hub data set.")] = None,
+    model: ModelArgument,
+    data: Annotated[str, data_argument("Questions with gold answers")],
+    out: Annotated[Path, out_option("Directory of the report.", "DIR")],
+    split: SplitOption = None,
+    on_bad: OnBadOption = "error",
     teacher: Annotated[
         Path | None,
         typer.Option(
-            help="A teacher's predictions on the same data: a file, or a report or run that has one."
+            metavar="PATH",
+            help="The teacher's predictions on the same data: a file, or a report or run that holds them.",
         ),
     ] = None,
     teacher_model: Annotated[
         str | None,
-        typer.Option(help="The teacher itself, to look at beside the reader: a directory or a Hub id."),
-    ] = None,
-    run: Annotated[
-        Path | None,
-        typer.Option(help="The run that made the model (default: the one it lies in); its log is drawn."),
+        typer.Option(metavar="MODEL", help="The teacher itself, for token views: a directory or a Hub id."),
     ] = None,
     layers: Annotated[
-        bool, typer.Option("--layers", help="Look inside with torch: attention, distance per layer.")
+        bool,
+        typer.Option(
+            "--layers", help="Compare attention and hidden states per layer with the teacher (torch)."
+        ),
     ] = False,
-    engine: Annotated[
-        str, typer.Option(help="What computes: auto, openvino, torch or another that is installed.")
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="Number format of the arithmetic: auto, fp32, bf16, ...")
-    ] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads to compute with (all cores).")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run that trained the model (default: the one that contains it)."),
+    ] = None,
     squad_version: Annotated[
-        ScriptChoice, typer.Option(help="The official script to follow.")
-    ] = ScriptChoice.auto,
+        Literal["auto", "1.1", "2.0"], typer.Option(help="Official SQuAD script to follow.")
+    ] = "auto",
     normalise: Annotated[
         str,
         typer.Option(
-            help="How answers are compared: squad-en (official); by language: en, de, fr, es, it, nl, pt, none."
+            metavar="RULE",
+            help="How answers are compared: squad-en (official), en, de, fr, es, it, nl, pt or none.",
         ),
     ] = "squad-en",
-    samples: Annotated[int, typer.Option(help="Bootstrap samples of the intervals.")] = 1000,
+    samples: Annotated[int, typer.Option(help="Number of bootstrap samples.")] = 1000,
     latency_questions: Annotated[
-        int, typer.Option(help="So many questions are asked alone, for their latency.")
+        int, typer.Option(help="Number of questions asked one at a time, to measure latency.")
     ] = 200,
-    shown: Annotated[int, typer.Option(help="So many of the worst examples are shown.")] = 40,
-    eye: Annotated[int, typer.Option(help="So many examples are shown with their probabilities.")] = 8,
+    shown: Annotated[int, typer.Option(help="Number of worst examples on the page.")] = 40,
+    eye: Annotated[int, typer.Option(help="Number of examples shown token by token.")] = 8,
     plots: Annotated[bool, typer.Option(help="Draw plots (needs the report extra).")] = True,
-    on_bad: Annotated[
-        BadDataChoice, typer.Option(help="What happens to questions that are wrong.")
-    ] = BadDataChoice.error,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    engine: EngineOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+    quiet: QuietOption = False,
 ) -> None:
-    """Read every question of DATA as a user would, and write a report: a page, plots, scores, predictions."""
+    """Evaluate a reader, and write a report.
+
+    The report has a page, plots, scores with intervals, the worst examples, speed and predictions.
+    """
     from tinyreader.data import ReadReport, load_examples
     from tinyreader.model_files import model_directory
     from tinyreader.progress import Progress, StopSwitch, stop_signals
@@ -99,9 +93,9 @@ def evaluate(
 
     check_output(out)
     if layers and teacher_model is None:
-        raise SettingsError("--layers compares with a teacher; say which with --teacher-model DIR")
+        raise SettingsError("--layers compares with a teacher; give it with --teacher-model DIR")
     rejected = ReadReport()
-    examples = load_examples(data, split=split, on_bad=on_bad.value, rejected=rejected)
+    examples = load_examples(data, split=split, on_bad=on_bad, rejected=rejected)
     options = EvaluateOptions(
         script=_script(squad_version, data, examples),
         normalisation=normalise,
@@ -119,7 +113,7 @@ def evaluate(
     subject = Subject(
         Reader.from_pretrained(directory, **given),
         directory,
-        _name(model),
+        _display_name(model),
         answers,
         None if teaching is None else Reader.from_pretrained(teaching),
         teaching,
@@ -128,7 +122,9 @@ def evaluate(
     progress, stop = Progress(quiet=quiet), StopSwitch()
     if rejected.skipped or rejected.repaired:
         progress.say(f"{rejected}; what and why: tinyreader data check {data}")
-    with stop_signals(stop, lambda reason: progress.say(f"{reason}: stopping (Ctrl-C again: at once)")):
+    with stop_signals(
+        stop, lambda reason: progress.say(f"{reason}: stopping (press Ctrl-C again to stop at once)")
+    ):
         report = make_report(
             subject,
             Path(data).name if Path(data).exists() else data,
@@ -159,26 +155,21 @@ def evaluate(
     )
 
 
-def _name(model: str) -> str:
-    """A Hub id as it is; of a directory its name and the one above, which together tell students apart."""
+def _display_name(model: str) -> str:
+    """The Hub id, or the directory's last two names, because every student is called `student`."""
     directory = own_directory(model)
     return model if directory is None else "/".join(directory.resolve().parts[-2:])
 
 
-def _script(choice: ScriptChoice, data: str, examples: Sequence[Example]) -> Version:
-    """The script asked for; else the one a SQuAD file names; else 2.0 if a question has no answer."""
+def _script(choice: Literal["auto", "1.1", "2.0"], data: str, examples: Sequence[Example]) -> Version:
+    """The chosen script; for auto, the one a SQuAD file names, else 2.0 if a question has no answer, else 1.1."""
     from tinyreader.metrics import squad_version
 
-    if choice != ScriptChoice.auto:
-        return "1.1" if choice == ScriptChoice.v1 else "2.0"
+    if choice != "auto":
+        return choice
     path = Path(data)
     if path.is_file() and path.name.removesuffix(".gz").endswith(".json"):
-        from tinyreader.cli.score import read_json
+        from tinyreader.data.parse import read_json
 
         return squad_version(read_json(path))
     return "2.0" if any(e.is_impossible for e in examples) else "1.1"
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command to `app`."""
-    app.command()(evaluate)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinyreader.cli.options import QuietOption, warn
 from tinyreader.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -15,41 +16,43 @@ if TYPE_CHECKING:
 
 
 def publish(
-    model: Annotated[Path, typer.Argument(help="Reader: a directory with its card, README.md.")],
-    repository: Annotated[str, typer.Argument(help="Where it goes on the Hub: owner/name.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and send nothing.")] = False,
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Reader: a directory with its model card, README.md.")
+    ],
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Repository on the Hub.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files and upload nothing.")] = False,
     private: Annotated[
-        bool, typer.Option("--private", help="Make a repository that is not there yet a private one.")
+        bool, typer.Option("--private", help="Make the repository private if it is created.")
     ] = False,
     revision: Annotated[
-        str | None, typer.Option(help="Branch to commit to, made if need be (default: main).")
+        str | None, typer.Option(metavar="BRANCH", help="Branch, created if needed (default: main).")
     ] = None,
     message: Annotated[
-        str, typer.Option("--message", "-m", help="Message of the commit.")
+        str, typer.Option("--message", "-m", metavar="TEXT", help="Commit message.")
     ] = "Publish the reader",
     leave_out_others: Annotated[
         bool,
         typer.Option(
-            "--leave-out-others", help="Leave out files that do not belong to a reader (else: an error)."
+            "--leave-out-others", help="Skip files that do not belong to a reader, instead of stopping."
         ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Publish a reader on the Hub (or on the one that HF_ENDPOINT names), as one commit.
+    """Publish a reader on the Hugging Face Hub.
 
-    The token is the one of HF_TOKEN or of `hf auth login`; it is never shown.
+    It becomes one commit. The token comes from HF_TOKEN or `hf auth login`; HF_ENDPOINT names another Hub.
     """
     from tinyreader.report.publish import check_name, plan, sizes
     from tinyreader.report.publish import publish as publish_plan
 
     if not model.is_dir():
         raise SettingsError(
-            f"{model} is no directory; publish what `tinyreader distil` left in RUN/student, for example"
+            f"{model} is not a directory; publish what `tinyreader distil` left in RUN/student, for example"
         )
     check_name(repository)
     planned = plan(model, leave_out_others=leave_out_others)
     if not quiet:
-        _show(planned)
+        _print_plan(planned)
     result = {
         "repository": repository,
         "files": sizes(planned),
@@ -65,15 +68,12 @@ def publish(
         disable_progress_bars()
     done = publish_plan(planned, repository, private=private, revision=revision, message=message)
     if done.others:
-        typer.echo(
-            f"tinyreader: these were in {repository} before and stay there: {', '.join(done.others)}",
-            err=True,
-        )
+        warn(f"these files were in {repository} before and stay there: {', '.join(done.others)}")
     typer.echo(json.dumps({**result, "published": True, "url": done.url, "commit": done.commit}))
 
 
-def _show(planned: Plan) -> None:
-    """Lists on stderr what goes and what stays."""
+def _print_plan(planned: Plan) -> None:
+    """List on stderr what is uploaded and what is left out."""
     for file in planned.files:
         note = "  absolute paths cut" if file.is_changed else ""
         typer.echo(f"{_amount(file.size):>10}  {file.name}{note}", err=True)
@@ -86,8 +86,3 @@ def _amount(size: int) -> str:
     if size < 1000:
         return f"{size} B"
     return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command to `app`."""
-    app.command()(publish)

@@ -1,6 +1,4 @@
-"""`tinyreader quickstart`: the reader in the package is asked, and a smaller one is distilled from it and
-compared.
-"""
+"""`tinyreader quickstart`: asks the starter reader, distils a smaller one from it, and compares the two."""
 
 from __future__ import annotations
 
@@ -11,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from tinyreader.cli.options import warn
 from tinyreader.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -23,12 +20,14 @@ if TYPE_CHECKING:
 def quickstart(
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Keep everything here.", show_default="a temporary directory"),
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="Directory to keep.", show_default="a temporary directory"
+        ),
     ] = None,
 ) -> None:
-    """Ask the reader in the package some questions, distil a smaller one from it, and compare the two.
+    """Ask the starter reader, and distil a smaller one from it.
 
-    Exit code 1 where answers or the student stay below what is expected of them.
+    Exit code 1 if the answers or the student are worse than expected.
     """
     try:
         from tinyreader.quickstart import ask_starter
@@ -41,18 +40,18 @@ def quickstart(
     if out is not None:
         make_directory(out)
     asked = ask_starter()
-    _tell_answers(asked)
+    _print_answers(asked)
     typer.echo(
         "\nA student of half its layers is distilled from it, on an invented encyclopaedia (a minute or two)."
     )
     if out is not None:
         outcome = carry_out(out, asked, Progress())
-        _tell(outcome)
-        _tell_next(outcome)
+        _print_comparison(outcome)
+        _print_next(outcome)
     else:
         with tempfile.TemporaryDirectory(prefix="tinyreader-") as folder:
             outcome = carry_out(Path(folder), asked, Progress())
-            _tell(outcome)
+            _print_comparison(outcome)
     rows = {
         row.name: {"f1": row.scores["f1"], "exact": row.scores["exact"]}
         for row in (outcome.teacher, outcome.student)
@@ -61,24 +60,29 @@ def quickstart(
     typer.echo(json.dumps({**rows, **facts, "failures": outcome.failures}))
     if outcome.failures:
         for failure in outcome.failures:
-            typer.echo(f"tinyreader: {failure}", err=True)
+            warn(failure)
         raise typer.Exit(1)
 
 
-def _tell_answers(asked: Asked) -> None:
-    """Prints the page and what the reader says to each question."""
+def _print_answers(asked: Asked) -> None:
+    """Print the page and the answer to each question."""
+    from rich.console import Console
+
     console = Console()
     console.print(f"{asked.examples[0].context.strip()}\n", highlight=False, markup=False, soft_wrap=True)
     for example, reading in zip(asked.examples, asked.readings, strict=True):
         found = reading.answer
-        said = f"no answer in this text  ({reading.no_answer_score:.0%} sure)"
+        answer = f"no answer in this text  ({reading.no_answer_score:.0%} sure)"
         if found is not None:
-            said = f"{found.text}  (line {found.line}, {found.score:.0%} sure)"
-        console.print(f"Q: {example.question}\nA: {said}", markup=False, highlight=False)
+            answer = f"{found.text}  (line {found.line}, {found.score:.0%} sure)"
+        console.print(f"Q: {example.question}\nA: {answer}", markup=False, highlight=False)
 
 
-def _tell(outcome: Outcome) -> None:
-    """Prints the table."""
+def _print_comparison(outcome: Outcome) -> None:
+    """Print the scores of both readers and the student's answers."""
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console()
     table = Table(title="Articles that the student has not seen")
     table.add_column("reader", no_wrap=True)
@@ -102,19 +106,14 @@ def _tell(outcome: Outcome) -> None:
         f"The student was distilled in {outcome.seconds:.0f} s and keeps {kept}. It is asked about one of "
         "them:\n"
     )
-    _tell_answers(outcome.answered)
+    _print_answers(outcome.answered)
     typer.echo()
 
 
-def _tell_next(outcome: Outcome) -> None:
-    """Prints where the student is, and a command that asks it."""
+def _print_next(outcome: Outcome) -> None:
+    """Print where the student is, and a command that asks it."""
     question = outcome.answered.examples[0].question
     command = shlex.join(
         ["tinyreader", "ask", question, str(outcome.shown), "--model", str(outcome.directory)]
     )
     typer.echo(f"The student is in {outcome.directory}. Ask it something:\n  {command}\n")
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command to `app`."""
-    app.command()(quickstart)

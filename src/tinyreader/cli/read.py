@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -16,52 +15,54 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinyreader.cli.ask import ENGINE_HELP, PRECISION_HELP, advising
-from tinyreader.errors import DataError, SettingsError
+from tinyreader.cli.options import (
+    EngineOption,
+    ModelArgument,
+    NoAnswerThresholdOption,
+    PassagesOption,
+    PrecisionOption,
+    QuietOption,
+    ScoreThresholdOption,
+    ThreadsOption,
+    TopKOption,
+    TruncateQuestionsOption,
+    out_option,
+    question_length_advice,
+)
+from tinyreader.errors import DataError
+from tinyreader.storage import require_output
 
 if TYPE_CHECKING:
     from tinyreader.reader import Reader
     from tinyreader.reader.questions import QuestionFile
 
-_READY = 256  # lines of standard input that are answered together, if they are there
+_MAX_BATCH = 256  # lines of standard input that are answered together, if that many are waiting
 
 
 def read(
-    model: Annotated[str, typer.Argument(help="Reader: a directory or a Hub id.")],
+    model: ModelArgument,
     questions: Annotated[
         Path,
         typer.Argument(
-            help="Questions with their documents: JSON Lines or SQuAD JSON, .gz too; - is standard input."
+            metavar="QUESTIONS",
+            help="Questions with their documents: JSON Lines or SQuAD JSON (also .gz); - is standard input.",
         ),
     ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="Where the answers go: JSON Lines, .gz too; - is standard output."),
-    ],
-    top_k: Annotated[
-        int | None, typer.Option(help="So many answers at most (3, unless the model says).")
-    ] = None,
-    score_threshold: Annotated[
-        float | None, typer.Option(help="Leave out answers with a lower score, 0 to 1.")
-    ] = None,
-    no_answer_threshold: Annotated[
-        float | None, typer.Option(help="Largest null odds of an answer, in logits; inf: always an answer.")
-    ] = None,
-    max_answer_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
-    passages: Annotated[
-        int | None,
-        typer.Option(help="Read only so many passages, those that share most with the question; 0: all."),
-    ] = None,
-    truncate_questions: Annotated[
-        bool, typer.Option("--truncate-questions", help="Cut questions that do not fit.")
-    ] = False,
-    engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "auto",
-    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads to compute with (all cores).")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    out: Annotated[Path, out_option("Answers as JSON Lines (also .gz); - is standard output.")],
+    top_k: TopKOption = None,
+    passages: PassagesOption = None,
+    score_threshold: ScoreThresholdOption = None,
+    no_answer_threshold: NoAnswerThresholdOption = None,
+    max_answer_tokens: Annotated[int | None, typer.Option(help="Maximum answer length, in tokens.")] = None,
+    truncate_questions: TruncateQuestionsOption = False,
+    engine: EngineOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+    quiet: QuietOption = False,
 ) -> None:
-    """Answer a file of questions; stopped at any moment, the same command goes on and ends in the same
-    file.
+    """Answer a file of questions, each from its own documents.
+
+    An interrupted run resumes with the same command and gives the same file.
     """
     from tinyreader.reader import Reader
 
@@ -80,7 +81,7 @@ def read(
     reader = Reader.from_pretrained(
         model, **{name: value for name, value in given.items() if value is not None}
     )
-    with advising("Shorten it, or cut such questions with --truncate-questions."):
+    with question_length_advice("Shorten it, or give --truncate-questions."):
         if str(out) != "-":
             with _as_file(questions) as source:
                 _answer_file(reader, model, source, out, quiet=quiet)
@@ -121,9 +122,7 @@ def _print_all(reader: Reader, path: Path) -> None:
 
 
 def _answer_stream(reader: Reader) -> None:
-    """Answers lines as they come: those that are there already together, so that a program may ask one by
-    one.
-    """
+    """Answer lines as they come, waiting lines together: a program may ask its questions one by one."""
     from tinyreader.reader.batch import line_of
     from tinyreader.reader.questions import Library, question_of
 
@@ -141,10 +140,8 @@ def _answer_stream(reader: Reader) -> None:
 
 
 def _ready(lines: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
-    """Yield the lines that are not blank, with their numbers: always at least one, and whatever else has come
-    by then.
-    """
-    arrived: Queue[tuple[int, str] | BaseException | None] = Queue(_READY)
+    """Yield batches of the non-blank lines, numbered: at least one, and whatever else has arrived by then."""
+    arrived: Queue[tuple[int, str] | BaseException | None] = Queue(_MAX_BATCH)
 
     def take() -> None:
         try:
@@ -152,14 +149,14 @@ def _ready(lines: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
                 if line.strip():
                     arrived.put((number, line))
             arrived.put(None)
-        except Exception as error:  # bytes that are no UTF-8: raised where the lines are wanted
+        except Exception as error:  # invalid UTF-8, for example: raised in the thread that reads the batches
             arrived.put(error)
 
     Thread(target=take, daemon=True).start()
     is_open = True
     while is_open:
         batch = [arrived.get()]
-        while isinstance(batch[-1], tuple) and len(batch) < _READY:
+        while isinstance(batch[-1], tuple) and len(batch) < _MAX_BATCH:
             try:
                 batch.append(arrived.get_nowait())
             except Empty:
@@ -173,7 +170,7 @@ def _ready(lines: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
 
 @contextmanager
 def _as_file(questions: Path) -> Iterator[QuestionFile]:
-    """The file, or what standard input holds as a file: it is read twice. Its paths count from the working
+    """The file, or standard input copied to one, because it is read twice; its paths are relative to the working
     directory.
     """
     from tinyreader.reader.questions import QuestionFile
@@ -189,24 +186,8 @@ def _as_file(questions: Path) -> Iterator[QuestionFile]:
 
 
 def _check_paths(questions: Path, out: Path) -> None:
-    """Raises, before work is spent, where there is nothing to read, or `out` cannot be written or would
-    replace it.
-    """
+    """Raise, before any work, if there are no questions, or if `out` cannot be written or would replace them."""
     if str(questions) != "-" and not questions.is_file() and (questions.is_dir() or not questions.exists()):
         raise DataError(f"{questions}: no such file of questions")
-    if str(out) == "-":
-        return
-    if out.is_dir():
-        raise SettingsError(f"--out {out} is a directory; give the name of a file")
-    if out.resolve() == questions.resolve():
-        raise SettingsError(f"--out {out} is the file of questions and would replace it; give another name")
-    there = next(directory for directory in out.absolute().parents if directory.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise SettingsError(
-            f"--out {out} cannot be written: {there} is not a directory that can be written to"
-        )
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command to `app`."""
-    app.command()(read)
+    if str(out) != "-":
+        require_output(out, "--out", {"the file of questions": questions})

@@ -1,101 +1,63 @@
-"""`tinyreader score`: exact match and F1 of a prediction file, word for word what the official SQuAD scripts
-print.
-"""
+"""`tinyreader score`: exact match and F1 of a prediction file, exactly as the official SQuAD scripts print them."""
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tinyreader.data.parse import read_json
 from tinyreader.errors import DataError, SettingsError
 from tinyreader.metrics import Gold, Version, gold_from_json, score_v1, score_v2, squad_version
 from tinyreader.storage import atomic_text, require_output
 
-_NAMED = 3  # ids named in a warning
+_N_IDS_SHOWN = 3
 
 DEFAULT_THRESHOLD = 1.0
 
 
-class ScriptVersion(StrEnum):
-    """The official script to follow."""
-
-    v1 = "1.1"
-    v2 = "2.0"
-
-
-DataArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="DATA", help="Questions with gold answers: SQuAD JSON, or .gz.", show_default=False
-    ),
-]
-PredictionsArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="PREDICTIONS", help="A JSON object: question id to answer text.", show_default=False
-    ),
-]
-NaProbFileOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--na-prob-file",
-        "-n",
-        metavar="FILE",
-        help='A JSON object: question id to probability, or odds, of "no answer". Adds the best thresholds. 2.0 only.',
-        show_default=False,
-    ),
-]
-NaProbThreshOption = Annotated[
-    float,
-    typer.Option(
-        "--na-prob-thresh", "-t", metavar="X", help="Above it, a prediction counts as empty. 2.0 only."
-    ),
-]
-OutOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--out-file",
-        "--out",
-        "-o",
-        metavar="OUT",
-        help="Write the scores there, not to stdout.",
-        show_default=False,
-    ),
-]
-VersionOption = Annotated[
-    ScriptVersion | None,
-    typer.Option(
-        help='The official script to follow. If not given, the one that "version" in DATA names; where it names '
-        'neither: 2.0 if any question has "is_impossible" or no answers, else 1.1.',
-        show_default=False,
-    ),
-]
-
-
-def register(app: typer.Typer) -> None:
-    """Add `score` to the command line."""
-    app.command("score")(score_command)
-
-
-def score_command(
-    data: DataArgument,
-    predictions: PredictionsArgument,
-    na_prob_file: NaProbFileOption = None,
-    na_prob_thresh: NaProbThreshOption = DEFAULT_THRESHOLD,
-    out: OutOption = None,
-    version: VersionOption = None,
+def score(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Questions with gold answers: SQuAD JSON, also .gz.")
+    ],
+    predictions: Annotated[
+        Path, typer.Argument(metavar="PREDICTIONS", help="Answers: a JSON object from question id to text.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out-file", "--out", "-o", metavar="FILE", help="Write the scores to a file instead."),
+    ] = None,
+    version: Annotated[
+        Version | None, typer.Option(help="Official SQuAD script to follow (default: the one for DATA).")
+    ] = None,
+    na_prob_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--na-prob-file",
+            "-n",
+            metavar="FILE",
+            help="No-answer scores: a JSON object from question id to a number, such as null odds. Adds the best "
+            "thresholds. 2.0 only.",
+        ),
+    ] = None,
+    na_prob_thresh: Annotated[
+        float,
+        typer.Option(
+            "--na-prob-thresh",
+            "-t",
+            metavar="X",
+            help="Predict no answer above this no-answer score. 2.0 only.",
+        ),
+    ] = DEFAULT_THRESHOLD,
 ) -> None:
-    """Print exact match and F1 of PREDICTIONS on DATA, as the official SQuAD script prints them.
+    """Score predictions exactly as the official SQuAD script.
 
-    Scores are equal to the script's to the last digit. DATA is read as leniently as the script reads it: only
-    ids and answer texts matter.
+    Prints exact match and F1 of PREDICTIONS on DATA, equal to the script's to the last digit. DATA is read as
+    leniently as the script reads it: only ids and answer texts matter. Without --version, its "version" decides;
+    if that is neither 1.1 nor 2.0, it is 2.0 if any question has "is_impossible" or no answers, else 1.1.
     """
     if out is not None:
         require_output(
@@ -104,7 +66,7 @@ def score_command(
     document = read_json(data)
     answers = _read_object(predictions, "the predictions")
     na_probs = None if na_prob_file is None else _read_object(na_prob_file, "the no-answer probabilities")
-    script: Version = squad_version(document) if version is None else version.value
+    script: Version = squad_version(document) if version is None else version
     questions = gold_from_json(document)
     _warn_of_others(questions, answers)
     if script == "2.0":
@@ -114,35 +76,18 @@ def score_command(
         return
     if na_probs is not None or na_prob_thresh != DEFAULT_THRESHOLD:
         raise SettingsError(
-            "SQuAD 1.1 scoring knows no no-answer probabilities; leave out --na-prob-file and "
-            "--na-prob-thresh, or "
-            "score with --version 2.0."
+            "SQuAD 1.1 scoring has no no-answer probabilities; leave out --na-prob-file and --na-prob-thresh, or "
+            "score with --version 2.0"
         )
     _warn_of_missing(questions, answers)
     _write(json.dumps(score_v1(questions, answers)), out)
-
-
-def read_json(path: Path) -> object:
-    """The parsed JSON of a UTF-8 file, gzip-compressed or not. Raises `DataError` where there is none."""
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw).decode("utf-8-sig")
-        return json.loads(text)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: not a whole gzip file: {error}") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON: {error}") from error
 
 
 def _read_object(path: Path, what: str) -> dict[str, object]:
     value = read_json(path)
     if not isinstance(value, dict):
         raise DataError(
-            f"{path}: {what} should be one JSON object from question ids, not a {type(value).__name__}."
+            f"{path}: {what} must be one JSON object by question id, not a {type(value).__name__}."
         )
     return value
 
@@ -163,7 +108,7 @@ def _warn_of_others(questions: Sequence[Gold], predictions: dict[str, object]) -
     others = [qid for qid in predictions if qid not in asked]
     if others:
         typer.echo(
-            f"ignored: {len(others)} predictions for no question of the data: {_named(others)}", err=True
+            f"ignored: {len(others)} predictions whose ids are not in the data: {_shown(others)}", err=True
         )
 
 
@@ -171,8 +116,8 @@ def _warn_of_missing(questions: Sequence[Gold], predictions: dict[str, object]) 
     missing = [question.id for question in questions if question.id not in predictions]
     if missing:
         counts = f"{len(missing)} of {len(questions)}"
-        typer.echo(f"{counts} questions have no prediction and count 0: {_named(missing)}", err=True)
+        typer.echo(f"{counts} questions have no prediction and score 0: {_shown(missing)}", err=True)
 
 
-def _named(qids: Sequence[str]) -> str:
-    return ", ".join(map(repr, qids[:_NAMED])) + (", ..." if len(qids) > _NAMED else "")
+def _shown(qids: Sequence[str]) -> str:
+    return ", ".join(map(repr, qids[:_N_IDS_SHOWN])) + (", ..." if len(qids) > _N_IDS_SHOWN else "")

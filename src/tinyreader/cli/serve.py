@@ -8,39 +8,50 @@ from typing import Annotated, Any
 
 import typer
 
+from tinyreader.cli.options import ENGINE_HELP, PRECISION_HELP, Engine, SetOption
 from tinyreader.errors import MissingExtraError, SettingsError
+from tinyreader.runtimes import PrecisionName
 
 _SERVE = "serving"
 
 
 def serve(
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Reader: a directory or a Hub id (starter).")
+        str | None,
+        typer.Option(
+            "--model", "-m", help="Reader: a directory or a Hub id (default: starter).", metavar="MODEL"
+        ),
     ] = None,
-    documents: Annotated[Path | None, typer.Option(help="Folder whose documents can be asked.")] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen at (127.0.0.1).")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen at (8080); 0 takes a free one.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Engine processes (1).")] = None,
+    documents: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of documents to answer from.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to bind (default: 127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to bind (default: 8080); 0: any free one.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of engine processes (default: 1).")] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads of each (all cores, shared among them).")
+        int | None, typer.Option(help="Number of CPU threads per worker (default: all cores, shared).")
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="What computes: auto, openvino, onnx or torch.")] = None,
-    precision: Annotated[str | None, typer.Option(help="Number format: auto, fp32, bf16 or int8.")] = None,
+    engine: Annotated[Engine | None, typer.Option(help=ENGINE_HELP)] = None,
+    precision: Annotated[PrecisionName | None, typer.Option(help=PRECISION_HELP)] = None,
     api_key: Annotated[
         str | None,
         typer.Option(
-            help="Asked for as bearer token; other users see flags, TINYREADER_API_KEY they do not."
+            metavar="KEY",
+            help="Bearer token to require; safer in TINYREADER_API_KEY, as other users can see command lines.",
         ),
     ] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="Settings in a TOML file.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Any other setting, as name=value.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Settings as TOML.")
+    ] = None,
+    set_: SetOption = None,
     show: Annotated[
         bool, typer.Option("--show", help="Print the resolved settings as JSON and stop.")
     ] = False,
 ) -> None:
-    """Answer questions over HTTP until SIGTERM or Ctrl-C; prints the address as a line of JSON once it is up.
+    """Answer questions over HTTP.
 
-    Settings come from a TOML file, over these the environment (TINYREADER_PORT=8081), over these the flags.
+    Runs until SIGTERM or Ctrl-C; prints its address as a line of JSON once it is ready. Options override the
+    environment (TINYREADER_PORT=8081), which overrides --config.
     """
     try:
         from tinyreader.serve.logs import set_up
@@ -63,7 +74,9 @@ def serve(
     for text in set_ or ():
         name, value = parsed(text)
         if flags.get(name) is not None:
-            raise SettingsError(f"--set {text!r}: {name} is given by its own flag as well; give one of them")
+            raise SettingsError(
+                f"--set {text!r}: --{name.replace('_', '-')} sets this as well; give only one of them"
+            )
         flags[name] = value
     settings = resolve(flags, os.environ, config)
     if show:
@@ -71,8 +84,3 @@ def serve(
         return
     set_up(settings.log_level)
     run(settings, announce_on_stdout)
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command to `app`."""
-    app.command()(serve)

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from tinyreader.data.findings import Finding
 from tinyreader.data.validate import Flawed
+from tinyreader.errors import DataError
 from tinyreader.storage import open_binary
 
 BOM = b"\xef\xbb\xbf"
@@ -29,6 +30,17 @@ def parse_document(path: str | os.PathLike[str]) -> object | Flawed:
         return _fatal(Finding("empty-file", "the file is empty"))
     value = _parse(raw, place="", offset=0, is_last=True)
     return _fatal(value) if isinstance(value, Finding) else value
+
+
+def read_json(path: str | os.PathLike[str]) -> object:
+    """Return the one JSON value that a file holds, whatever its shape; raise `DataError` if it cannot be read."""
+    try:
+        value = parse_document(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if isinstance(value, Flawed):
+        raise DataError(f"{path}: {value.findings[0]}")
+    return value
 
 
 def parse_lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, object] | Flawed]:

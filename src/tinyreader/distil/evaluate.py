@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from accelerate import Accelerator
-from tokenizers import Tokenizer
 
 from tinyreader.data import Example
-from tinyreader.distil.network import Batch, Network, best_precision
-from tinyreader.errors import SettingsError
+from tinyreader.distil.network import Batch, Network
 from tinyreader.metrics import question_scores, score_v2
-from tinyreader.models import load_reader, max_tokens
 from tinyreader.runtimes import ModelFacts, Runtime
 from tinyreader.runtimes.reading import Prediction, predict
 from tinyreader.windows import Windower
@@ -102,22 +98,6 @@ def score(examples: Sequence[Example], predictions: Sequence[Prediction]) -> dic
         exact, f1 = (100.0 * pairs.mean(0)).tolist()
         scores |= {"answered_exact": exact, "answered_f1": f1}
     return scores
-
-
-def open_runtime(
-    name: str, precision: Literal["auto", "bf16", "fp32"] = "auto", max_seq_len: int = 384
-) -> tuple[Tokenizer, NetworkRuntime]:
-    """The tokenizer and runtime of the reader `name`, a directory or a Hub id, on the best device there
-    is.
-    """
-    device = Accelerator().device
-    reader = load_reader(name)
-    limit = max_tokens(reader.model)
-    if limit is not None and max_seq_len > limit:
-        raise SettingsError(f"max_seq_len is {max_seq_len}, but {name} takes at most {limit} tokens at once.")
-    chosen = best_precision(device) if precision == "auto" else precision
-    network = Network(reader.model.eval(), precision=chosen, device=device)
-    return reader.tokenizer, NetworkRuntime(network, pad_token(reader.config), device)
 
 
 def pad_token(config: Any) -> int:

@@ -11,6 +11,7 @@ from tinyreader.export.parity import (
     compare,
     make_trial,
     sample_examples,
+    trial_questions,
 )
 from tinyreader.export.write import Exported, ExportSettings, default_tolerance, export, require_out
 
@@ -28,4 +29,5 @@ __all__ = [
     "make_trial",
     "require_out",
     "sample_examples",
+    "trial_questions",
 ]

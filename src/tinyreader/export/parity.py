@@ -13,7 +13,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from tinyreader.arrays import Float32
-from tinyreader.data import Example
+from tinyreader.data import Example, load_examples
 from tinyreader.errors import DataError
 from tinyreader.metrics import question_scores
 from tinyreader.reader.settings import ReaderSettings
@@ -106,6 +106,14 @@ def sample_examples(n: int = 48) -> tuple[Example, ...]:
         context = "\n".join([*others[: number % 3], example.context, *others[number % 3 :]])
         made.append(replace(example, context=context, answers=()))
     return tuple(made)
+
+
+def trial_questions(source: str | None, n: int) -> list[Example]:
+    """At most `n` questions, evenly spread over a data set; generated ones, at most 96, without a data set."""
+    if source is None:
+        return list(sample_examples(min(n, 96)))
+    examples = load_examples(source)
+    return [examples[i * len(examples) // n] for i in range(n)] if len(examples) > n else list(examples)
 
 
 @dataclass(frozen=True, slots=True)
