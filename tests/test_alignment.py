@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from tiny_tokenizers import KINDS
 from tinyreader.data import Answer, Example
 from tinyreader.distil.alignment import (
-    NOTHING,
+    LOG_ZERO,
     Places,
-    Said,
     Slice,
+    SliceLogits,
     Surroundings,
     carry,
     end_targets,
     lay_out,
     logarithms,
-    most_context,
+    merge_pieces,
     overlaps,
     softmax,
     start_targets,
@@ -75,12 +75,12 @@ def places(*spans: tuple[int, int]) -> Places:
     return lay_out(np.array([[0, 3]], dtype=np.int32), context, ALONE, Slice(3, 0, end))
 
 
-def said(start: list[float], end: list[float], *spans: tuple[int, int], begin: int = 0) -> Said:
+def said(start: list[float], end: list[float], *spans: tuple[int, int], begin: int = 0) -> SliceLogits:
     """Logits of the null position and of tokens at these places of the line, where the context begins at
     5.
     """
     line = np.array(spans, dtype=np.int64).reshape(-1, 2) + 5
-    return Said(np.array(start), np.array(end), line, begin)
+    return SliceLogits(np.array(start), np.array(end), line, begin)
 
 
 @cache
@@ -97,16 +97,16 @@ def pairer(
     return Pairer(KINDS[student](), KINDS[teacher](), settings, max_tokens)
 
 
-def opinion(pair: Pair, seed: int) -> list[Said]:
+def opinion(pair: Pair, seed: int) -> list[SliceLogits]:
     """What a teacher of random convictions says of the pieces of a pair."""
     rng = np.random.default_rng(seed)
     return [
-        Said(*rng.normal(0, 6, (2, 1 + len(piece.places.context))), piece.places.context, piece.begin)
+        SliceLogits(*rng.normal(0, 6, (2, 1 + len(piece.places.context))), piece.places.context, piece.begin)
         for piece in pair.pieces
     ]
 
 
-def certain(pair: Pair, start: int, end: int) -> Said:
+def certain(pair: Pair, start: int, end: int) -> SliceLogits:
     """A teacher that is sure of the first and last token, of its slice, that overlap characters [start, end)
     of the line.
     """
@@ -115,7 +115,7 @@ def certain(pair: Pair, start: int, end: int) -> Said:
     covers = np.flatnonzero((line[:, 1] > start) & (line[:, 0] < end) & (line[:, 1] > line[:, 0]))
     logits = np.full((2, 1 + len(line)), -50.0)
     logits[0, 1 + covers[0]], logits[1, 1 + covers[-1]] = 50.0, 50.0
-    return Said(logits[0], logits[1], line)
+    return SliceLogits(logits[0], logits[1], line)
 
 
 def test_one_line_holds_question_and_slice() -> None:
@@ -171,11 +171,11 @@ def test_pieces_are_merged_by_context_and_the_least_sure_no_answer() -> None:
     """
     a = said([3, 10, 11, 12, 13], [3, 20, 21, 22, 23], (0, 1), (1, 2), (2, 3), (3, 4))
     b = said([1, 30, 31, 32, 33], [4, 40, 41, 42, 43], (2, 3), (3, 4), (4, 5), (5, 6), begin=2)
-    merged = most_context([a, b])
+    merged = merge_pieces([a, b])
     assert merged.start.tolist() == [1, 10, 11, 12, 31, 32, 33]
     assert merged.end.tolist() == [4, 20, 21, 22, 41, 42, 43]
     assert (merged.places - 5).tolist() == [[n, n + 1] for n in range(6)]
-    assert most_context([b, replace(a, start=a.start - 9)]).start[0] == -6
+    assert merge_pieces([b, replace(a, start=a.start - 9)]).start[0] == -6
 
 
 @settings(deadline=None, max_examples=150)
@@ -194,7 +194,7 @@ def test_a_distribution_stays_one(teacher: str, student: str, text: str, seed: i
             window.stop,
             len(window),
         )
-        for found in carry(most_context(opinion(pair, seed)), pair.student):
+        for found in carry(merge_pieces(opinion(pair, seed)), pair.student):
             assert found.min() >= 0
             assert found.sum() == pytest.approx(1, abs=1e-12)
             outside = np.ones(len(window), dtype=bool)
@@ -250,7 +250,7 @@ def test_a_sure_answer_arrives_at_its_label(
 def test_logarithms_stand_for_the_probabilities_at_any_temperature() -> None:
     """Zero stays zero where a softmax is taken of them, sharp or soft."""
     logs = logarithms(np.array([0.5, 0.0, 0.25, 0.25]))
-    assert logs[1] == NOTHING
+    assert logs[1] == LOG_ZERO
     for temperature in (0.5, 1.0, 10.0):
         found = softmax(logs / temperature)
         expected = np.array([0.5, 0.0, 0.25, 0.25]) ** (1 / temperature)

@@ -16,7 +16,6 @@ from torch import Tensor
 from tiny_batches import batch, label_windows, model, network, store
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.features import FeatureStore
-from tinyreader.distil.labels import TeacherLabels
 from tinyreader.distil.losses import label_loss, prediction_loss, relation_loss
 from tinyreader.distil.network import Batch, Network
 from tinyreader.distil.objectives import (
@@ -28,6 +27,7 @@ from tinyreader.distil.objectives import (
     Relations,
     Totals,
 )
+from tinyreader.distil.teacher_cache import TeacherLabels
 from tinyreader.errors import SettingsError
 
 LENGTHS = [13, 6, 9]

@@ -7,7 +7,9 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import sqlite3
 import tomllib
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +77,10 @@ def run(out: Path, *overrides: str) -> Any:
 
 
 def logits_of(out: Path) -> np.ndarray[Any, Any]:
-    """What the one pass of a run's teacher left."""
-    (path,) = (out / "labels").glob("*/logits.bin")
-    return np.fromfile(path, dtype=np.float16)
+    """What the one pass of a run's teacher left, in the order in which it was computed."""
+    with closing(sqlite3.connect(out / "labels" / "outputs.sqlite")) as db:
+        rows = db.execute("SELECT logits FROM outputs ORDER BY id").fetchall()
+    return np.frombuffer(b"".join(logits for (logits,) in rows), dtype=np.float16)
 
 
 @pytest.mark.parametrize("changes", [MPNET, ROBERTA, (*ROBERTA, "stages.inside.attention=probabilities")])
@@ -161,7 +164,6 @@ def test_several_teachers_are_one_opinion(here: Path, tmp_path: Path) -> None:
     """
     more = 'more_teachers=[{name = "own", model = "bert/reader"}, {name = "byte", model = "roberta", weight = 2.0}]'
     result = run(tmp_path / "out", *SHORT, *MPNET, more)
-    assert len(list((tmp_path / "out" / "labels").iterdir())) == 3
     assert len(result.record["identity"]["teacher"].split()) == 3
     told = log(tmp_path / "out", "teacher")
     assert len({line["outputs"] for line in told}) == 3
@@ -189,7 +191,7 @@ def test_outputs_are_shared_by_runs(here: Path, tmp_path: Path) -> None:
     """
     shared = f"training.teacher_outputs={tmp_path}/shared"
     first = run(tmp_path / "a", *SHORT, *MPNET, shared)
-    (path,) = (tmp_path / "shared").glob("*/logits.bin")
+    path = tmp_path / "shared" / "outputs.sqlite"
     before = path.stat().st_mtime_ns
     second = run(tmp_path / "b", *SHORT, *MPNET, shared)
     assert path.stat().st_mtime_ns == before
@@ -206,7 +208,8 @@ def test_outputs_are_shared_by_runs(here: Path, tmp_path: Path) -> None:
             first.student / "model.safetensors"
         ).read_bytes()
     run(tmp_path / "d", *SHORT, *ROBERTA, shared)
-    assert len(list((tmp_path / "shared").iterdir())) == 2
+    assert not log(tmp_path / "d", "teacher_taken")
+    assert log(tmp_path / "d", "teacher")[0]["outputs"] != found["outputs"]
 
 
 def test_where_outputs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,8 +257,8 @@ def test_a_teacher_that_changes_under_a_run_is_found(
         RunError, match=r"weights of the teacher in .*mpnet/reader have changed since the run began"
     ):
         run(tmp_path / "out", *changes, f"training.teacher_outputs={tmp_path}/shared")
-    (note,) = (tmp_path / "shared").glob("*/labels.json")
-    assert json.loads(note.read_text())["batches"] == 0
+    with closing(sqlite3.connect(tmp_path / "shared" / "outputs.sqlite")) as db:
+        assert db.execute("SELECT COUNT(*) FROM outputs").fetchone() == (0,)
 
 
 def test_a_place_for_outputs_that_cannot_be_is_refused_before_training(here: Path, tmp_path: Path) -> None:

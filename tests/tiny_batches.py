@@ -12,8 +12,17 @@ from transformers import PreTrainedModel
 from tiny_models import configuration
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.features import FeatureStore, sorted_batches, write_features
-from tinyreader.distil.labels import MAX_BATCH_TOKENS, TeacherLabels, by_network, keep_labels, own_windows
 from tinyreader.distil.network import Batch, Network, Precision
+from tinyreader.distil.teacher_cache import (
+    MAX_BATCH_TOKENS,
+    Pass,
+    PassReport,
+    TeacherCache,
+    TeacherLabels,
+    by_network,
+    own_key,
+    own_windows,
+)
 from tinyreader.models.reader import new_model
 from tinyreader.windows import Window
 
@@ -92,9 +101,15 @@ def label_windows(
     *,
     max_batch_tokens: int = MAX_BATCH_TOKENS,
     identity: str = "test",
-    **told: Any,
+    who: str = "teacher",
+    report: PassReport | None = None,
 ) -> TeacherLabels:
-    """What a teacher with the student's tokenizer says of the rows, kept in `folder`."""
-    batches = sorted_batches(rows, store.lengths, max_batch_tokens)
-    read = own_windows(by_network(teacher, CPU), store, 0)
-    return keep_labels(read, store, batches, folder, identity=identity, **told)
+    """The outputs of a teacher with the student's tokenizer for the rows, kept in `folder`."""
+    asked = Pass(
+        identity=identity,
+        teacher=who,
+        batches=sorted_batches(rows, store.lengths, max_batch_tokens),
+        compute=own_windows(by_network(teacher, CPU), store, 0),
+        key=own_key(store),
+    )
+    return TeacherCache(folder).outputs(asked, report or PassReport())

@@ -34,7 +34,7 @@ Doubles = npt.NDArray[np.float64]
 VERSION = 1
 """Of the rules here: what was computed under others is computed again."""
 
-NOTHING = -1e4
+LOG_ZERO = -1e4
 """The logarithm that stands for no probability: finite in half precision, and nothing at any temperature up
 to 100.
 """
@@ -98,8 +98,8 @@ def lay_out(question: IntArray, context: IntArray, around: Surroundings, held: S
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Said:
-    """What a teacher says of m tokens of a slice, from its token `begin` on.
+class SliceLogits:
+    """A teacher's logits on m tokens of a slice, from its token `begin` on.
 
     `start` and `end` are logits [1 + m], the null position's first; `places` [m, 2] are those of the tokens.
     """
@@ -110,8 +110,8 @@ class Said:
     begin: int = 0
 
 
-def most_context(pieces: Sequence[Said]) -> Said:
-    """One opinion on a slice from those on overlapping pieces that cover it.
+def merge_pieces(pieces: Sequence[SliceLogits]) -> SliceLogits:
+    """The logits on a slice from those on overlapping pieces that cover it.
 
     Each token is judged where it has most context, by the shorter of what stands before and behind it in the
     piece; of equals the earlier piece. "No answer" is what the piece says that is least sure of it, as when
@@ -130,7 +130,7 @@ def most_context(pieces: Sequence[Said]) -> Said:
         start[1 + at], end[1 + at] = piece.start[1 + better], piece.end[1 + better]
     least = min(pieces, key=lambda piece: float(piece.start[0]) + float(piece.end[0]))
     start[0], end[0] = least.start[0], least.end[0]
-    return Said(start, end, places)
+    return SliceLogits(start, end, places)
 
 
 def start_targets(teacher: IntArray, student: Places) -> npt.NDArray[np.intp]:
@@ -157,14 +157,14 @@ def end_targets(teacher: IntArray, student: Places) -> npt.NDArray[np.intp]:
     return np.where(found >= 0, tokens[np.maximum(found, 0)], NULL_TOKEN)
 
 
-def carry(said: Said, student: Places) -> tuple[Doubles, Doubles]:
-    """Start and end probabilities [n] on the student's n tokens, from what a teacher says of the whole slice.
+def carry(teacher: SliceLogits, student: Places) -> tuple[Doubles, Doubles]:
+    """Start and end probabilities [n] on the student's n tokens, from a teacher's logits on the whole slice.
 
     Each sums to 1 over the null position and the context's tokens, and is 0 elsewhere.
     """
-    start_to, end_to = start_targets(said.places, student), end_targets(said.places, student)
-    return _moved(softmax(said.start), start_to, len(student)), _moved(
-        softmax(said.end), end_to, len(student)
+    start_to, end_to = start_targets(teacher.places, student), end_targets(teacher.places, student)
+    return _moved(softmax(teacher.start), start_to, len(student)), _moved(
+        softmax(teacher.end), end_to, len(student)
     )
 
 
@@ -176,11 +176,11 @@ def softmax(logits: FloatArray) -> Doubles:
 
 
 def logarithms(probabilities: Doubles) -> Doubles:
-    """Natural logarithms, with `NOTHING` for 0: logits whose softmax, at temperature 1, are the
+    """Natural logarithms, with `LOG_ZERO` for 0: logits whose softmax, at temperature 1, are the
     probabilities.
     """
     with np.errstate(divide="ignore"):
-        return np.maximum(np.log(probabilities), NOTHING)
+        return np.maximum(np.log(probabilities), LOG_ZERO)
 
 
 def overlaps(one: IntArray, other: IntArray) -> IntArray:

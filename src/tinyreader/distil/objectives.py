@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from tinyreader.distil.attention import AttentionKind, can_show_attention
 from tinyreader.distil.cross_tokenizer import CrossTokenizer
-from tinyreader.distil.labels import SpanLabels
 from tinyreader.distil.losses import attention_loss, hidden_loss, label_loss, prediction_loss, relation_loss
 from tinyreader.distil.network import Batch, Network, Outputs, Vectors
+from tinyreader.distil.teacher_cache import SpanLabels
 from tinyreader.errors import SettingsError
 from tinyreader.models import attention_vectors, encoder_layers
 

@@ -7,7 +7,6 @@ beside it in prediction stages. Each may have a tokenizer of its own (`alignment
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,25 +21,28 @@ from tinyreader.distil import alignment
 from tinyreader.distil.cross_tokenizer import CrossTokenizer
 from tinyreader.distil.evaluate import pad_token
 from tinyreader.distil.features import FeatureStore, sorted_batches
-from tinyreader.distil.labels import (
-    MAX_BATCH_TOKENS,
-    Forward,
-    MeanLabels,
-    SpanLabels,
-    TeacherLabels,
-    by_network,
-    by_runtime,
-    keep_labels,
-    own_windows,
-    paired_windows,
-)
 from tinyreader.distil.network import Network
 from tinyreader.distil.pairs import PairStore
 from tinyreader.distil.recipe import Recipe
-from tinyreader.distil.said_before import Speaker, Taken, own_key, paired_key
 from tinyreader.distil.session import Session
 from tinyreader.distil.settings import StageSettings
 from tinyreader.distil.sources import Scanned, teacher_windows
+from tinyreader.distil.teacher_cache import (
+    MAX_BATCH_TOKENS,
+    Forward,
+    MeanLabels,
+    Pass,
+    PassReport,
+    SpanLabels,
+    TeacherCache,
+    TeacherLabels,
+    by_network,
+    by_runtime,
+    own_key,
+    own_windows,
+    paired_key,
+    paired_windows,
+)
 from tinyreader.errors import RunError, SettingsError
 from tinyreader.models import LoadedReader, load_reader, max_tokens, model_fingerprint
 from tinyreader.runtimes.openvino import EngineSettings, open_openvino, resolve_precision
@@ -191,47 +193,40 @@ def check_outputs(recipe: Recipe, out: Path) -> None:
         ) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """How a pass of a teacher shows itself, and is asked to stop."""
+class _Report(PassReport):
+    """A pass of a teacher in a run's log and on its progress line; a stop that was asked for ends it."""
 
-    session: Session
+    def __init__(self, session: Session, teacher: Teacher, name: str) -> None:
+        self.session, self.teacher, self.name = session, describe(teacher), name
 
-    def tell(self, teacher: Teacher, done: int, of: int) -> None:
-        """So many windows are done; raises `Interrupted` where a stop was asked for."""
-        self.session.progress.show(f"{describe(teacher)} {done:,}/{of:,} windows", force=done == of)
+    def progress(self, done: int, of: int) -> None:
+        self.session.progress.show(f"{self.teacher} {done:,}/{of:,} windows", force=done == of)
         self.session.stop.check(
-            f"The teacher's outputs are kept up to window {done:,} of {of:,}. The same command goes on from "
-            "there."
+            f"The teacher's outputs are kept up to window {done:,} of {of:,}. The same command resumes there."
         )
 
-    def note(self, name: str, n_windows: int, seconds: float) -> None:
-        """So many windows more are safe on disk."""
-        self.session.log.write("teacher", windows=n_windows, seconds=round(seconds, 3), outputs=name)
+    def computed(self, n_windows: int, seconds: float) -> None:
+        self.session.log.write("teacher", windows=n_windows, seconds=round(seconds, 3), outputs=self.name)
 
-    def take(self, name: str, taken: Taken) -> None:
-        """So many windows more were in another pass."""
-        seconds = round(taken.seconds, 3)
+    def reused(self, source: str, n_windows: int, seconds: float) -> None:
         self.session.log.write(
-            "teacher_taken", windows=taken.windows, seconds=seconds, outputs=name, source=taken.source
+            "teacher_taken", windows=n_windows, seconds=round(seconds, 3), outputs=self.name, source=source
         )
 
-    def wait(self, teacher: Teacher) -> None:
-        """Another run computes the same just now."""
-        self.session.progress.show(f"{describe(teacher)}: another run computes its outputs; waiting")
+    def waiting(self) -> None:
+        self.session.progress.show(f"{self.teacher}: another run computes its outputs; waiting")
         self.session.stop.check("Nothing was under way here.")
 
-    def found(self, name: str, n_windows: int, seconds: float) -> None:
-        """The whole pass was there: said where this run had no part in it."""
-        if not any(line.get("outputs") == name for line in self.session.log.read()):
+    def found(self, n_windows: int, seconds: float) -> None:
+        if not any(line.get("outputs") == self.name for line in self.session.log.read()):
             self.session.progress.say(f"the teacher's outputs for {n_windows:,} windows are there already")
             self.session.log.write(
-                "teacher_found", windows=n_windows, seconds=round(seconds, 3), outputs=name
+                "teacher_found", windows=n_windows, seconds=round(seconds, 3), outputs=self.name
             )
 
 
 class Teaching:
-    """What the teachers of a run say: their windows are cut first, then they are asked."""
+    """What the teachers of a run give: their windows are cut first, then their outputs computed."""
 
     def __init__(
         self,
@@ -288,41 +283,35 @@ class Teaching:
 
     def labels(self, store: FeatureStore, rows: Rows) -> SpanLabels:
         """What the teachers say of the rows, from disk where an earlier stage, start or run computed it."""
-        kept = [self._label(teacher, store, rows) for teacher in self.teachers]
+        kept = [self._outputs(teacher, store, rows) for teacher in self.teachers]
         self._network = None  # its outputs are on disk now
         return kept[0] if len(kept) == 1 else MeanLabels(kept, [teacher.weight for teacher in self.teachers])
 
-    def _label(self, teacher: Teacher, store: FeatureStore, rows: Rows) -> TeacherLabels:
-        engine, work = self.recipe.training.teacher_engine, Work(self.session)
-        pairs = self._pairs[teacher.name, store.fingerprint] if teacher.other_tokenizer else None
-        parts = [teacher.fingerprint, store.fingerprint, self.session.precision]
-        parts += [] if pairs is None else [pairs.windows.fingerprint]
-        parts += [] if engine == "torch" else [engine]
-        identity = json.dumps(parts)
-        speaker = Speaker(
-            text_hash(json.dumps([teacher.fingerprint, self.session.precision, engine])),
-            own_key(store) if pairs is None else paired_key(pairs),
-        )
-        name = hashlib.blake2b(identity.encode() + rows.tobytes(), digest_size=16).hexdigest()
+    def _outputs(self, teacher: Teacher, store: FeatureStore, rows: Rows) -> TeacherLabels:
+        engine, precision = self.recipe.training.teacher_engine, self.session.precision
         forward = _on_first_use(lambda: self._forward(teacher))
-        if pairs is None:
-            read, lengths = own_windows(forward, store, pad_token(self.student.config)), store.lengths
-        else:
-            read, lengths = paired_windows(forward, pairs, teacher.pad_id), pairs.lengths
-        with self.session.accelerator.main_process_first():
-            return keep_labels(
-                read,
-                store,
-                sorted_batches(rows, lengths, MAX_BATCH_TOKENS),
-                outputs_folder(self.recipe, self.session.out) / name,
-                identity=identity,
-                speaker=speaker,
-                on_batch=lambda done, of: work.tell(teacher, done, of),
-                on_kept=lambda n, seconds: work.note(name, n, seconds),
-                on_taken=lambda taken: work.take(name, taken),
-                on_wait=lambda: work.wait(teacher),
-                on_found=lambda seconds: work.found(name, len(rows), seconds),
+        parts = [teacher.fingerprint, store.fingerprint, precision, engine]
+        if teacher.other_tokenizer:
+            pairs = self._pairs[teacher.name, store.fingerprint]
+            parts.append(pairs.windows.fingerprint)
+            compute, key, lengths = (
+                paired_windows(forward, pairs, teacher.pad_id),
+                paired_key(pairs),
+                pairs.lengths,
             )
+        else:
+            compute = own_windows(forward, store, pad_token(self.student.config))
+            key, lengths = own_key(store), store.lengths
+        asked = Pass(
+            identity=json.dumps(parts),
+            teacher=text_hash(json.dumps([teacher.fingerprint, precision, engine])),
+            batches=sorted_batches(rows, lengths, MAX_BATCH_TOKENS),
+            compute=compute,
+            key=key,
+        )
+        cache = TeacherCache(outputs_folder(self.recipe, self.session.out))
+        with self.session.accelerator.main_process_first():
+            return cache.outputs(asked, _Report(self.session, teacher, asked.name))
 
     def _forward(self, teacher: Teacher) -> Forward:
         """The teacher's forward pass by the engine that the recipe names."""
