@@ -23,6 +23,7 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "src" / "tinyreader"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 README = (REPOSITORY / "README.md").read_text("utf-8")
+ARCHITECTURE = (REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
 
 # The flow of data, in one direction: a room imports only rooms above it. This is the only place where it is
 # written.
@@ -56,7 +57,6 @@ ORDER = (
     "integrations",
     "serve",
     "client",
-    "scale",
     "cli",
     "__main__",
 )
@@ -224,6 +224,19 @@ def test_readme_targets_and_tree_are_there() -> None:
     shown = set(re.findall(r"^  ([a-z_]+)(?:\.py|/)", tree, re.MULTILINE))
     rooms = {*map(room_of, MODULES), STARTER_DIRECTORY.name}
     assert shown == {room for room in rooms if room and not room.startswith("_")}
+
+
+def test_architecture_names_every_room_in_order_and_files_that_exist() -> None:
+    """docs/architecture.md has a row for each room, in the order of imports, and the files it names exist."""
+    rooms = {*map(room_of, MODULES), STARTER_DIRECTORY.name}
+    shown = re.findall(r"^\| `([a-z_]+)` \|", ARCHITECTURE, re.MULTILINE)
+    assert set(shown) == {room for room in rooms if room and not room.startswith("_")}
+    in_order = [room for room in shown if room in ORDER]
+    assert in_order == [room for room in ORDER if room in shown]
+    for name in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", ARCHITECTURE):
+        assert (PACKAGE / name).is_file() or (REPOSITORY / name).is_file(), (
+            f"docs/architecture.md names {name}, which does not exist: give its new place"
+        )
 
 
 def test_readme_commands_are_those_of_the_command_line() -> None:
