@@ -12,12 +12,13 @@ class Document:
     """A text to read, with the name that answers refer to it by.
 
     `pages` are the offsets, in code points and ascending, where its pages begin; empty for a text without
-    pages.
+    pages. `warnings` say what of the file was not read.
     """
 
     id: str
     text: str
     pages: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def page_at(self, offset: int) -> int | None:
         """The page, counted from 1, that the code point at `offset` stands on; None for a text without

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tinyreader.documents.document import Document, page_breaks
 from tinyreader.documents.docx import docx_text
-from tinyreader.documents.html import html_text
+from tinyreader.documents.html import html_document
 from tinyreader.documents.pdf import pdf_pages
 from tinyreader.documents.text import decode_text
 from tinyreader.errors import DataError
@@ -42,7 +42,7 @@ def document_of(raw: bytes, name: str, suffix: str = "") -> Document:
     if suffix == ".docx":
         return Document(name, docx_text(raw, name)) if raw else Document(name, "")
     if suffix in HTML_SUFFIXES:
-        return Document(name, html_text(raw, name))
+        return html_document(raw, name)
     text = decode_text(raw, name)
     return Document(name, text, page_breaks(text))
 

@@ -18,6 +18,7 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 
+_RAISED = str.maketrans("0123456789+-\u2212=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -57,6 +58,16 @@ def decode_as(raw: bytes, encoding: str, name: str, n_before: int = 0) -> str:
 def without_surrogates(text: str) -> str:
     """The text with half surrogate pairs, which no file can hold, replaced by U+FFFD; offsets stay."""
     return _SURROGATES.sub("\ufffd", text)
+
+
+def raised(text: str) -> str:
+    """The text of a superscript in Unicode's raised signs: 10⁶, 1911², xⁿ. Words (1st) and notes in brackets
+    stay as they are.
+    """
+    bare = text.strip()
+    if bare in ("n", "o"):
+        return text.replace(bare, {"n": "ⁿ", "o": "°"}[bare])
+    return text if "[" in bare or any(sign.isalpha() for sign in bare) else text.translate(_RAISED)
 
 
 def _remedy(raw: bytes) -> str:
