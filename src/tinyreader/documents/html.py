@@ -122,7 +122,7 @@ def _declared(raw: bytes) -> str | None:
             return "utf-8"  # the declaration was read as single bytes, so it cannot be true
         if known.name == "x-user-defined":
             return "cp1252"
-        return _SUPERSETS.get(known.name, known.codec_info.name)
+        return _SUPERSETS.get(known.name) or str(known.codec_info.name)
     return None
 
 
