@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 
 from small_disk import small_disk
+from tinyreader import storage
 from tinyreader.distil import checkpoint as module
 from tinyreader.distil.checkpoint import Checkpoint, CheckpointFolder, file_hash
 from tinyreader.errors import CheckpointError
@@ -250,7 +251,7 @@ MOMENTS: tuple[tuple[Any, str], ...] = (
     (module, "save_file"),
     (module, "file_hash"),
     (Path, "write_text"),
-    (module, "sync"),
+    (storage, "sync"),
     (Path, "rename"),
 )
 
@@ -280,17 +281,19 @@ def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(
     assert not said
     saved(tmp_path, 30)
     assert newest(tmp_path) == (30, [])
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(".tmp-*"))
 
 
 def test_what_a_kill_left_half_done_is_never_loaded(tmp_path: Path) -> None:
-    """A `.partial` folder counts for nothing, even if all is in it, and goes with the next save."""
-    saved(tmp_path, 10, 20)
-    (tmp_path / "step-00000020").rename(tmp_path / "step-00000020.partial")
-    (tmp_path / "step-00000030.partial").mkdir()
-    assert newest(tmp_path) == (10, [])
-    saved(tmp_path, 20)
-    assert steps_in(tmp_path) == ["step-00000010", "step-00000020"]
+    """A temporary folder counts for nothing, even if all is in it, and goes when the next run begins."""
+    folder = tmp_path / "checkpoints"
+    saved(folder, 10, 20)
+    (folder / "step-00000020").rename(folder / ".tmp-0a1b2c3d-step-00000020")
+    (folder / ".tmp-0a1b2c3d-step-00000030").mkdir()
+    assert newest(folder) == (10, [])
+    with storage.directory_lock(tmp_path):
+        saved(folder, 20)
+    assert steps_in(folder) == ["step-00000010", "step-00000020"]
 
 
 def test_nothing_is_a_pickle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

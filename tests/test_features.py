@@ -30,6 +30,7 @@ from tinyreader.distil.features import (
     write_features,
 )
 from tinyreader.errors import ModelError, RunError
+from tinyreader.storage import directory_lock
 from tinyreader.windows import Window, WindowCounts, Windower, WindowSettings, padded_length
 
 CONTEXT = "The ferry at Lenn carries forty people and leaves twice a day. "
@@ -166,13 +167,13 @@ def test_a_data_set_without_windows_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_store_appears_only_when_it_is_whole(tmp_path: Path) -> None:
-    """An error on the way leaves what was there before; what a kill left behind is swept away by the next
-    try.
+    """An error on the way leaves what was there before; what a kill left behind is removed when the next run
+    begins.
     """
     target = tmp_path / "store"
     stored([window(6)], target)
-    (tmp_path / "store.partial").mkdir()
-    (tmp_path / "store.partial" / "ids.bin").write_bytes(b"half")
+    (tmp_path / ".tmp-0a1b2c3d-store").mkdir()
+    (tmp_path / ".tmp-0a1b2c3d-store" / "ids.bin").write_bytes(b"half")
 
     def broken() -> Iterator[Window]:
         yield window(9)
@@ -184,7 +185,8 @@ def test_a_store_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     assert FeatureStore(target).fingerprint == "f1"
     write_features([window(9), window(9)], target, vocab_size=10, fingerprint="f2")
     assert (len(FeatureStore(target)), FeatureStore(target).fingerprint) == (2, "f2")
-    assert [p.name for p in tmp_path.iterdir()] == ["store"]
+    with directory_lock(tmp_path):
+        assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "store"]
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:

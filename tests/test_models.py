@@ -23,7 +23,6 @@ from tiny_models import FAMILIES, configuration, inputs, write_reader, write_voc
 from tinyreader.errors import ModelError
 from tinyreader.models import (
     LoadedReader,
-    atomic_directory,
     encoder_layers,
     load_encoder_as_reader,
     load_reader,
@@ -36,6 +35,7 @@ from tinyreader.models import (
 )
 from tinyreader.models.reader import new_model
 from tinyreader.models.weights import cache_directory
+from tinyreader.storage import atomic_directory
 
 ALL_FAMILIES = sorted(FAMILIES)
 

@@ -30,14 +30,3 @@ def test_pictures_of_somebody_else_stay(tmp_path: Path) -> None:
         (tmp_path / "plots" / name).write_text("x")
     output.remove_old_plots(tmp_path, NAMES, {"layers"})
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {"mine.png", "layers.svg"}
-
-
-def test_a_place_that_takes_no_file_is_known_at_once(tmp_path: Path) -> None:
-    """A directory below a file can never be; the error names it, and asking leaves nothing in a place that is
-    good.
-    """
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SettingsError, match="--out x cannot be written: no file can be made in"):
-        output.require_writable(tmp_path / "file" / "report", "--out x")
-    output.require_writable(tmp_path / "new" / "report", "--out x")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]

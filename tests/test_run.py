@@ -847,11 +847,11 @@ def blows(seconds: float) -> Iterator[Blow]:
     rng = random.Random(20)
     aimed: Sequence[tuple[str, str]] = (
         ("features", ""),
-        ("stages/1-inside/checkpoints/*.partial", ""),
+        ("stages/1-inside/checkpoints/.tmp-*", ""),
         ("log.jsonl", '"stage": "inside", "step": 5,'),
         ("labels", ""),
         ("stages/2-answers", ""),
-        ("stages/2-answers/checkpoints/*.partial", ""),
+        ("stages/2-answers/checkpoints/.tmp-*", ""),
     )
     for file, text in aimed:
         yield Blow(0.0, file=file, text=text)

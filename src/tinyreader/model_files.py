@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tinyreader.errors import ModelError
-from tinyreader.storage import atomic_path
+from tinyreader.storage import file_hash, write_json
 from tinyreader.tokenizer import read_json
 
 READER_FILE = "reader.json"
@@ -174,15 +172,10 @@ def _parts(index: Path) -> list[str]:
 
 def hash_of(paths: Iterable[Path]) -> str:
     """Hash (BLAKE2b, 128 bits) of the files' contents, in order."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-        except FileNotFoundError:
-            raise ModelError(f"{path} is missing: fetch the model again") from None
-    return digest.hexdigest()
+    try:
+        return file_hash(*paths)
+    except FileNotFoundError as error:
+        raise ModelError(f"{error.filename} is missing: fetch the model again") from None
 
 
 def model_fingerprint(directory: str | Path) -> str:
@@ -228,5 +221,4 @@ def write_section(directory: Path, section: str, content: Mapping[str, Any]) -> 
     path = directory / READER_FILE
     whole = read_sections(directory)
     whole[section] = dict(content)
-    with atomic_path(path) as partial:
-        partial.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, whole)

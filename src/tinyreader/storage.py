@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import json
+import logging
 import os
 import re
 import secrets
@@ -23,11 +24,14 @@ from typing import IO, Any, BinaryIO, Generic, TypeVar, cast
 
 from tinyreader.errors import RunError, SettingsError, TinyreaderError
 
+log = logging.getLogger(__name__)
+
 GZIP_MAGIC = b"\x1f\x8b"
 _TEMPORARY = ".tmp-" + "[0-9a-f]" * 8 + "-"
 _REPLACED = re.compile(r"\.old-[0-9a-f]{8}-(.+)")
 _TAIL = 60  # characters of a file's name that its temporary name ends with
 _WAIT_SECONDS = 0.5
+_SIZES = "sizes.json"
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -333,6 +337,46 @@ def directory_lock(out: Path) -> Iterator[None]:
             if match and old.with_name(match[1]).exists():
                 _remove(old)
         yield
+
+
+# What was built once and is kept
+
+
+def cached_build(target: Path, build: Callable[[Path], None]) -> Path:
+    """The directory `target`, filled by `build(directory)` where it is missing or damaged.
+
+    A second process that asks for the same waits for the first one. A directory is damaged when its files do
+    not have the sizes that they were written with; it is then built again. What killed builds left is removed.
+    Raises `SettingsError` where the cache directory cannot be made.
+    """
+    if _is_whole(target):
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"{target.parent}, where converted files are kept, cannot be made ({error.strerror}). "
+            "Set XDG_CACHE_HOME to a directory that can be written to"
+        ) from None
+    with file_lock(target.with_name(f".{target.name}.lock")):
+        if not _is_whole(target):
+            if target.exists():
+                log.warning("%s is damaged, and is built again", target)
+                shutil.rmtree(target, ignore_errors=True)
+            remove_leftovers(target)
+            with atomic_directory(target) as partial:
+                build(partial)
+                sizes = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
+                (partial / _SIZES).write_text(json.dumps(sizes), encoding="utf-8")
+    return target
+
+
+def _is_whole(directory: Path) -> bool:
+    try:
+        sizes = read_object(directory / _SIZES)
+        return all((directory / name).stat().st_size == size for name, size in sizes.items())
+    except (RunError, OSError):
+        return False
 
 
 # Work that is stopped and resumed

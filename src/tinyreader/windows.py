@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from threading import Lock
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -24,6 +22,7 @@ from tokenizers.models import BPE
 
 from tinyreader.data import Example
 from tinyreader.errors import DataError, ModelError, SettingsError
+from tinyreader.storage import LRUCache
 
 IntArray = npt.NDArray[np.int32]
 
@@ -146,31 +145,6 @@ class _Context:
     offsets: IntArray
 
 
-class _Recent:
-    """The contexts met last, up to `REMEMBERED_CHARACTERS`; threads may share it."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, _Context] = OrderedDict()
-        self._size = 0
-        self._lock = Lock()
-
-    def get(self, texts: Iterable[str]) -> dict[str, _Context]:
-        """Those of the texts that are kept."""
-        with self._lock:
-            return {text: self._kept[text] for text in texts if text in self._kept}
-
-    def put(self, contexts: Mapping[str, _Context]) -> None:
-        """Keeps these, and forgets those that were met longest ago, where they are more."""
-        with self._lock:
-            for text, context in contexts.items():
-                if self._kept.pop(text, None) is None:
-                    self._size += len(text)
-                self._kept[text] = context
-            while self._size > REMEMBERED_CHARACTERS:
-                oldest, _ = self._kept.popitem(last=False)
-                self._size -= len(oldest)
-
-
 class Windower:
     """Cuts examples into windows with one tokenizer; threads may share it. `counts` tells what happened so
     far.
@@ -182,7 +156,7 @@ class Windower:
         self.counts = WindowCounts()
         self._template = pair_template(self.tokenizer)
         self._trims = offsets_hold_spaces(self.tokenizer)
-        self._recent = _Recent()
+        self._recent: LRUCache[str, _Context] = LRUCache(REMEMBERED_CHARACTERS)
         room = (
             self.settings.max_seq_len
             - self._template.n_special
@@ -217,7 +191,7 @@ class Windower:
     def _encode_contexts(self, chunk: list[Example]) -> dict[str, _Context]:
         """The contexts of a chunk, tokenised, those that were met a short while ago from memory."""
         texts = list(dict.fromkeys(e.context for e in chunk))
-        contexts = self._recent.get(texts)
+        contexts = {text: kept for text in texts if (kept := self._recent.get(text)) is not None}
         new = [text for text in texts if text not in contexts]
         short = [text for text in new if len(text) <= SEGMENT_CHARACTERS]
         for text, encoding in zip(
@@ -227,7 +201,9 @@ class Windower:
         for text in new:
             if len(text) > SEGMENT_CHARACTERS:
                 contexts[text] = self._context(self._encoded_parts(text))
-        self._recent.put({text: contexts[text] for text in texts})
+        for text in new:
+            if len(text) <= REMEMBERED_CHARACTERS:
+                self._recent.put(text, contexts[text], len(text))
         return contexts
 
     def _encoded_parts(self, text: str) -> Iterator[tuple[int, str, Encoding]]:

@@ -7,7 +7,6 @@ own; a damaged checkpoint is named and the one before it used.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tinyreader.errors import CheckpointError, RunError
-from tinyreader.storage import atomic_path, file_hash, match_parent_mode, sync
+from tinyreader.storage import atomic_directory, atomic_path, file_hash, match_parent_mode, text_hash
 
 _TENSORS, _STATE = "state.safetensors", "state.json"
 
@@ -47,26 +46,17 @@ class CheckpointFolder:
         Superfluous are all but the newest `keep`.
         """
         final = self.folder / f"step-{checkpoint.step:08d}"
-        partial = final.with_name(f"{final.name}.partial")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.glob("*.partial"):
-                shutil.rmtree(leftover, ignore_errors=True)
-            partial.mkdir()
-            save_file({n: t.contiguous() for n, t in checkpoint.tensors.items()}, partial / _TENSORS)
-            match_parent_mode(partial / _TENSORS)
-            record = {
-                "step": checkpoint.step,
-                "tensors": file_hash(partial / _TENSORS),
-                "state": checkpoint.state,
-            }
-            (partial / _STATE).write_text(json.dumps({**record, "digest": _record_digest(record)}))
-            sync(partial / _TENSORS, partial / _STATE, partial)
-            shutil.rmtree(final, ignore_errors=True)
-            partial.rename(final)
-            sync(self.folder)
+            with atomic_directory(final) as partial:
+                save_file({n: t.contiguous() for n, t in checkpoint.tensors.items()}, partial / _TENSORS)
+                match_parent_mode(partial / _TENSORS)
+                record = {
+                    "step": checkpoint.step,
+                    "tensors": file_hash(partial / _TENSORS),
+                    "state": checkpoint.state,
+                }
+                (partial / _STATE).write_text(json.dumps({**record, "digest": _record_digest(record)}))
         except (OSError, SafetensorError) as error:  # a full disk is either, by who finds out
-            shutil.rmtree(partial, ignore_errors=True)
             raise CheckpointError(
                 f"the checkpoint at step {checkpoint.step} could not be written to {self.folder} ({error}). "
                 "The checkpoint before it is whole: make room and run the same command to go on from there."
@@ -97,7 +87,7 @@ class CheckpointFolder:
         return None
 
     def _steps(self) -> list[Path]:
-        return sorted((p for p in self.folder.glob("step-*") if p.suffix != ".partial"), reverse=True)
+        return sorted(self.folder.glob("step-*"), reverse=True)
 
 
 def _load(folder: Path) -> Checkpoint:
@@ -110,7 +100,7 @@ def _load(folder: Path) -> Checkpoint:
 
 
 def _record_digest(record: dict[str, Any]) -> str:
-    return hashlib.blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return text_hash(json.dumps(record, sort_keys=True))
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:

@@ -10,7 +10,6 @@ kinds it would be 32 GB.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +21,7 @@ import torch
 
 from tinyreader.distil.network import Batch
 from tinyreader.errors import ModelError, RunError
-from tinyreader.storage import atomic_path, sync
+from tinyreader.storage import atomic_directory, write_json
 from tinyreader.windows import Window, WindowCounts, padded_length
 
 _INDEX = np.dtype(
@@ -108,32 +107,24 @@ def write_features(windows: Iterable[Window], folder: Path, *, vocab_size: int, 
     cannot hold.
     """
     dtype = np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
-        n_windows, n_tokens = _stream(windows, partial, dtype)
-        if not n_windows:
-            raise RunError("there is no window to train on: the data set has no usable example.")
-        meta = {
-            "format": _FORMAT,
-            "windows": n_windows,
-            "tokens": n_tokens,
-            "dtype": dtype.str,
-            "fingerprint": fingerprint,
-        }
-        (partial / _META).write_text(json.dumps(meta))
-        sync(partial / _IDS, partial / _ROWS, partial / _META, partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
-        sync(folder.parent)
+        with atomic_directory(folder) as partial:
+            n_windows, n_tokens = _stream(windows, partial, dtype)
+            if not n_windows:
+                raise RunError("there is no window to train on: the data set has no usable example.")
+            meta = {
+                "format": _FORMAT,
+                "windows": n_windows,
+                "tokens": n_tokens,
+                "dtype": dtype.str,
+                "fingerprint": fingerprint,
+            }
+            (partial / _META).write_text(json.dumps(meta))
     except OSError as error:
         raise RunError(
             f"the windows could not be written to {folder} ({error}). Make room and run the same command "
             "again."
         ) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _stream(windows: Iterable[Window], folder: Path, dtype: np.dtype[Any]) -> tuple[int, int]:
@@ -170,8 +161,7 @@ def _stream(windows: Iterable[Window], folder: Path, dtype: np.dtype[Any]) -> tu
 
 def write_counts(counts: WindowCounts, folder: Path) -> None:
     """Keeps beside the store what became of the examples."""
-    with atomic_path(folder / _COUNTS) as path:
-        path.write_text(json.dumps(asdict(counts), indent=2))
+    write_json(folder / _COUNTS, asdict(counts))
 
 
 def read_counts(folder: Path) -> WindowCounts | None:

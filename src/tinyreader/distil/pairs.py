@@ -9,7 +9,6 @@ more than 65,535 characters.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from tinyreader.data import Example
 from tinyreader.distil.alignment import Places, Slice, Surroundings, lay_out
 from tinyreader.distil.features import FeatureStore, write_features
 from tinyreader.errors import DataError, RunError
-from tinyreader.storage import sync
+from tinyreader.storage import atomic_directory
 from tinyreader.windows import MIN_STEP, Window, Windower, WindowSettings, chunks, pair_template
 
 _CHUNK = 512  # examples cut together
@@ -210,25 +209,19 @@ def write_pairs(
 
     `pairs` is called again where a window turns out to span more characters than two bytes count.
     """
-    partial = folder.with_name(f"{folder.name}.partial")
     for dtype in ("<u2", "<u4"):
-        shutil.rmtree(partial, ignore_errors=True)
         try:
-            partial.mkdir(parents=True)
-            with _Writer(partial, np.dtype(dtype)) as writer:
-                write_features(
-                    writer.passed_on(pairs()),
-                    partial / _WINDOWS,
-                    vocab_size=vocab_size,
-                    fingerprint=fingerprint,
+            with atomic_directory(folder) as partial:
+                with _Writer(partial, np.dtype(dtype)) as writer:
+                    write_features(
+                        writer.passed_on(pairs()),
+                        partial / _WINDOWS,
+                        vocab_size=vocab_size,
+                        fingerprint=fingerprint,
+                    )
+                (partial / _META).write_text(
+                    json.dumps({"format": _FORMAT, "dtype": dtype, "fingerprint": fingerprint})
                 )
-            (partial / _META).write_text(
-                json.dumps({"format": _FORMAT, "dtype": dtype, "fingerprint": fingerprint})
-            )
-            sync(*(partial / name for name in (_STUDENT, _TEACHER, _BEGINS, _META)), partial)
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.replace(folder)
-            sync(folder.parent)
             return
         except _TooWideError:
             continue
@@ -237,8 +230,6 @@ def write_pairs(
                 f"the teacher's windows could not be written to {folder} ({error}). Make room and run the "
                 "same command again."
             ) from None
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 class _TooWideError(Exception):

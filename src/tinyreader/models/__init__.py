@@ -9,13 +9,12 @@ from tinyreader.models.masked import LoadedMaskedLM, load_masked_lm
 from tinyreader.models.parts import attention_vectors, encoder_layers, max_tokens, qa_head, takes_segments
 from tinyreader.models.precision import Precision, best_precision
 from tinyreader.models.reader import LoadedReader, load_configuration, load_encoder_as_reader, load_reader
-from tinyreader.models.save import atomic_directory, save_reader
+from tinyreader.models.save import save_reader
 
 __all__ = [
     "LoadedMaskedLM",
     "LoadedReader",
     "Precision",
-    "atomic_directory",
     "attention_vectors",
     "best_precision",
     "encoder_layers",

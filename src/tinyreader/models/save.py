@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 
@@ -17,7 +14,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from tinyreader.errors import ModelError
 from tinyreader.models.parts import max_tokens, takes_segments
-from tinyreader.storage import match_parent_mode, sync
+from tinyreader.storage import atomic_directory, match_parent_mode
 from tinyreader.tokenizer import tokenizer_files
 
 
@@ -46,6 +43,7 @@ def save_reader(
         pad_id=getattr(model.config, "pad_token_id", None),
     )
     files["config.json"] = _configuration(model.config, type(model).__name__)
+    _check_replaceable(Path(directory).resolve())
     with atomic_directory(directory) as temporary:
         save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
         match_parent_mode(temporary / "model.safetensors")
@@ -67,37 +65,6 @@ def _configuration(config: PretrainedConfig, architecture: str) -> str:
         content.pop(key, None)
     content |= {"architectures": [architecture], "dtype": "float32"}
     return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-@contextmanager
-def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """Yield an empty directory beside `path` that takes its place when the block ends well.
-
-    Only an empty directory or one that holds a model (plain files, config.json among them) is replaced. A
-    kill between the two renames leaves the old directory beside the new one, under a name that starts with
-    `.old-`.
-    """
-    target = Path(path).resolve()
-    _check_replaceable(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    mark = secrets.token_hex(4)
-    temporary, old = (target.with_name(f".{kind}-{mark}-{target.name}") for kind in ("tmp", "old"))
-    temporary.mkdir()
-    try:
-        yield temporary
-        for file in temporary.iterdir():
-            sync(file)
-        sync(temporary)
-        if target.exists():
-            target.rename(old)
-        temporary.rename(target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if old.exists() and not target.exists():
-            old.rename(target)
-        raise
-    sync(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_replaceable(target: Path) -> None:

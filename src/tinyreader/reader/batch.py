@@ -17,14 +17,13 @@ from itertools import islice
 from pathlib import Path
 
 from tinyreader.errors import DataError, RunError
-from tinyreader.model_files import hash_of
 from tinyreader.passages import PASSAGE_CHARACTERS
 from tinyreader.progress import Progress, StopSwitch, duration, stoppable
 from tinyreader.reader.questions import Library, QuestionFile, key_of, paths_of
 from tinyreader.reader.reader import Reader
 from tinyreader.reader.reading import Question, Reading, documents_of
 from tinyreader.runtimes.reading import CHUNK_CHARACTERS
-from tinyreader.storage import atomic_path, atomic_text, directory_lock
+from tinyreader.storage import Parts, atomic_text, file_hash, text_hash
 
 PART_QUESTIONS = 256
 """At most so many questions are a part; fewer where their documents are long."""
@@ -90,14 +89,13 @@ def answer_file(
     `model` is the fingerprint of the reader's model. Raises `Interrupted` when a stop is asked for, with what
     was done kept, and `RunError` when `out` was begun with other questions, model, engine or settings.
     """
-    folder = out.with_name(f"{out.name}.parts")
-    with directory_lock(folder):
-        _claim(folder, _identity(reader, model, scanned))
+    parts = Parts(out)
+    with parts.claim(_identity(reader, model, scanned)):
         counts, watch = Counts(), _Watch(progress, scanned.n_questions)
         watch.show(0)
         questions, number = source.questions(), 0
         while counts.questions < scanned.n_questions:
-            part = folder / f"part-{number:06d}.jsonl"
+            part = parts.path(number, ".jsonl")
             if part.exists():
                 done = _answered(part)
                 for _ in islice(questions, len(done)):
@@ -108,8 +106,8 @@ def answer_file(
                 _write(part, next_part(questions, reader.settings.passages), reader, counts, watch, stop)
             number += 1
             watch.show(counts.questions)
-        _join(folder, number, out, stop)
-    shutil.rmtree(folder, ignore_errors=True)
+        _join(parts, number, out, stop)
+        parts.discard()
     return counts
 
 
@@ -171,11 +169,11 @@ def _answered(part: Path) -> list[bool]:
         ) from None
 
 
-def _join(folder: Path, n_parts: int, out: Path, stop: StopSwitch) -> None:
+def _join(parts: Parts, n_parts: int, out: Path, stop: StopSwitch) -> None:
     with atomic_text(out) as file:
         for number in range(n_parts):
             stop.check(_AGAIN)
-            with (folder / f"part-{number:06d}.jsonl").open(encoding="utf-8", newline="") as part:
+            with parts.path(number, ".jsonl").open(encoding="utf-8", newline="") as part:
                 shutil.copyfileobj(part, file)
 
 
@@ -185,33 +183,14 @@ def _identity(reader: Reader, model: str, scanned: Scan) -> dict[str, object]:
         "format": _FORMAT,
         "questions": scanned.fingerprint,
         "model": model,
-        "tokenizer": hashlib.blake2b(reader.tokenizer.to_str().encode(), digest_size=16).hexdigest(),
+        "tokenizer": text_hash(reader.tokenizer.to_str()),
         "engine": f"{reader.engine} {reader.precision}".strip(),
-        "settings": json.loads(json.dumps(asdict(reader.settings))),
+        "settings": asdict(reader.settings),
     }
-
-
-def _claim(folder: Path, identity: dict[str, object]) -> None:
-    """Notes whose parts these are; `RunError` when they are another job's."""
-    path = folder / "identity.json"
-    if not path.exists():
-        with atomic_path(path) as partial:
-            partial.write_text(json.dumps(identity, indent=2), encoding="utf-8")
-        return
-    try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-        unlike = [name for name in identity if identity[name] != theirs.get(name)]
-    except (ValueError, AttributeError):
-        raise RunError(f"{path} is damaged. Delete {folder} to start over.") from None
-    if unlike:
-        raise RunError(
-            f"{folder} was begun with other {' and '.join(unlike)}. Give another -o, or delete that folder "
-            "to start over."
-        )
 
 
 def _hash_of(path: Path) -> str:
     try:
-        return hash_of([path])
+        return file_hash(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from None

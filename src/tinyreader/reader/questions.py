@@ -5,7 +5,6 @@ with its line.
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from tinyreader.documents import Document, read_document
 from tinyreader.documents.files import suffix_of
 from tinyreader.errors import DataError
 from tinyreader.reader.reading import Question, require_text
+from tinyreader.storage import LRUCache
 
 FORMS = 'a line is {"question": ..., "documents": [text, {"id": ..., "text": ...} or {"path": ...}, ...]}, or has "context"'
 
@@ -32,8 +32,7 @@ class Library:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._kept: OrderedDict[tuple[str, str], Document] = OrderedDict()
-        self._size = 0
+        self._recent: LRUCache[tuple[str, str], Document] = LRUCache(_KEPT_CHARACTERS)
 
     def path(self, name: str) -> Path:
         """Where the file of that name is."""
@@ -41,16 +40,11 @@ class Library:
 
     def document(self, name: str, document_id: str) -> Document:
         """The document in the file of that name."""
-        key = (name, document_id)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        found = read_document(self.path(name))
-        found = Document(document_id, found.text, found.pages)
-        self._kept[key] = found
-        self._size += len(found.text)
-        while self._size > _KEPT_CHARACTERS and len(self._kept) > 1:
-            self._size -= len(self._kept.popitem(last=False)[1].text)
+        found = self._recent.get((name, document_id))
+        if found is None:
+            read = read_document(self.path(name))
+            found = Document(document_id, read.text, read.pages)
+            self._recent.put((name, document_id), found, len(found.text))
         return found
 
 

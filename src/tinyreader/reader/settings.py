@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -12,7 +11,7 @@ from typing import Any, Literal
 
 from tinyreader.errors import ModelError, SettingsError
 from tinyreader.model_files import read_sections
-from tinyreader.storage import atomic_path
+from tinyreader.storage import write_json
 from tinyreader.windows import WindowSettings
 
 NAME = "reader.json"
@@ -152,5 +151,4 @@ def write_settings(settings: ReaderSettings, directory: Path, notes: Mapping[str
     content = read_sections(directory) | dict(notes or {})
     usual = asdict(ReaderSettings())
     content["settings"] = {name: value for name, value in asdict(settings).items() if value != usual[name]}
-    with atomic_path(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(path, content)

@@ -4,12 +4,12 @@ is spent.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
 from tinyreader.errors import SettingsError
 from tinyreader.report.record import NULL_ODDS, PAGE, PLOTS, PREDICTIONS, QUESTIONS, REPORT, our_names
+from tinyreader.storage import require_writable
 
 
 def check_output(out: Path) -> None:
@@ -33,23 +33,6 @@ def check_output(out: Path) -> None:
             f"--out {out} holds something else ({', '.join(sorted(others)[:3])}); give a new or empty "
             "directory"
         )
-
-
-def require_writable(directory: Path, what: str) -> None:
-    """Raises `SettingsError` where no file can be made in `directory`, or it cannot be made itself; leaves
-    nothing there.
-
-    `what` is what the message calls it. A file is really made: rights alone say too much for root, and too
-    little elsewhere.
-    """
-    there = directory.absolute()
-    try:
-        there = next(place for place in (there, *there.parents) if place.exists())
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        reason = error.strerror or error
-        raise SettingsError(f"{what} cannot be written: no file can be made in {there} ({reason})") from None
 
 
 def remove_old_plots(out: Path, known: Collection[str], kept: Collection[str]) -> None:

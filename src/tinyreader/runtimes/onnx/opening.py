@@ -8,9 +8,9 @@ from tinyreader.errors import MissingExtraError, ModelError, SettingsError
 from tinyreader.model_files import model_fingerprint
 from tinyreader.runtimes import PrecisionName
 from tinyreader.runtimes.architecture import model_type_of
-from tinyreader.runtimes.cache import kept
 from tinyreader.runtimes.facts import exported_precision, read_facts, write_facts
 from tinyreader.runtimes.onnx.engine import OnnxRuntime, open_session
+from tinyreader.storage import cache_directory, cached_build
 
 ONNX_FILE = "model.onnx"
 FORM = 2
@@ -47,7 +47,7 @@ def converted_onnx(directory: Path) -> Path:
     """The directory in the user's cache that holds the model as ONNX, converted now or before."""
     model_type_of(directory)  # refuses what is not a model directory
     name = f"{model_fingerprint(directory)}-{FORM}"
-    return kept("onnx", name, lambda target: convert_onnx(directory, target))
+    return cached_build(cache_directory() / "onnx" / name, lambda target: convert_onnx(directory, target))
 
 
 def convert_onnx(directory: Path, target: Path) -> None:

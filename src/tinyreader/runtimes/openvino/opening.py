@@ -14,12 +14,12 @@ from tinyreader.errors import MissingExtraError, ModelError, SettingsError
 from tinyreader.model_files import has_weights, model_fingerprint
 from tinyreader.runtimes import PrecisionName
 from tinyreader.runtimes.architecture import Architecture, read_architecture
-from tinyreader.runtimes.cache import kept
 from tinyreader.runtimes.checkpoint import Checkpoint
 from tinyreader.runtimes.facts import exported_precision, facts_of, is_known, read_facts, write_facts
 from tinyreader.runtimes.int8 import Int8Plan, read_plan
 from tinyreader.runtimes.openvino.engine import EngineSettings, OpenVinoRuntime, read_ir, resolve_precision
 from tinyreader.runtimes.openvino.graph import Precision, build_model
+from tinyreader.storage import cache_directory, cached_build
 
 IR_FILE = "openvino_model.xml"
 
@@ -73,7 +73,7 @@ def converted(directory: Path) -> Path:
         ov.save_model(model, target / IR_FILE, compress_to_fp16=False)
         write_facts(target, facts, "openvino", "fp32")
 
-    return kept("openvino", name, build)
+    return cached_build(cache_directory() / "openvino" / name, build)
 
 
 def _version(package: str) -> str:
