@@ -226,7 +226,7 @@ def test_what_says_other_things_is_not_put_in_place(tmp_path: Path, directory: P
         (
             lambda d, out: (d / "model.safetensors").write_bytes(b""),
             ModelError,
-            "damaged or no safetensors file",
+            "damaged or not a safetensors file",
         ),
     ],
 )

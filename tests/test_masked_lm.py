@@ -241,7 +241,7 @@ def lacking(part: str) -> Any:
         (lambda d: rewrite_config(d, is_decoder=True), "'bert' is not an encoder"),
         (
             lambda d: rewrite_config(d, intermediate_size=64),
-            r"has shape \(48,\), but config.json asks for \(64,\)",
+            r"has shape \(48, 32\), but config.json asks for \(64, 32\)",
         ),
         (
             lambda d: rewrite_weights(

@@ -70,7 +70,7 @@ def without_tokenizer(directory: Path) -> None:
     ("damage", "said"),
     [
         (encoder_only, "no trained question-answering head"),
-        (cut, "damaged or no safetensors file"),
+        (cut, "damaged or not a safetensors file"),
         (in_parts, r"00002.safetensors is missing: fetch"),
         (without_tokenizer, "has no tokenizer that can be used"),
         (lambda d: (d / "model.safetensors").unlink(), "has neither model.safetensors nor pytorch_model.bin"),

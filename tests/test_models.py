@@ -381,7 +381,7 @@ def grow_vocabulary(directory: Path) -> None:
         (lambda d: rewrite_config(d, model_type="bart"), "'bart' is not an encoder"),
         (lambda d: rewrite_config(d, model_type="vit"), "'vit' is not an encoder"),
         (lambda d: rewrite_config(d, is_decoder=True), "'bert' is not an encoder"),
-        (cut, "model.safetensors is damaged or no safetensors file"),
+        (cut, "model.safetensors is damaged or not a safetensors file"),
         (
             lambda d: (d / "model.safetensors").write_text("version https://git-lfs"),
             "model.safetensors is damaged",
@@ -397,7 +397,7 @@ def grow_vocabulary(directory: Path) -> None:
         ),
         (
             lambda d: rewrite_config(d, intermediate_size=64),
-            r"has shape \(48,\), but config.json asks for \(64,\)",
+            r"has shape \(48, 32\), but config.json asks for \(64, 32\)",
         ),
         (
             lambda d: rewrite_weights(d, lambda w: w | {"qa_outputs.bias": torch.full((2,), torch.nan)}),

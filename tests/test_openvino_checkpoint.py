@@ -234,15 +234,15 @@ def cut(directory: Path) -> None:
             lambda d: rewrite_weights(d, lambda w: {n: t.to(torch.int8) for n, t in w.items()}),
             "stored as int8 without",
         ),
-        (cut, "model.safetensors is damaged or no safetensors file.*Fetch the model again"),
+        (cut, "model.safetensors is damaged or not a safetensors file.*Fetch the model again"),
         (
             lambda d: (d / "model.safetensors").write_text("version https://git-lfs.github.com"),
-            "damaged or no safetensors",
+            "damaged or not a safetensors",
         ),
-        (lambda d: (d / "model.safetensors").write_bytes(b""), "damaged or no safetensors"),
+        (lambda d: (d / "model.safetensors").write_bytes(b""), "damaged or not a safetensors"),
         (
             lambda d: (d / "model.safetensors").write_bytes(struct.pack("<Q", 4) + b"[{}]"),
-            "damaged or no safetensors",
+            "damaged or not a safetensors",
         ),
         (
             lambda d: (d / "model.safetensors").unlink(),
@@ -296,7 +296,7 @@ def test_a_header_that_cannot_be_is_refused(tmp_path: Path, about: Any) -> None:
     """Offsets outside the file, or that do not fit the shape, are found before anything is read."""
     header = json.dumps({"a": about}).encode()
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
-    with pytest.raises(ModelError, match="damaged or no safetensors file"):
+    with pytest.raises(ModelError, match="damaged or not a safetensors file"):
         Checkpoint(tmp_path, "bert")
 
 

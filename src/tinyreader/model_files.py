@@ -147,6 +147,64 @@ def weight_files(directory: Path) -> list[Path]:
     raise ModelError(f"{directory} has neither model.safetensors nor {PICKLE_FILE}{found}")
 
 
+def open_safetensors(path: Path) -> Any:
+    """The safetensors file, opened for numpy by `safe_open`; `ModelError` where it cannot be."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        path.open("rb").close()  # safe_open reports whatever it cannot open as missing
+        return safe_open(path, framework="np")
+    except FileNotFoundError:
+        raise ModelError(f"{path} is missing: fetch the model again") from None
+    except PermissionError:
+        raise ModelError(
+            f"{path} may not be read by this user; allow it, as with: chmod a+r {path}"
+        ) from None
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path} is damaged or not a safetensors file: {error}. Fetch the model again"
+        ) from error
+
+
+def current_name(name: str) -> str:
+    """The name of a checkpoint's tensor as Transformers gives it today.
+
+    Old checkpoints call the parts of a LayerNorm gamma and beta; those saved from several GPUs start with
+    `module.`.
+    """
+    name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name.removeprefix("module."))
+    return re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
+
+
+def check_shapes(
+    found: Mapping[str, tuple[int, ...]],
+    expected: Mapping[str, tuple[int, ...]],
+    n_layers: int,
+    directory: Path,
+) -> None:
+    """Raise `ModelError` unless the shapes `found` are those of the model that config.json describes."""
+    if missing := sorted(expected.keys() - found.keys()):
+        raise ModelError(
+            f"{directory}: the weights lack {some_of(missing)}: they are not those of this config.json"
+        )
+    for name, shape in expected.items():
+        if found[name] != shape:
+            raise ModelError(
+                f"{directory}: {name} has shape {found[name]}, but config.json asks for {shape}: they do not "
+                "belong together"
+            )
+    numbers = {name: re.search(r"\.layers?\.(\d+)\.", f".{name}") for name in found.keys() - expected.keys()}
+    if extra := sorted(name for name, match in numbers.items() if match and int(match[1]) >= n_layers):
+        raise ModelError(
+            f"{directory}: the weights have {some_of(extra)}, but config.json only {n_layers} layers"
+        )
+
+
+def some_of(names: list[str]) -> str:
+    """The first three names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
 def has_weights(directory: Path) -> bool:
     """Whether the directory holds weights that can be read."""
     files = ("model.safetensors", "model.safetensors.index.json", PACKED_FILE, PICKLE_FILE)

@@ -23,7 +23,7 @@ from tinyreader.augment.masking import MaskedBatcher, MaskedLMOptions, MaskedSeq
 from tinyreader.augment.proposer import Passage
 from tinyreader.errors import ModelError
 from tinyreader.models import LoadedMaskedLM, Precision, best_precision, load_masked_lm, model_fingerprint
-from tinyreader.models.precision import round_to_bf16
+from tinyreader.models.parts import round_to_bf16
 from tinyreader.storage import text_hash
 
 _FORMAT = 1  # raise it when the same options give other proposals

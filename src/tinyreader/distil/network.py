@@ -20,9 +20,9 @@ from tinyreader.distil.attention import AttentionKind, recording, use_our_attent
 from tinyreader.distil.dropout import Dropout, StepRandom, replace_dropout
 from tinyreader.errors import ModelError
 from tinyreader.models import attention_vectors, encoder_layers, qa_head, takes_segments
-from tinyreader.models.precision import Precision as Precision
-from tinyreader.models.precision import best_precision as best_precision
-from tinyreader.models.precision import round_to_bf16
+from tinyreader.models.parts import Precision as Precision
+from tinyreader.models.parts import best_precision as best_precision
+from tinyreader.models.parts import round_to_bf16
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,15 @@ from __future__ import annotations
 
 from tinyreader.model_files import model_directory, model_fingerprint
 from tinyreader.models.masked import LoadedMaskedLM, load_masked_lm
-from tinyreader.models.parts import attention_vectors, encoder_layers, max_tokens, qa_head, takes_segments
-from tinyreader.models.precision import Precision, best_precision
+from tinyreader.models.parts import (
+    Precision,
+    attention_vectors,
+    best_precision,
+    encoder_layers,
+    max_tokens,
+    qa_head,
+    takes_segments,
+)
 from tinyreader.models.reader import LoadedReader, load_configuration, load_encoder_as_reader, load_reader
 from tinyreader.models.save import save_reader
 

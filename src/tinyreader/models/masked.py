@@ -19,16 +19,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from tinyreader.errors import ModelError
-from tinyreader.model_files import model_directory
+from tinyreader.model_files import model_directory, some_of
 from tinyreader.models.parts import max_tokens
-from tinyreader.models.reader import (
-    NoDraws,
-    check_vocabulary,
-    check_weights,
-    few,
-    load_configuration,
-    new_model,
-)
+from tinyreader.models.reader import NoDraws, check_vocabulary, check_weights, load_configuration, new_model
 from tinyreader.models.weights import fit_names, read_weights
 from tinyreader.tokenizer import load_tokenizer, read_json, special_tokens
 
@@ -83,7 +76,7 @@ def _fill(model: PreTrainedModel, weights: dict[str, Tensor], directory: Path) -
     check_weights(own, weights, head, model.config.num_hidden_layers, directory)
     if missing := sorted(head - weights.keys()):
         raise ModelError(
-            f"{directory} has no masked-LM head: it cannot propose words (the weights lack {few(missing)})"
+            f"{directory} has no masked-LM head: it cannot propose words (the weights lack {some_of(missing)})"
         )
     for name in separate:
         log.warning("%s: %s is not what config.json ties it to; both are used as they are", directory, name)

@@ -7,7 +7,6 @@ plain data (`weights.py`).
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +24,7 @@ from transformers import (
 )
 
 from tinyreader.errors import ModelError
-from tinyreader.model_files import model_directory
+from tinyreader.model_files import check_shapes, model_directory
 from tinyreader.models.weights import fit_names, read_weights
 from tinyreader.tokenizer import load_tokenizer, read_json
 
@@ -224,25 +223,12 @@ def check_weights(
     own: dict[str, Tensor], weights: dict[str, Tensor], head: set[str], n_layers: int, directory: Path
 ) -> None:
     """Raise `ModelError` unless the weights are the whole encoder that the configuration describes."""
-    if missing := sorted(own.keys() - weights.keys() - head):
-        raise ModelError(
-            f"{directory}: the weights lack {few(missing)}: they are not those of this config.json"
-        )
+    check_shapes(
+        {name: tuple(tensor.shape) for name, tensor in weights.items()},
+        {name: tuple(tensor.shape) for name, tensor in own.items() if name in weights or name not in head},
+        n_layers,
+        directory,
+    )
     for name in sorted(own.keys() & weights.keys()):
-        if own[name].shape != weights[name].shape:
-            raise ModelError(
-                f"{directory}: {name} has shape {tuple(weights[name].shape)}, but config.json asks for "
-                f"{tuple(own[name].shape)}: they do not belong together"
-            )
         if weights[name].is_floating_point() and not torch.isfinite(weights[name]).all():
             raise ModelError(f"{directory}: {name} holds values that are not finite; the weights are damaged")
-    numbers = {name: re.search(r"\.layers?\.(\d+)\.", name) for name in weights.keys() - own.keys()}
-    if extra := sorted(name for name, found in numbers.items() if found and int(found[1]) >= n_layers):
-        raise ModelError(
-            f"{directory}: the weights have {few(extra)}, but config.json only {n_layers} layers"
-        )
-
-
-def few(names: list[str]) -> str:
-    """A few of the names and how many there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -8,7 +8,6 @@ cache directory under its content's hash.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tinyreader.errors import ModelError
-from tinyreader.model_files import PICKLE_FILE, hash_of, weight_files
+from tinyreader.model_files import PICKLE_FILE, current_name, hash_of, open_safetensors, weight_files
 from tinyreader.storage import atomic_path, cache_directory, match_parent_mode
 
 log = logging.getLogger(__name__)
@@ -44,18 +43,8 @@ def _unpacked(weights: dict[str, Tensor], directory: Path) -> dict[str, Tensor]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return dict(load_file(path))
-    except FileNotFoundError as error:
-        raise ModelError(f"{path} is missing: fetch the model again") from error
-    except PermissionError as error:
-        raise ModelError(
-            f"{path} may not be read by this user; allow it, as with: chmod a+r {path}"
-        ) from error
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(
-            f"{path} is damaged or no safetensors file: {error}. Fetch the model again"
-        ) from error
+    open_safetensors(path)  # reports a file that is missing, closed or damaged
+    return dict(load_file(path))
 
 
 def converted_pickle(path: Path) -> Path:
@@ -111,16 +100,14 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
 
 
 def fit_names(weights: Mapping[str, Tensor], expected: Iterable[str], prefix: str) -> dict[str, Tensor]:
-    """The tensors under the names a model expects where they differ only by custom.
+    """The tensors under the names that a model expects; see `current_name`.
 
-    Old checkpoints call the parts of a LayerNorm gamma and beta; an encoder saved by itself leaves out the
-    `prefix` that it has inside a reader; one saved from several GPUs starts with `module.`.
+    An encoder saved by itself leaves out the `prefix` that it has inside a reader.
     """
     known = set(expected)
     fitted = {}
     for name, tensor in weights.items():
-        name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name.removeprefix("module."))
-        name = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
+        name = current_name(name)
         inside = f"{prefix}.{name}"
         fitted[inside if name not in known and inside in known else name] = tensor
     return fitted

@@ -4,10 +4,8 @@ headers.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import struct
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from tinyreader.errors import ModelError
-from tinyreader.model_files import SETTINGS_FILES, weight_files
+from tinyreader.model_files import SETTINGS_FILES, open_safetensors, weight_files
 from tinyreader.runtimes import n_cores
 from tinyreader.storage import file_hash
 
 PACKAGES = ("tinyreader", "numpy", "openvino", "tokenizers")
 ENGINE_PACKAGES = {"torch": ("torch", "transformers"), "onnx": ("onnxruntime",)}
 """What computes where it is not OpenVINO, by the engine's name: its version belongs to what was measured."""
-_LARGEST_HEADER = 100 << 20  # as safetensors itself allows
 
 
 def machine() -> dict[str, Any]:
@@ -98,16 +95,13 @@ def _numbers(path: Path) -> int:
     """The count of weights in a safetensors file: floating-point numbers, and int8 ones (packed) without
     their scales; other integers are positions.
     """
-    with path.open("rb") as file:
-        start = file.read(8)
-        size = struct.unpack("<Q", start)[0] if len(start) == 8 else _LARGEST_HEADER + 1
-        header = json.loads(file.read(size)) if size <= _LARGEST_HEADER else {}
+    file = open_safetensors(path)
+    stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     return sum(
-        prod(entry["shape"])
-        for name, entry in header.items()
-        if name != "__metadata__"
-        and ("F" in entry["dtype"] or entry["dtype"] == "I8")
-        and not (name.endswith(".scale") and name.removesuffix(".scale") in header)
+        prod(tensor.get_shape())
+        for name, tensor in stored.items()
+        if ("F" in tensor.get_dtype() or tensor.get_dtype() == "I8")
+        and not (name.endswith(".scale") and name.removesuffix(".scale") in stored)
     )
 
 

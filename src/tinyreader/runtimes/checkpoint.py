@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
 
+from tinyreader.arrays import Float32
 from tinyreader.errors import MissingExtraError, ModelError
-from tinyreader.model_files import PICKLE_FILE, weight_files
-
-FloatArray = npt.NDArray[np.float32]
+from tinyreader.model_files import PICKLE_FILE, check_shapes, current_name, open_safetensors, weight_files
 
 READABLE = ("F32", "BF16", "F16", "F64", "I8")
 
@@ -30,7 +26,7 @@ class Entry:
     shape: tuple[int, ...]
     file: Any
 
-    def read(self) -> FloatArray:
+    def read(self) -> Float32:
         """The tensor as it is stored, in fp32; raises `ModelError` for integers other than int8."""
         if self.dtype not in READABLE:
             raise ModelError(
@@ -39,16 +35,14 @@ class Entry:
         if self.dtype == "BF16":
             import ml_dtypes  # noqa: F401 - gives numpy the bfloat16 that safetensors reads such tensors as
         with np.errstate(over="ignore"):  # fp64 that fp32 cannot hold becomes infinite, which callers check
-            stored: FloatArray = self.file.get_tensor(self.name).astype(np.float32, copy=False)
+            stored: Float32 = self.file.get_tensor(self.name).astype(np.float32, copy=False)
         return stored
 
 
-class Checkpoint(Mapping[str, FloatArray]):
+class Checkpoint(Mapping[str, Float32]):
     """The tensors of a model directory; each is read, and checked to be finite, when it is asked for.
 
-    Names are the encoder's own: without the `prefix` it has inside a reader and without the `module.` of
-    models saved from several GPUs; the LayerNorm parts that old files call gamma and beta are weight and
-    bias.
+    Names are the encoder's own, as `current_name` has them, without the `prefix` it has inside a reader.
     """
 
     def __init__(self, directory: Path, prefix: str) -> None:
@@ -56,12 +50,14 @@ class Checkpoint(Mapping[str, FloatArray]):
         self.prefix = prefix
         self.entries: dict[str, Entry] = {}
         for path in _safetensors(directory):
-            for entry in _entries(path):
-                own = _own_name(entry.name, prefix)
-                if own not in self.entries or f"{prefix}." in entry.name:
-                    self.entries[own] = entry
+            file = open_safetensors(path)  # mapped, not read, and open for as long as the entries are used
+            for name in file.keys():  # noqa: SIM118 - it is no mapping
+                own, stored = current_name(name).removeprefix(f"{prefix}."), file.get_slice(name)
+                if own not in self.entries or f"{prefix}." in name:
+                    shape = tuple(stored.get_shape())
+                    self.entries[own] = Entry(path, name, stored.get_dtype(), shape, file)
 
-    def __getitem__(self, name: str) -> FloatArray:
+    def __getitem__(self, name: str) -> Float32:
         entry = self.entries[name]
         tensor = entry.read()
         if entry.dtype == "I8":
@@ -90,31 +86,22 @@ class Checkpoint(Mapping[str, FloatArray]):
         """Raise `ModelError` unless these are the whole reader that the configuration describes; reads no
         tensor.
         """
-        missing = sorted(expected.keys() - self.entries.keys())
-        if lacking := [f"{self.prefix}.{name}" for name in missing if not name.startswith("qa_outputs.")]:
-            raise ModelError(
-                f"{self.directory}: the weights lack {_first(lacking)}: they are not those of this config.json"
-            )
-        if missing:
+        head = {name for name in expected.keys() - self.entries.keys() if name.startswith("qa_outputs.")}
+        check_shapes(
+            {self._shown(name): entry.shape for name, entry in self.entries.items()},
+            {self._shown(name): shape for name, shape in expected.items() if name not in head},
+            n_layers,
+            self.directory,
+        )
+        if head:
             raise ModelError(
                 f"{self.directory} has no trained question-answering head: it is an encoder, not a reader. "
                 f"'tinyreader finetune {self.directory} DATA -o OUT' makes a reader of it"
             )
-        for name, shape in expected.items():
-            entry = self.entries[name]
-            if entry.shape != shape:
-                raise ModelError(
-                    f"{self.directory}: {entry.name} has shape {entry.shape}, but config.json asks for "
-                    f"{shape}: they do "
-                    "not belong together"
-                )
-        numbers = {
-            entry.name: re.search(r"\.layers?\.(\d+)\.", f".{name}") for name, entry in self.entries.items()
-        }
-        if extra := sorted(name for name, found in numbers.items() if found and int(found[1]) >= n_layers):
-            raise ModelError(
-                f"{self.directory}: the weights have {_first(extra)}, but config.json only {n_layers} layers"
-            )
+
+    def _shown(self, name: str) -> str:
+        """The name as messages give it: with the prefix it has inside a reader."""
+        return name if name.startswith("qa_outputs.") else f"{self.prefix}.{name}"
 
 
 def _safetensors(directory: Path) -> list[Path]:
@@ -129,37 +116,7 @@ def _safetensors(directory: Path) -> list[Path]:
     return [converted_pickle(files[0])]
 
 
-def _entries(path: Path) -> list[Entry]:
-    """The tensors of a safetensors file, which stays open (mapped, not read) for as long as they are used."""
-    try:
-        path.open("rb").close()  # safe_open reports whatever it cannot open as missing
-        file: Any = safe_open(path, framework="np")
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    except FileNotFoundError:
-        raise ModelError(f"{path} is missing: fetch the model again") from None
-    except PermissionError:
-        raise ModelError(
-            f"{path} may not be read by this user; allow it, as with: chmod a+r {path}"
-        ) from None
-    except (OSError, SafetensorError) as error:
-        raise ModelError(
-            f"{path} is damaged or no safetensors file: {error}. Fetch the model again"
-        ) from error
-    return [Entry(path, name, one.get_dtype(), tuple(one.get_shape()), file) for name, one in slices.items()]
-
-
-def _own_name(name: str, prefix: str) -> str:
-    name = name.removeprefix("module.").removeprefix(f"{prefix}.")
-    name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
-    return re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
-
-
-def _is_finite(tensor: FloatArray) -> bool:
+def _is_finite(tensor: Float32) -> bool:
     """Whether all values are finite; a finite sum shows it in one pass."""
     with np.errstate(all="ignore"):
         return bool(np.isfinite(tensor.sum())) or bool(np.isfinite(tensor).all())
-
-
-def _first(names: list[str]) -> str:
-    """The first names, and how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

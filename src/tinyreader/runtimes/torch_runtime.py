@@ -19,7 +19,7 @@ from tinyreader.models import (
     qa_head,
     takes_segments,
 )
-from tinyreader.models.precision import round_to_bf16
+from tinyreader.models.parts import round_to_bf16
 from tinyreader.runtimes import Logits, ModelFacts, Runtime
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import openvino as ov
 
+from tinyreader.arrays import Float32
 from tinyreader.runtimes import Inputs
 from tinyreader.runtimes.architecture import Architecture
-from tinyreader.runtimes.checkpoint import FloatArray
 from tinyreader.runtimes.facts import facts_of
 from tinyreader.runtimes.int8 import Range, quantised
 from tinyreader.runtimes.openvino.graph import build_model
@@ -34,18 +34,18 @@ class InputStatistics:
     of tokens, float32 [rows, n_in].
     """
 
-    low: FloatArray | None = None
-    high: FloatArray | None = None
-    rows: list[FloatArray] = field(default_factory=list)
+    low: Float32 | None = None
+    high: Float32 | None = None
+    rows: list[Float32] = field(default_factory=list)
 
-    def add(self, values: FloatArray, share: float, rng: np.random.Generator) -> None:
+    def add(self, values: Float32, share: float, rng: np.random.Generator) -> None:
         """Count tokens [n, n_in] into the extremes, and a random share of them into the sample."""
         low, high = values.min(axis=0), values.max(axis=0)
         self.low = low if self.low is None else np.minimum(self.low, low)
         self.high = high if self.high is None else np.maximum(self.high, high)
         self.rows.append(values[rng.random(len(values)) < share])
 
-    def best_range(self, weights: FloatArray) -> Range:
+    def best_range(self, weights: Float32) -> Range:
         """The range with the least mean square error of the product with `weights` [n_out, n_in], on the
         sample.
 
@@ -72,7 +72,7 @@ class InputStatistics:
         return best
 
 
-def _channel_scale(reach: FloatArray, width: FloatArray, strength: float) -> FloatArray:
+def _channel_scale(reach: Float32, width: Float32, strength: float) -> Float32:
     """The divisor of each input channel [n_in], with geometric mean 1, in the four digits of `reader.json`.
 
     Rounded here, the scales that are tried are the ones that a later process reads back from the file.
@@ -82,16 +82,16 @@ def _channel_scale(reach: FloatArray, width: FloatArray, strength: float) -> Flo
     return np.array([float(f"{value:.4g}") for value in scale], np.float32)
 
 
-def _rounded(x: FloatArray, found: Range) -> FloatArray:
+def _rounded(x: Float32, found: Range) -> Float32:
     """x clipped to the range and rounded to its 256 steps."""
     step = np.float32((found.high - found.low) / STEPS)
-    levels: FloatArray = np.rint((np.clip(x, found.low, found.high) - found.low) / step)
+    levels: Float32 = np.rint((np.clip(x, found.low, found.high) - found.low) / step)
     return levels * step + np.float32(found.low)
 
 
 def measure_ranges(
     architecture: Architecture,
-    weights: Mapping[str, FloatArray],
+    weights: Mapping[str, Float32],
     batches: Iterable[Inputs],
     n_tokens: int,
     *,

@@ -26,6 +26,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
+from tinyreader.arrays import Float32
 from tinyreader.runtimes.architecture import (
     EMBEDDINGS_NORM,
     HEAD,
@@ -37,7 +38,6 @@ from tinyreader.runtimes.architecture import (
     Architecture,
     mpnet_buckets,
 )
-from tinyreader.runtimes.checkpoint import FloatArray
 from tinyreader.runtimes.int8 import Int8Plan, Range, quantised
 
 Precision = Literal["fp32", "bf16"]
@@ -55,14 +55,14 @@ class Normed:
     """
 
     centred: Tensor
-    scale: FloatArray
-    shift: FloatArray
+    scale: Float32
+    shift: Float32
     smooth: bool = False
 
 
 def build_model(
     architecture: Architecture,
-    weights: Mapping[str, FloatArray],
+    weights: Mapping[str, Float32],
     precision: Precision,
     plan: Int8Plan | None = None,
 ) -> ov.Model:
@@ -80,11 +80,7 @@ class _Builder:
     """Adds one operation after the other; what the methods take and return is [B, L, width] unless said."""
 
     def __init__(
-        self,
-        architecture: Architecture,
-        weights: Mapping[str, FloatArray],
-        precision: Precision,
-        plan: Int8Plan,
+        self, architecture: Architecture, weights: Mapping[str, Float32], precision: Precision, plan: Int8Plan
     ) -> None:
         self.a = architecture
         self.weights = weights
@@ -187,7 +183,7 @@ class _Builder:
         result = ops.add(product, _constant(bias[None, None]))
         return ops.clamp(result, -LARGEST, LARGEST) if into_sum and self.precision == "bf16" else result
 
-    def int8_linear(self, x: Tensor, weight: FloatArray, bias: FloatArray, name: str, found: Range) -> Tensor:
+    def int8_linear(self, x: Tensor, weight: Float32, bias: Float32, name: str, found: Range) -> Tensor:
         """x W^T + b with x, already smooth, in 256 steps over its range and W in int8."""
         whole, scale = quantised(weight)
         product = ops.matmul(
@@ -271,7 +267,7 @@ def _input(name: str) -> Tensor:
     return node
 
 
-def _constant(values: FloatArray) -> Tensor:
+def _constant(values: Float32) -> Tensor:
     """A constant that shares the array's memory where it can."""
     return ops.constant(np.ascontiguousarray(values, np.float32), shared_memory=True)
 
