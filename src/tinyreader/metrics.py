@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from tinyreader.arrays import Float64
 from tinyreader.data.example import Example
 from tinyreader.errors import DataError, SettingsError
 
@@ -326,7 +327,7 @@ def _text(predictions: Mapping[str, object], qid: str) -> str:
     return prediction
 
 
-def _finite(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _finite(values: npt.ArrayLike) -> Float64:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
         raise DataError(
@@ -341,7 +342,7 @@ def _tails(confidence: float) -> tuple[float, float]:
     return (1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0
 
 
-def _resampled_means(values: npt.NDArray[np.float64], samples: int, seed: int) -> npt.NDArray[np.float64]:
+def _resampled_means(values: Float64, samples: int, seed: int) -> Float64:
     """The mean of each of `samples` resamples, [samples], drawn a block at a time to bound memory."""
     if samples < 1:
         raise SettingsError(f"samples is {samples}; it must be at least 1.")

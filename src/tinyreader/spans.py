@@ -14,10 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tinyreader.arrays import Float64, Floats, Integers
 from tinyreader.errors import ModelError, SettingsError
-
-FloatArray = npt.NDArray[np.floating]
-IntArray = npt.NDArray[np.integer]
 
 NULL_TOKEN = 0
 """The position whose logits say "no answer here"."""
@@ -31,11 +29,11 @@ class WindowLogits:
     points of the context. Raises `ModelError` when the parts do not fit together.
     """
 
-    start: FloatArray
-    end: FloatArray
+    start: Floats
+    end: Floats
     first: int
     stop: int
-    offsets: IntArray
+    offsets: Integers
 
     def __post_init__(self) -> None:
         n = len(self.start)
@@ -153,8 +151,8 @@ def thin(spans: Iterable[Span], max_overlap: float = 0.0, most: int | None = Non
 
 
 def best_spans(
-    start: FloatArray, end: FloatArray, first: int, stop: int, *, max_answer_tokens: int, n_best: int
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    start: Floats, end: Floats, first: int, stop: int, *, max_answer_tokens: int, n_best: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Float64]:
     """First tokens, last tokens and scores of the best spans in one window's tokens [first, stop), best
     first.
 
@@ -205,7 +203,7 @@ def _places(
     number: int,
     first_tokens: npt.NDArray[np.intp],
     last_tokens: npt.NDArray[np.intp],
-    scores: npt.NDArray[np.float64],
+    scores: Float64,
 ) -> list[Span]:
     starts, ends = window.offsets[first_tokens, 0].tolist(), window.offsets[last_tokens, 1].tolist()
     seen: dict[tuple[int, int], Span] = {}
@@ -216,14 +214,14 @@ def _places(
     return list(seen.values())
 
 
-def _without_zero_width(window: WindowLogits) -> tuple[FloatArray, FloatArray]:
+def _without_zero_width(window: WindowLogits) -> tuple[Floats, Floats]:
     empty = window.offsets[:, 0] >= window.offsets[:, 1]
     if not empty[window.first : window.stop].any():
         return window.start, window.end
     return np.where(empty, -np.inf, window.start), np.where(empty, -np.inf, window.end)
 
 
-def _sliding_max(values: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:
+def _sliding_max(values: Float64, width: int) -> Float64:
     """The maximum of each run of `width` values, [len - width + 1]; two runs of w make one of up to 2 w."""
     result, reached = values, 1
     while reached < width:
@@ -232,7 +230,7 @@ def _sliding_max(values: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.
     return result
 
 
-def _at_least_kth(values: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.intp]:
+def _at_least_kth(values: Float64, k: int) -> npt.NDArray[np.intp]:
     """Indices, ascending, of all values that are at least the k-th largest: k of them, more where values
     tie.
     """

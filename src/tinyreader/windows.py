@@ -16,15 +16,13 @@ from itertools import islice
 from typing import Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 from tokenizers.models import BPE
 
+from tinyreader.arrays import Int32
 from tinyreader.data import Example
 from tinyreader.errors import DataError, ModelError, SettingsError
 from tinyreader.storage import LRUCache
-
-IntArray = npt.NDArray[np.int32]
 
 MIN_STEP = 16
 """Context tokens by which each window must at least move on from the one before; fewer would multiply
@@ -100,9 +98,9 @@ class Window:
     """
 
     example: int
-    input_ids: IntArray
-    segment_ids: IntArray
-    offsets: IntArray
+    input_ids: Int32
+    segment_ids: Int32
+    offsets: Int32
     first: int
     stop: int
     start: int = 0
@@ -141,8 +139,8 @@ class PairTemplate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Context:
-    ids: IntArray
-    offsets: IntArray
+    ids: Int32
+    offsets: Int32
 
 
 class Windower:
@@ -391,7 +389,7 @@ def offsets_hold_spaces(tokenizer: Tokenizer) -> bool:
     return any(text[a:b] != text[a:b].strip() for a, b in offsets)
 
 
-def trim_spaces(text: str, offsets: IntArray) -> None:
+def trim_spaces(text: str, offsets: Int32) -> None:
     """Shrinks, in place, offsets that begin or end with white space, as SentencePiece's do."""
     for row, (a, b) in enumerate(offsets.tolist()):
         piece = text[a:b]
@@ -400,7 +398,7 @@ def trim_spaces(text: str, offsets: IntArray) -> None:
             offsets[row] = (a + left, a + max(left, len(piece.rstrip())))
 
 
-def take_in_marks(text: str, offsets: IntArray) -> None:
+def take_in_marks(text: str, offsets: Int32) -> None:
     """Lengthens, in place, offsets that stop short of combining marks: normalisers drop these, an answer must
     not.
     """

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tinyreader.arrays import Int64
 from tinyreader.collection.refresh import PLACES, index_path, refresh
 from tinyreader.collection.store import Store
 from tinyreader.documents import Document
@@ -31,7 +32,7 @@ class _Index:
     """The passages of one state of the folder."""
 
     generation: int
-    places: npt.NDArray[np.int64]
+    places: Int64
     bm25: Any
 
     def best(self, question: str, n: int) -> list[tuple[int, int, int]]:
@@ -47,7 +48,7 @@ class _Index:
         return [tuple(self.places[place].tolist()) for place in best_places(self.bm25.get_scores(known), n)]
 
 
-def best_places(scores: npt.NDArray[np.floating[Any]], n: int) -> npt.NDArray[np.int64]:
+def best_places(scores: npt.NDArray[np.floating[Any]], n: int) -> Int64:
     """Where the `n` highest scores above 0 stand, highest first, equal ones in their order; without sorting
     all of them.
     """

@@ -25,11 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tinyreader.arrays import Float64, Floats, Integers
 from tinyreader.spans import NULL_TOKEN
-
-IntArray = npt.NDArray[np.integer]
-FloatArray = npt.NDArray[np.floating]
-Doubles = npt.NDArray[np.float64]
 
 VERSION = 1
 """Of the rules here: what was computed under others is computed again."""
@@ -46,7 +43,7 @@ class Places:
     [first, stop).
     """
 
-    line: IntArray
+    line: Integers
     first: int
     stop: int
 
@@ -54,7 +51,7 @@ class Places:
         return len(self.line)
 
     @property
-    def context(self) -> IntArray:
+    def context(self) -> Integers:
         """The places [m, 2] of the context's tokens."""
         return self.line[self.first : self.stop]
 
@@ -79,7 +76,7 @@ class Slice:
     end: int
 
 
-def lay_out(question: IntArray, context: IntArray, around: Surroundings, held: Slice) -> Places:
+def lay_out(question: Integers, context: Integers, around: Surroundings, held: Slice) -> Places:
     """The places of a window's tokens, from the code points [., 2] of those of its question and of its
     context.
     """
@@ -104,9 +101,9 @@ class SliceLogits:
     `start` and `end` are logits [1 + m], the null position's first; `places` [m, 2] are those of the tokens.
     """
 
-    start: FloatArray
-    end: FloatArray
-    places: IntArray
+    start: Floats
+    end: Floats
+    places: Integers
     begin: int = 0
 
 
@@ -133,7 +130,7 @@ def merge_pieces(pieces: Sequence[SliceLogits]) -> SliceLogits:
     return SliceLogits(start, end, places)
 
 
-def start_targets(teacher: IntArray, student: Places) -> npt.NDArray[np.intp]:
+def start_targets(teacher: Integers, student: Places) -> npt.NDArray[np.intp]:
     """For each place [m, 2] of a teacher's token the student's token to which a start at it goes; 0 where
     there is none.
     """
@@ -145,7 +142,7 @@ def start_targets(teacher: IntArray, student: Places) -> npt.NDArray[np.intp]:
     return np.where(found < len(tokens), tokens[np.minimum(found, len(tokens) - 1)], NULL_TOKEN)
 
 
-def end_targets(teacher: IntArray, student: Places) -> npt.NDArray[np.intp]:
+def end_targets(teacher: Integers, student: Places) -> npt.NDArray[np.intp]:
     """For each place [m, 2] of a teacher's token the student's token to which an end at it goes; 0 where
     there is none.
     """
@@ -157,7 +154,7 @@ def end_targets(teacher: IntArray, student: Places) -> npt.NDArray[np.intp]:
     return np.where(found >= 0, tokens[np.maximum(found, 0)], NULL_TOKEN)
 
 
-def carry(teacher: SliceLogits, student: Places) -> tuple[Doubles, Doubles]:
+def carry(teacher: SliceLogits, student: Places) -> tuple[Float64, Float64]:
     """Start and end probabilities [n] on the student's n tokens, from a teacher's logits on the whole slice.
 
     Each sums to 1 over the null position and the context's tokens, and is 0 elsewhere.
@@ -168,14 +165,14 @@ def carry(teacher: SliceLogits, student: Places) -> tuple[Doubles, Doubles]:
     )
 
 
-def softmax(logits: FloatArray) -> Doubles:
+def softmax(logits: Floats) -> Float64:
     """Probabilities float64 [n] of logits [n]."""
     exponents = np.exp(logits.astype(np.float64) - float(logits.max()))
-    probabilities: Doubles = exponents / exponents.sum()
+    probabilities: Float64 = exponents / exponents.sum()
     return probabilities
 
 
-def logarithms(probabilities: Doubles) -> Doubles:
+def logarithms(probabilities: Float64) -> Float64:
     """Natural logarithms, with `LOG_ZERO` for 0: logits whose softmax, at temperature 1, are the
     probabilities.
     """
@@ -183,15 +180,15 @@ def logarithms(probabilities: Doubles) -> Doubles:
         return np.maximum(np.log(probabilities), LOG_ZERO)
 
 
-def overlaps(one: IntArray, other: IntArray) -> IntArray:
+def overlaps(one: Integers, other: Integers) -> Integers:
     """How many characters the tokens at `one` [n, 2] share with those at `other` [m, 2]: int [n, m]."""
     begin = np.maximum(one[:, None, 0], other[None, :, 0])
     end = np.minimum(one[:, None, 1], other[None, :, 1])
-    shared: IntArray = np.maximum(end - begin, 0)
+    shared: Integers = np.maximum(end - begin, 0)
     return shared
 
 
-def _moved(probabilities: Doubles, targets: npt.NDArray[np.intp], n: int) -> Doubles:
+def _moved(probabilities: Float64, targets: npt.NDArray[np.intp], n: int) -> Float64:
     """Probabilities [1 + m], the null position's first, added up on the `n` tokens that the other m are moved
     to.
     """

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from tinyreader.arrays import Float32, Int64
 from tinyreader.data import Example
 from tinyreader.distil.network import Batch, Network
 from tinyreader.metrics import question_scores, score_v2
@@ -26,12 +26,7 @@ class NetworkRuntime(Runtime):
         self.facts = ModelFacts(engine="torch", pad_id=pad_id)
 
     @torch.no_grad()
-    def logits(
-        self,
-        input_ids: npt.NDArray[np.int64],
-        mask: npt.NDArray[np.int64],
-        segment_ids: npt.NDArray[np.int64],
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def logits(self, input_ids: Int64, mask: Int64, segment_ids: Int64) -> tuple[Float32, Float32]:
         """Start and end logits float32 [B, L] of padded windows [B, L]."""
         was_training = self.network.model.training
         self.network.model.eval()

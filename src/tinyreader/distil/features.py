@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tinyreader.arrays import Int32, Int64
 from tinyreader.distil.network import Batch
 from tinyreader.errors import ModelError, RunError
 from tinyreader.storage import atomic_directory, write_json
@@ -62,7 +63,7 @@ class FeatureStore:
             )
         if len(self.index) != self.meta["windows"] or len(self.ids) != self.meta["tokens"]:
             raise RunError(f"the feature store {folder} is damaged. Delete it to have it made again.")
-        self.lengths: npt.NDArray[np.int32] = np.asarray(self.index["length"], dtype=np.int32)
+        self.lengths: Int32 = np.asarray(self.index["length"], dtype=np.int32)
         self._longest = int(self.lengths.max())
 
     def __len__(self) -> int:
@@ -72,7 +73,7 @@ class FeatureStore:
     def fingerprint(self) -> str:
         return str(self.meta["fingerprint"])
 
-    def batch(self, rows: npt.NDArray[np.int64], pad_id: int) -> Batch:
+    def batch(self, rows: Int64, pad_id: int) -> Batch:
         """The windows `rows` padded to the longest of them, rounded up as `padded_length` does."""
         records = self.index[rows]
         lengths = records["length"].astype(np.int64)
@@ -201,7 +202,7 @@ def _second_segment(window: Window) -> tuple[int, int]:
     return begin, stop
 
 
-def choose_rows(n_windows: int, limit: int | None, seed: int) -> npt.NDArray[np.int64]:
+def choose_rows(n_windows: int, limit: int | None, seed: int) -> Int64:
     """All rows, or the first `limit` of a seeded shuffle, in ascending order."""
     if limit is None or limit >= n_windows:
         return np.arange(n_windows, dtype=np.int64)
@@ -210,12 +211,8 @@ def choose_rows(n_windows: int, limit: int | None, seed: int) -> npt.NDArray[np.
 
 
 def training_batches(
-    rows: npt.NDArray[np.int64],
-    lengths: npt.NDArray[np.int32],
-    batch_size: int,
-    key: Sequence[int],
-    pool: int = 64,
-) -> list[npt.NDArray[np.int64]]:
+    rows: Int64, lengths: Int32, batch_size: int, key: Sequence[int], pool: int = 64
+) -> list[Int64]:
     """The batches of one epoch: a seeded order in which windows of like length share a batch.
 
     Rows are shuffled, sorted by length within pools of `pool` batches, cut into batches, and the batches
@@ -231,13 +228,7 @@ def training_batches(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def visited_rows(
-    rows: npt.NDArray[np.int64],
-    lengths: npt.NDArray[np.int32],
-    batch_size: int,
-    steps: int,
-    key: Sequence[int],
-) -> npt.NDArray[np.int64]:
+def visited_rows(rows: Int64, lengths: Int32, batch_size: int, steps: int, key: Sequence[int]) -> Int64:
     """The rows that the first `steps` batches of epoch 0 hold, ascending; all of them from one epoch up.
 
     `key` is (seed, stage), as for `training_batches`.
@@ -246,9 +237,7 @@ def visited_rows(
     return rows if steps >= len(batches) else np.sort(np.concatenate(batches[:steps]))
 
 
-def sorted_batches(
-    rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32], max_tokens: int
-) -> list[npt.NDArray[np.int64]]:
+def sorted_batches(rows: Int64, lengths: Int32, max_tokens: int) -> list[Int64]:
     """Batches for passes without learning: longest first, each of at most `max_tokens` tokens with its
     padding.
     """

@@ -16,14 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tinyreader.arrays import Rows
 from tinyreader.distil.checkpoint import Checkpoint, CheckpointFolder, save_tensors
 from tinyreader.distil.dropout import StepRandom
 from tinyreader.distil.features import FeatureStore, training_batches
@@ -35,8 +34,6 @@ from tinyreader.distil.settings import StageSettings, TrainingSettings
 from tinyreader.errors import RunError
 from tinyreader.progress import Progress, StopSwitch, duration
 from tinyreader.storage import file_hash
-
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

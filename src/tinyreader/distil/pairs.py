@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from tinyreader.arrays import Int32, Int64
 from tinyreader.data import Example
 from tinyreader.distil.alignment import Places, Slice, Surroundings, lay_out
 from tinyreader.distil.features import FeatureStore, write_features
@@ -97,8 +98,8 @@ class Pairer:
                     yield Pair(places, tuple(self._pieces(example, whole, _context(teacher_question), held)))
 
     def _held(
-        self, example: Example, own: Sequence[Window], number: int, question: npt.NDArray[np.int32]
-    ) -> tuple[Slice, npt.NDArray[np.int32]]:
+        self, example: Example, own: Sequence[Window], number: int, question: Int32
+    ) -> tuple[Slice, Int32]:
         """What the window holds, and the code points of its question's tokens; the outermost windows reach to
         the ends.
         """
@@ -110,9 +111,7 @@ class Pairer:
         end = len(example.context) if number == len(own) - 1 else int(context[:, 1].max())
         return Slice(length, begin, end), question[:n]
 
-    def _pieces(
-        self, example: Example, whole: Window, question: npt.NDArray[np.int32], held: Slice
-    ) -> Iterator[Piece]:
+    def _pieces(self, example: Example, whole: Window, question: Int32, held: Slice) -> Iterator[Piece]:
         """The teacher's windows on a slice: of the tokens that lie whole in it, so that it cannot answer with
         more.
         """
@@ -181,11 +180,11 @@ class PairStore:
             raise RunError(f"the teacher's windows in {folder} are damaged or of another version. {advice}")
         self.lengths = _added_up(self.windows.lengths, self._first)
 
-    def n_pieces(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def n_pieces(self, rows: Int64) -> Int64:
         """In how many pieces the teacher reads each of the student's rows."""
         return self._first[rows + 1] - self._first[rows]
 
-    def pieces(self, row: int) -> npt.NDArray[np.int64]:
+    def pieces(self, row: int) -> Int64:
         """The teacher's windows, by their numbers in `windows`, that belong to a row of the student's."""
         return np.arange(self._first[row], self._first[row + 1])
 
@@ -280,7 +279,7 @@ def _surroundings(windower: Windower) -> Surroundings:
     return Surroundings(len(template.before), len(template.between), len(template.after))
 
 
-def _context(window: Window) -> npt.NDArray[np.int32]:
+def _context(window: Window) -> Int32:
     """The code points [., 2] of a window's context tokens."""
     return window.offsets[window.first : window.stop]
 
@@ -290,8 +289,8 @@ def _places(record: np.void, lines: npt.NDArray[np.unsignedinteger]) -> Places:
     return Places(lines[offset : offset + length].astype(np.int64), int(record["first"]), int(record["stop"]))
 
 
-def _added_up(lengths: npt.NDArray[np.int32], first: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+def _added_up(lengths: Int32, first: Int64) -> Int32:
     """The tokens of all pieces of each row."""
     totals = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    added: npt.NDArray[np.int32] = (totals[first[1:]] - totals[first[:-1]]).astype(np.int32)
+    added: Int32 = (totals[first[1:]] - totals[first[:-1]]).astype(np.int32)
     return added

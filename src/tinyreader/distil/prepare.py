@@ -8,9 +8,7 @@ import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from tinyreader.arrays import Rows
 from tinyreader.data import Example, fingerprint
 from tinyreader.distil.evaluate import pad_token
 from tinyreader.distil.features import FeatureStore, choose_rows, read_counts
@@ -37,8 +35,6 @@ from tinyreader.model_files import hash_of
 from tinyreader.models import LoadedReader, load_reader, max_tokens, model_fingerprint
 from tinyreader.storage import text_hash
 from tinyreader.windows import Windower
-
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tinyreader.arrays import Float32, Rows
 from tinyreader.distil.alignment import LOG_ZERO, SliceLogits, carry, logarithms, merge_pieces
 from tinyreader.distil.features import FeatureStore
 from tinyreader.distil.network import Batch, Network
@@ -35,11 +35,9 @@ from tinyreader.errors import RunError
 from tinyreader.runtimes import Runtime
 from tinyreader.storage import file_lock
 
-Rows = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float32]
-Forward = Callable[[Batch], tuple[FloatArray, FloatArray]]
+Forward = Callable[[Batch], tuple[Float32, Float32]]
 """A teacher's forward pass: start and end logits [B, L] of a batch."""
-Compute = Callable[[Rows], list[FloatArray]]
+Compute = Callable[[Rows], list[Float32]]
 """Start and end logits [n, 2] of each row's n tokens."""
 
 MAX_BATCH_TOKENS = 8192
@@ -294,7 +292,7 @@ def _outputs(
     return {window: (name, seconds, logits) for window, name, seconds, logits in found}
 
 
-def _packed(row: int, logits: FloatArray) -> bytes:
+def _packed(row: int, logits: Float32) -> bytes:
     """The logits [n, 2] of a row in half precision."""
     if not np.isfinite(logits).all():
         raise RunError(
@@ -330,7 +328,7 @@ class MeanLabels:
 def own_windows(forward: Forward, store: FeatureStore, pad_id: int) -> Compute:
     """Computes logits by a teacher that reads the student's own windows."""
 
-    def compute(rows: Rows) -> list[FloatArray]:
+    def compute(rows: Rows) -> list[Float32]:
         both = np.stack(forward(store.batch(rows, pad_id)), -1)
         return [both[line, :n] for line, n in enumerate(store.lengths[rows].tolist())]
 
@@ -340,7 +338,7 @@ def own_windows(forward: Forward, store: FeatureStore, pad_id: int) -> Compute:
 def paired_windows(forward: Forward, pairs: PairStore, pad_id: int) -> Compute:
     """Computes logits by a teacher with another tokenizer, carried to the student's tokens."""
 
-    def compute(rows: Rows) -> list[FloatArray]:
+    def compute(rows: Rows) -> list[Float32]:
         numbers = [pairs.pieces(row) for row in rows.tolist()]
         start, end = forward(pairs.windows.batch(np.concatenate(numbers), pad_id))
         found, line = [], 0
@@ -356,14 +354,14 @@ def paired_windows(forward: Forward, pairs: PairStore, pad_id: int) -> Compute:
     return compute
 
 
-def _slice_logits(pairs: PairStore, piece: int, start: FloatArray, end: FloatArray) -> SliceLogits:
+def _slice_logits(pairs: PairStore, piece: int, start: Float32, end: Float32) -> SliceLogits:
     """The teacher's logits on a piece of a slice, from those with padding."""
     places = pairs.teacher_places(piece)
     kept = np.concatenate([[0], np.arange(places.first, places.stop)])
     return SliceLogits(start[kept], end[kept], places.context, pairs.begin(piece))
 
 
-def _carried(pieces: Sequence[SliceLogits], pairs: PairStore, row: int) -> FloatArray:
+def _carried(pieces: Sequence[SliceLogits], pairs: PairStore, row: int) -> Float32:
     """The logarithms [n, 2] of the start and end probabilities of a row's tokens; not finite where a logit is
     not.
     """
@@ -378,7 +376,7 @@ def by_network(network: Network, device: torch.device) -> Forward:
     """The forward pass of a `Network`."""
 
     @torch.no_grad()
-    def forward(batch: Batch) -> tuple[FloatArray, FloatArray]:
+    def forward(batch: Batch) -> tuple[Float32, Float32]:
         outputs = network.forward(batch.to(device))
         return outputs.start_logits.cpu().numpy(), outputs.end_logits.cpu().numpy()
 
@@ -388,7 +386,7 @@ def by_network(network: Network, device: torch.device) -> Forward:
 def by_runtime(runtime: Runtime) -> Forward:
     """The forward pass of an engine."""
 
-    def forward(batch: Batch) -> tuple[FloatArray, FloatArray]:
+    def forward(batch: Batch) -> tuple[Float32, Float32]:
         return runtime.logits(batch.input_ids.numpy(), batch.mask.numpy(), batch.segment_ids.numpy())
 
     return forward

@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from tinyreader.arrays import Rows
 from tinyreader.distil import alignment
 from tinyreader.distil.cross_tokenizer import CrossTokenizer
 from tinyreader.distil.evaluate import pad_token
@@ -48,8 +48,6 @@ from tinyreader.models import LoadedReader, load_reader, max_tokens, model_finge
 from tinyreader.runtimes.openvino import EngineSettings, open_openvino, resolve_precision
 from tinyreader.storage import cache_directory, text_hash
 from tinyreader.tokenizer import tokenizer_difference
-
-Rows = npt.NDArray[np.int64]
 
 MAIN = "teacher"
 """What `[teacher]` is called beside the names of others."""

@@ -19,17 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tinyreader.arrays import Bool, Float64, Int64
 from tinyreader.data import Example, fingerprint
 from tinyreader.data.split import group_articles
 from tinyreader.errors import DataError
 from tinyreader.metrics import question_scores
 from tinyreader.reader import Reader, ReaderSettings
 from tinyreader.report.calibration import (
-    Bools,
     Calibration,
-    Floats,
     Judged,
     balance,
     best_threshold,
@@ -161,7 +159,7 @@ def learn(judged: Judged, share_unanswerable: float = 0.5, *, left_out: int = 0,
     )
 
 
-def _folds(judged: Judged, seed: int) -> tuple[npt.NDArray[np.int64], bool]:
+def _folds(judged: Judged, seed: int) -> tuple[Int64, bool]:
     """The part that each question [n] belongs to, whole articles together where there are enough, and whether
     there are.
     """
@@ -178,7 +176,7 @@ def _folds(judged: Judged, seed: int) -> tuple[npt.NDArray[np.int64], bool]:
     return fold_of_part[parts], by_article
 
 
-def _quality(judged: Judged, weights: Floats, parts: Sequence[tuple[Bools, ReaderSettings]]) -> Quality:
+def _quality(judged: Judged, weights: Float64, parts: Sequence[tuple[Bool, ReaderSettings]]) -> Quality:
     """The quality over all parts together, each a choice of the questions [n] with the settings to read them
     by.
     """

@@ -10,13 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from tinyreader.arrays import Bool, Float64, Int64
 from tinyreader.errors import DataError, SettingsError
 from tinyreader.reader.settings import ReaderSettings
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 BINS = 15
 _RESAMPLES = 200
@@ -33,17 +30,17 @@ class Judged:
     belongs to. `weight` is how much each question counts beside the others of its kind.
     """
 
-    odds: Floats
-    exact: Floats
-    f1: Floats
-    answerable: Bools
-    article: npt.NDArray[np.int64]
-    weight: Floats
+    odds: Float64
+    exact: Float64
+    f1: Float64
+    answerable: Bool
+    article: Int64
+    weight: Float64
 
     def __len__(self) -> int:
         return len(self.odds)
 
-    def __getitem__(self, rows: Bools | npt.NDArray[np.int64]) -> Judged:
+    def __getitem__(self, rows: Bool | Int64) -> Judged:
         return Judged(
             self.odds[rows],
             self.exact[rows],
@@ -53,7 +50,7 @@ class Judged:
             self.weight[rows],
         )
 
-    def weights(self, share_unanswerable: float) -> Floats:
+    def weights(self, share_unanswerable: float) -> Float64:
         """A weight for each question [n], with which the unanswerable ones make up that share."""
         return balance(self.answerable, share_unanswerable, self.weight)
 
@@ -87,9 +84,9 @@ class Curve:
     offset: float
     temperature: float
 
-    def __call__(self, odds: Floats) -> Floats:
+    def __call__(self, odds: Float64) -> Float64:
         """The chance at these odds, each 0 to 1."""
-        chances: Floats = 0.5 * (1.0 + np.tanh(0.5 * (odds - self.offset) / self.temperature))
+        chances: Float64 = 0.5 * (1.0 + np.tanh(0.5 * (odds - self.offset) / self.temperature))
         return chances
 
 
@@ -118,7 +115,7 @@ class Calibration:
         }
 
 
-def balance(answerable: Bools, share_unanswerable: float, weight: Floats | None = None) -> Floats:
+def balance(answerable: Bool, share_unanswerable: float, weight: Float64 | None = None) -> Float64:
     """A weight for each question [n], 1 in the mean, with which the unanswerable ones make up that share.
 
     Within its kind each question counts by `weight` [n] (None: all the same).
@@ -136,7 +133,7 @@ def balance(answerable: Bools, share_unanswerable: float, weight: Floats | None 
             "questions of the other kind, as SQuAD 2.0 has them."
         )
     given = np.ones(n) if weight is None else weight
-    weights: Floats = np.where(
+    weights: Float64 = np.where(
         answerable,
         given * n * (1 - share_unanswerable) / given[answerable].sum(),
         given * n * share_unanswerable / given[~answerable].sum(),
@@ -175,7 +172,7 @@ def crossing(lost: Curve, none: Curve) -> float:
     )
 
 
-def _resamples(judged: Judged, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+def _resamples(judged: Judged, seed: int) -> Iterator[Int64]:
     """Yield the rows of resamples with replacement (Efron, 1979), each with as many questions of either
     kind.
     """
@@ -185,7 +182,7 @@ def _resamples(judged: Judged, seed: int) -> Iterator[npt.NDArray[np.int64]]:
         yield np.concatenate([rng.choice(rows, len(rows)) for rows in kinds])
 
 
-def fit_curve(odds: Floats, happened: Floats, weights: Floats, what: str = "of the event") -> Curve:
+def fit_curve(odds: Float64, happened: Float64, weights: Float64, what: str = "of the event") -> Curve:
     """The logistic curve of greatest likelihood for events [n], 0 to 1 (a share of one counts so much), at
     `odds` [n].
 
@@ -208,11 +205,11 @@ def fit_curve(odds: Floats, happened: Floats, weights: Floats, what: str = "of t
     return Curve(centre - width * float(theta[0] / theta[1]), width / float(theta[1]))
 
 
-def _newton(features: Floats, targets: Floats, weights: Floats) -> Floats:
+def _newton(features: Float64, targets: Float64, weights: Float64) -> Float64:
     """The parameters of the weighted logistic regression; steps are halved until the loss falls."""
     theta = np.zeros(features.shape[1])
 
-    def loss(at: Floats) -> float:
+    def loss(at: Float64) -> float:
         logits = features @ at
         return float(weights @ (np.logaddexp(0.0, logits) - targets * logits))
 
@@ -233,7 +230,7 @@ def _newton(features: Floats, targets: Floats, weights: Floats) -> Floats:
     return theta
 
 
-def best_threshold(odds: Floats, gain: Floats) -> float:
+def best_threshold(odds: Float64, gain: Float64) -> float:
     """The odds up to which to answer for the greatest sum of `gain` [n], what answering each question wins
     over saying none.
 
@@ -250,7 +247,7 @@ def best_threshold(odds: Floats, gain: Floats) -> float:
     return float((ends[widest] + ends[widest + 1]) / 2)
 
 
-def decisions(judged: Judged, settings: ReaderSettings) -> tuple[Floats, Floats, Floats]:
+def decisions(judged: Judged, settings: ReaderSettings) -> tuple[Float64, Float64, Float64]:
     """Of a reader with these settings: how sure it is of what it says to each question, whether that is
     right, and its F1.
 
@@ -273,7 +270,7 @@ def decisions(judged: Judged, settings: ReaderSettings) -> tuple[Floats, Floats,
 
 
 def expected_calibration_error(
-    confidence: Floats, right: Floats, weights: Floats | None = None, bins: int = BINS
+    confidence: Float64, right: Float64, weights: Float64 | None = None, bins: int = BINS
 ) -> float:
     """The mean gap, 0 to 1, between confidence [n] and how right it was [n], each 0 to 1, over bins of equal
     mass.
@@ -290,10 +287,10 @@ def expected_calibration_error(
     return float(np.abs(gaps).sum() / mass.sum())
 
 
-def bins_of_equal_mass(mass: Floats, bins: int) -> npt.NDArray[np.int64]:
+def bins_of_equal_mass(mass: Float64, bins: int) -> Int64:
     """The bin [n], from 0, of each of n things in order, where every bin is to hold the same share of their
     `mass` [n].
     """
     middle = np.cumsum(mass) - mass / 2
-    numbers: npt.NDArray[np.int64] = np.minimum((middle / mass.sum() * bins).astype(np.int64), bins - 1)
+    numbers: Int64 = np.minimum((middle / mass.sum() * bins).astype(np.int64), bins - 1)
     return numbers

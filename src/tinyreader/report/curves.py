@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tinyreader.arrays import Bool, Float64
 from tinyreader.errors import DataError
-from tinyreader.report.calibration import BINS, Bools, Floats, bins_of_equal_mass, expected_calibration_error
+from tinyreader.report.calibration import BINS, bins_of_equal_mass, expected_calibration_error
 
 POINTS = 200
 
 
 def null_threshold(
-    null_odds: Floats, exact: Floats, f1: Floats, answerable: Bools, empty: Bools
+    null_odds: Float64, exact: Float64, f1: Float64, answerable: Bool, empty: Bool
 ) -> dict[str, list[float]]:
     """Scores in percent at thresholds from "always no answer" to "always an answer": `threshold`, `exact`,
     `f1`, `HasAns_f1` and `NoAns_f1` (the last two only where there are such questions).
@@ -37,7 +38,7 @@ def null_threshold(
     unanswered = np.where(answerable, 0.0, 1.0)
     curve = {"threshold": thresholds.tolist()}
 
-    def means(values: Floats, rows: Bools) -> list[float]:
+    def means(values: Float64, rows: Bool) -> list[float]:
         given = np.where(empty, unanswered, values)
         gains = np.where(rows, given - unanswered, 0.0)[order]
         reached = np.concatenate([[0.0], np.cumsum(gains)])[n_answered]
@@ -51,7 +52,7 @@ def null_threshold(
     return curve
 
 
-def precision_recall(null_odds: Floats, values: Floats, answerable: Bools) -> dict[str, Any]:
+def precision_recall(null_odds: Float64, values: Float64, answerable: Bool) -> dict[str, Any]:
     """Precision and recall, 0 to 1, of answering the questions with the lowest odds first, and their average
     precision `ap` in percent, as the official SQuAD 2.0 script defines them: `values` [n] (0 to 1) count as
     true positives.
@@ -70,7 +71,7 @@ def precision_recall(null_odds: Floats, values: Floats, answerable: Bools) -> di
     return {"precision": _rounded(precision[kept]), "recall": _rounded(recall[kept]), "ap": ap}
 
 
-def coverage_risk(confidence: Floats, right: Floats) -> dict[str, Any]:
+def coverage_risk(confidence: Float64, right: Float64) -> dict[str, Any]:
     """The share of wrong decisions (`risk`) among the most confident share of questions (`coverage`), and the
     area under it.
 
@@ -87,7 +88,7 @@ def coverage_risk(confidence: Floats, right: Floats) -> dict[str, Any]:
     return {"coverage": _rounded(coverage[kept]), "risk": _rounded(risk[kept]), "area": area}
 
 
-def calibration(confidence: Floats, right: Floats, n_bins: int = BINS) -> dict[str, Any]:
+def calibration(confidence: Float64, right: Float64, n_bins: int = BINS) -> dict[str, Any]:
     """The expected calibration error `ece`, 0 to 1, as `expected_calibration_error` defines it, and its
     `bins`.
 
@@ -118,5 +119,5 @@ def _spread(n: int) -> npt.NDArray[np.intp]:
     return np.unique(np.linspace(0, n - 1, min(n, POINTS)).round().astype(np.intp))
 
 
-def _rounded(values: Floats) -> list[float]:
+def _rounded(values: Float64) -> list[float]:
     return [round(float(value), 5) for value in values]

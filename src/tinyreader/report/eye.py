@@ -9,8 +9,8 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tinyreader.arrays import Float64, Floats
 from tinyreader.data import Example
 from tinyreader.reader import Reader
 from tinyreader.report.record import Question
@@ -69,9 +69,9 @@ def _view(window: Window, logits: WindowLogits) -> dict[str, Any]:
     }
 
 
-def _softmax(logits: npt.NDArray[np.floating], inside: slice) -> npt.NDArray[np.float64]:
+def _softmax(logits: Floats, inside: slice) -> Float64:
     """Probabilities over the null position, first, and the context tokens."""
     values = np.concatenate([logits[:1], logits[inside]]).astype(np.float64)
     values = np.exp(values - values.max())
-    result: npt.NDArray[np.float64] = values / values.sum()
+    result: Float64 = values / values.sum()
     return result

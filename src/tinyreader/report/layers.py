@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tinyreader.arrays import Float32, Float64
 from tinyreader.data import Example
 from tinyreader.errors import MissingExtraError, ModelError, SettingsError
 from tinyreader.windows import Window, Windower, WindowSettings
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from tinyreader.distil.network import Batch, Network
     from tinyreader.models import LoadedReader
 
-Array = npt.NDArray[np.float64]
 
 MAX_SHOWN_TOKENS = 64
 """So many tokens of a text have their attention shown: the page grows with the square of it."""
@@ -71,7 +71,7 @@ class Inside:
         """How many layers it has, the embedding not counted."""
         return self.network.n_layers
 
-    def observe(self, window: Window) -> tuple[list[Array], list[npt.NDArray[np.float32]]]:
+    def observe(self, window: Window) -> tuple[list[Float64], list[Float32]]:
         """Hidden states [n, width] of layers 0 to the last, and attention [heads, n, n] of layers 1 to the
         last (empty where the model's attention cannot be observed), of one window of n tokens.
         """
@@ -112,8 +112,8 @@ def agreement(
         raise SettingsError(
             "student and teacher cut texts into different tokens, so their layers cannot be compared"
         )
-    states: tuple[list[list[Array]], list[list[Array]]] = ([], [])
-    attention: Array | None = None
+    states: tuple[list[list[Float64]], list[list[Float64]]] = ([], [])
+    attention: Float64 | None = None
     by_head = True
     for ours, other in zip(windows, theirs, strict=True):
         (hidden_s, att_s), (hidden_t, att_t) = student.observe(ours), teacher.observe(other)
@@ -215,32 +215,30 @@ def _shown(window: Window, around: tuple[int, int]) -> npt.NDArray[np.intp]:
     return np.concatenate([head, np.arange(first, min(window.stop, first + room)), tail]).astype(np.intp)
 
 
-def _attention_distances(
-    ours: Sequence[npt.NDArray[np.float32]], theirs: Sequence[npt.NDArray[np.float32]], by_head: bool
-) -> Array:
+def _attention_distances(ours: Sequence[Float32], theirs: Sequence[Float32], by_head: bool) -> Float64:
     """[S, T]: half the sum of absolute differences of a row, its mean over rows and heads."""
     if not by_head:
         ours, theirs = [a.mean(0) for a in ours], [a.mean(0) for a in theirs]
     return np.array([[0.5 * float(np.abs(a - b).sum(-1).mean()) for b in theirs] for a in ours])
 
 
-def _gram(states: Array) -> Array:
+def _gram(states: Float64) -> Float64:
     """The Gram matrix [n, n] of centred states [n, width], zero on its diagonal as the unbiased estimate
     wants it.
     """
     centred = states - states.mean(0)
-    gram: Array = centred @ centred.T
+    gram: Float64 = centred @ centred.T
     np.fill_diagonal(gram, 0.0)
     return gram
 
 
-def _cka(K: Array, L: Array) -> float:
+def _cka(K: Float64, L: Float64) -> float:
     """Linear CKA of two Gram matrices with empty diagonals, 0 where it cannot be told."""
     scale = _hsic(K, K) * _hsic(L, L)
     return float(_hsic(K, L) / np.sqrt(scale)) if scale > 0 else 0.0
 
 
-def _hsic(K: Array, L: Array) -> float:
+def _hsic(K: Float64, L: Float64) -> float:
     """The unbiased estimate of HSIC (Song et al., 2012, equation 5), up to its constant factor."""
     n = len(K)
     k, l = K.sum(0), L.sum(0)  # noqa: E741

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from tinyreader.arrays import Float64
 from tinyreader.data import Example
 from tinyreader.metrics import Version, bootstrap_interval, question_scores, score_v1, score_v2
 from tinyreader.report import curves
-from tinyreader.report.calibration import Floats, expected_calibration_error
+from tinyreader.report.calibration import expected_calibration_error
 from tinyreader.report.languages import Language, language_of, question_word, tokens_of
 from tinyreader.report.reading import ReadQuestion
 from tinyreader.report.record import Interval, Question
@@ -169,7 +170,7 @@ def calibration(questions: Sequence[Question]) -> dict[str, Any]:
     return found | {"ece_f1": expected_calibration_error(confidence, _column(questions, "f1"))}
 
 
-def _column(questions: Sequence[Question], name: str) -> Floats:
+def _column(questions: Sequence[Question], name: str) -> Float64:
     return np.array([getattr(q, name) for q in questions], dtype=np.float64)
 
 

@@ -9,22 +9,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from tinyreader.arrays import Float32, Int64
 from tinyreader.errors import ModelError, SettingsError
 
 # Importing openvino reports the use of it to Google Analytics, from a forked process. That is nobody's business, and the
 # fork deadlocked in the server's workers, whose pipes it held open. Without the package openvino uses its own stub.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
-Inputs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
+Inputs = tuple[Int64, Int64, Int64]
 """Token ids, mask (1 on real tokens) and segment ids of a batch of windows, each int64 [B, L], padded on the
 right.
 """
 
-Logits = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+Logits = tuple[Float32, Float32]
 """Start and end logits of a batch, each float32 [B, L]; those of padding are undefined."""
 
 PrecisionName = Literal["auto", "fp32", "bf16", "int8"]
@@ -52,7 +51,7 @@ class ModelFacts:
     vocab_size: int | None = None
     takes_segments: bool = True
 
-    def named_inputs(self, batch: Inputs) -> dict[str, npt.NDArray[np.int64]]:
+    def named_inputs(self, batch: Inputs) -> dict[str, Int64]:
         """The model's inputs by name, checked: engines read zeros, or crash, for ids outside the table."""
         input_ids, mask, segment_ids = batch
         if self.max_tokens is not None and input_ids.shape[1] > self.max_tokens:
@@ -94,12 +93,7 @@ class Runtime(ABC):
     facts: ModelFacts
 
     @abstractmethod
-    def logits(
-        self,
-        input_ids: npt.NDArray[np.int64],
-        mask: npt.NDArray[np.int64],
-        segment_ids: npt.NDArray[np.int64],
-    ) -> Logits:
+    def logits(self, input_ids: Int64, mask: Int64, segment_ids: Int64) -> Logits:
         """Start and end logits float32 [B, L] of padded windows [B, L]; `mask` is 1 on real tokens."""
 
     def stream(self, batches: Iterable[Inputs]) -> Iterator[Logits]:

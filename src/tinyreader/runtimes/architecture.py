@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tinyreader.arrays import Int64
 from tinyreader.errors import ModelError
 from tinyreader.tokenizer import read_json
 
@@ -290,7 +290,7 @@ def _architecture(path: Path, family: Family, config: dict[str, Any]) -> Archite
     return architecture
 
 
-def mpnet_buckets(most: int) -> npt.NDArray[np.int64]:
+def mpnet_buckets(most: int) -> Int64:
     """The row of MPNet's table of relative biases for each distance key - query from -(most - 1) to most - 1.
 
     Half of the rows are for each direction; half of these for one distance each, the others for ranges that

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tinyreader.arrays import Float32
 from tinyreader.errors import ModelError
 from tinyreader.model_files import model_fingerprint, read_section, write_section
 
 SECTION = "int8"
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +32,7 @@ class Range:
 
     low: float
     high: float
-    scale: FloatArray
+    scale: Float32
 
     @property
     def is_plain(self) -> bool:
@@ -72,7 +72,7 @@ class Int8Plan:
         }
 
 
-def quantised(weight: FloatArray) -> tuple[npt.NDArray[np.int8], FloatArray]:
+def quantised(weight: Float32) -> tuple[npt.NDArray[np.int8], Float32]:
     """A weight [n_out, n_in] as int8 and a scale [n_out, 1], so that int8 * scale approximates it."""
     largest = np.abs(weight).max(axis=1, keepdims=True)
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)

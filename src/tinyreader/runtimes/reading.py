@@ -15,15 +15,14 @@ from itertools import groupby, tee
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from tinyreader.arrays import Float32
 from tinyreader.data import Example
 from tinyreader.runtimes import Inputs, Runtime
 from tinyreader.spans import Decoding, WindowLogits, decode, merged
 from tinyreader.windows import Window, Windower, WindowSettings, chunks, padded_length
 
-FloatArray = npt.NDArray[np.float32]
 T = TypeVar("T")
 
 CHUNK_CHARACTERS = 400_000
@@ -165,13 +164,13 @@ def predict(
 
 def run_windows(
     windows: Sequence[Window], runtime: Runtime, max_length: int, limits: BatchLimits = DEFAULT_LIMITS
-) -> list[tuple[FloatArray, FloatArray]]:
+) -> list[tuple[Float32, Float32]]:
     """Unpadded start and end logits, each float32 [n], of each window of n tokens, in the order given.
 
     A batch holds windows of similar lengths, padded to the longest of them, rounded as `padded_length` does
     up to `max_length`.
     """
-    results: list[tuple[FloatArray, FloatArray]] = [(_EMPTY, _EMPTY)] * len(windows)
+    results: list[tuple[Float32, Float32]] = [(_EMPTY, _EMPTY)] * len(windows)
     plan = list(_plan([len(w) for w in windows], max_length, limits))
     inputs = (_padded([windows[i] for i in rows], length, runtime.facts.pad_id) for rows, length in plan)
     for (rows, _), (starts, ends) in zip(plan, runtime.stream(inputs), strict=True):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from tinyreader.arrays import Int64
 from tinyreader.errors import SettingsError
 from tinyreader.models import (
     LoadedReader,
@@ -44,12 +43,7 @@ class TorchRuntime(Runtime):
             head.register_forward_pre_hook(lambda _, args: (args[0].float(), *args[1:]))
 
     @torch.inference_mode()
-    def logits(
-        self,
-        input_ids: npt.NDArray[np.int64],
-        mask: npt.NDArray[np.int64],
-        segment_ids: npt.NDArray[np.int64],
-    ) -> Logits:
+    def logits(self, input_ids: Int64, mask: Int64, segment_ids: Int64) -> Logits:
         """Start and end logits float32 [B, L] of padded windows [B, L]; `mask` is 1 on real tokens."""
         inputs = self.facts.named_inputs((input_ids, mask, segment_ids))
         out = self.model(**{name: torch.from_numpy(each).to(self.device) for name, each in inputs.items()})

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from tinyreader.arrays import Float32, Int64
 from tinyreader.errors import ModelError
 from tinyreader.models import load_reader, max_tokens, takes_segments
 from tinyreader.runtimes import ModelFacts
@@ -52,9 +52,7 @@ class Traceable:
         segments = (torch.arange(length) > 3).long().expand(n, length).contiguous()
         return (ids, torch.ones_like(ids), segments)[: len(self.names)]
 
-    def difference(
-        self, run: Callable[[dict[str, npt.NDArray[np.int64]]], Sequence[npt.NDArray[np.float32]]]
-    ) -> float:
+    def difference(self, run: Callable[[dict[str, Int64]], Sequence[Float32]]) -> float:
         """How far a network made of it is off: the largest difference of a logit on batches and lengths of
         other shapes.
         """

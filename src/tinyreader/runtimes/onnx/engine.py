@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
+from tinyreader.arrays import Int64
 from tinyreader.errors import ModelError
 from tinyreader.runtimes import Logits, ModelFacts, Runtime
-
-IntArray = npt.NDArray[np.int64]
 
 
 class OnnxRuntime(Runtime):
@@ -22,7 +20,7 @@ class OnnxRuntime(Runtime):
     def __init__(self, session: Any, facts: ModelFacts, precision: str) -> None:
         self.session, self.facts = session, replace(facts, engine="onnx", precision=precision)
 
-    def logits(self, input_ids: IntArray, mask: IntArray, segment_ids: IntArray) -> Logits:
+    def logits(self, input_ids: Int64, mask: Int64, segment_ids: Int64) -> Logits:
         """Start and end logits float32 [B, L] of padded windows [B, L]; `mask` is 1 on real tokens."""
         inputs = self.facts.named_inputs((input_ids, mask, segment_ids))
         start, end = self.session.run(["start_logits", "end_logits"], inputs)

@@ -15,14 +15,12 @@ from itertools import chain, islice
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import openvino as ov
 
+from tinyreader.arrays import Int64
 from tinyreader.errors import SettingsError
 from tinyreader.runtimes import Inputs, Logits, ModelFacts, PrecisionName, Runtime, n_cores
 from tinyreader.runtimes.openvino.graph import Precision
-
-IntArray = npt.NDArray[np.int64]
 
 LONG_STREAM = 6
 """So many batches are worth half a second to compile the model once more, for two of them at a time."""
@@ -86,7 +84,7 @@ class OpenVinoRuntime(Runtime):
         for _ in range(n_streams):
             self._requests.put(self.compiled.create_infer_request())
 
-    def logits(self, input_ids: IntArray, mask: IntArray, segment_ids: IntArray) -> Logits:
+    def logits(self, input_ids: Int64, mask: Int64, segment_ids: Int64) -> Logits:
         """Start and end logits float32 [B, L] of windows [B, L] padded on the right; `mask` is 1 on real
         tokens.
         """
@@ -149,7 +147,7 @@ def _compile(model: ov.Model, settings: EngineSettings) -> ov.CompiledModel:
 
 
 def _streamed(
-    compiled: ov.CompiledModel, n_requests: int, inputs: Iterator[dict[str, IntArray]]
+    compiled: ov.CompiledModel, n_requests: int, inputs: Iterator[dict[str, Int64]]
 ) -> Iterator[Logits]:
     """Yield the logits of each batch, in order, with at most `n_requests` begun."""
     idle = [compiled.create_infer_request() for _ in range(n_requests)]
