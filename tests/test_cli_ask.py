@@ -87,7 +87,7 @@ def test_no_answer_is_exit_code_1(
         (["who ?", "docs", "-m", "nowhere/x"], "there is no directory nowhere/x"),
         (["", "docs", "-m", "reader"], "the question is empty"),
         (["the " * 40, "docs", "-m", "reader"], "max_seq_len 40 and doc_stride 8. Shorten it.\n"),
-        (["who ?", "docs/c.bin", "-m", "reader"], "docs/c.bin is no text"),
+        (["who ?", "docs/c.bin", "-m", "reader"], "docs/c.bin is not text"),
         (["who ?", "docs", "-m", "docs"], "docs has no config.json"),
         (["who ?", "docs/.hidden/none", "-m", "reader"], "nothing to read in docs/.hidden/none"),
         (["who ?", "docs", "-m", "reader", "--all", "--passages", "3"], "contradict each other"),

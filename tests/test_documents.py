@@ -164,8 +164,8 @@ def test_docx_has_paragraphs_and_tables() -> None:
         ("a.txt", b"Caf\xe9", r"a.txt is not UTF-8 text \(byte 3\). Convert it"),
         ("a.txt", b"\xef\xbb\xbfCaf\xe9", r"a.txt is not UTF-8 text \(byte 6\)"),
         ("a.txt", b"\xff\xfea", r"a.txt is not UTF-16 text"),
-        ("a.txt", "the mill".encode("utf-16-le"), "a.txt is no text.*without a byte order mark"),
-        ("a.bin", b"\x7fELF\x00\x80", "a.bin is no text.*binary file"),
+        ("a.txt", "the mill".encode("utf-16-le"), "a.txt is not text.*without a byte order mark"),
+        ("a.bin", b"\x7fELF\x00\x80", "a.bin is not text.*binary file"),
         (
             "a.txt.gz",
             gzip.compress(b"the mill" * 100)[:30],
@@ -176,8 +176,8 @@ def test_docx_has_paragraphs_and_tables() -> None:
         ("a.pdf", pdf_of(["The mill"])[:300], "a.pdf is a broken PDF"),
         ("a.pdf", pdf_of(["", ""]), "a.pdf has no text on its 2 pages.*ocrmypdf"),
         ("a.pdf", locked(pdf_of(["The mill"]), "secret"), "a.pdf is locked with a password. Unlock it"),
-        ("a.docx", b"PK\x03\x04 no zip", "a.docx is no DOCX file, or a broken one"),
-        ("a.docx", b"\xd0\xcf\x11\xe0\xa1\xb1", "a.docx is locked with a password, or a DOC file of old"),
+        ("a.docx", b"PK\x03\x04 no zip", "a.docx is not a DOCX file, or is damaged"),
+        ("a.docx", b"\xd0\xcf\x11\xe0\xa1\xb1", "a.docx is locked with a password, or is an old DOC file"),
     ],
 )
 def test_what_cannot_be_read_is_said(tmp_path: Path, name: str, raw: bytes, said: str) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tinyreader.documents.document import Document, page_breaks
-from tinyreader.documents.files import SUFFIXES, document_of, read_document
-from tinyreader.documents.folders import FoundFile, LeftOut, find_files
+from tinyreader.documents.files import SUFFIXES, FoundFile, LeftOut, document_of, find_files, read_document
 
 __all__ = [
     "SUFFIXES",

@@ -6,7 +6,6 @@ Articles are generated from the hand-written sentences in `templates/`; every na
 
 from __future__ import annotations
 
-from tinyreader.sample.book import SHOWCASE, Encyclopaedia, encyclopaedia
-from tinyreader.sample.minutes import MINUTES, minutes
+from tinyreader.sample.book import MINUTES, SHOWCASE, Encyclopaedia, encyclopaedia, minutes
 
 __all__ = ["MINUTES", "SHOWCASE", "Encyclopaedia", "encyclopaedia", "minutes"]

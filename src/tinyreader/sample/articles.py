@@ -10,8 +10,7 @@ from random import Random
 from tinyreader.data.example import Answer
 from tinyreader.errors import SettingsError
 from tinyreader.sample.kinds import Fact, Kind
-from tinyreader.sample.names import Names
-from tinyreader.sample.values import ascending_years, drawn
+from tinyreader.sample.names import Names, ascending_years, drawn
 
 _FIELD = re.compile(r"\{(\w+)\}")
 _N_TOLD = ((0, 2), (1, 1), (1, 2), (2, 1))  # facts told after the lead: with a year, and without

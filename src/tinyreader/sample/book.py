@@ -1,10 +1,11 @@
-"""The encyclopaedia: articles for training, others that share no name with them, and two questions to
-show.
+"""The encyclopaedia: articles for training, others that share no name with them, and two questions to show; and
+a page of meeting minutes with questions that a small reader can be expected to answer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.resources import files
 from random import Random
 
 from tinyreader.data.example import Answer, Example
@@ -73,3 +74,26 @@ SHOWCASE = (
 """One question that its paragraph answers and one that it does not; its names (`names.RESERVED`) are in no
 article.
 """
+
+MINUTES = files("tinyreader.sample").joinpath("minutes.txt").read_text("utf-8")
+
+_ASKED = (
+    ("Who is the treasurer?", "Piet Langmore"),
+    ("How much did the water tank cost?", "940 pounds"),
+    ("Who has the keys?", "Tom Ishikawa"),
+    ("Who takes over the seed orders?", "Ruth Bellamy"),
+    ("When is the next working day?", "Sunday 6 April"),
+    ("When was the society founded?", None),
+)
+
+
+def minutes() -> tuple[Example, ...]:
+    """The page's questions; the last one it does not answer."""
+    return tuple(
+        Example(f"minutes-{n}", question, MINUTES, answers=_answers(answer), title="Minutes")
+        for n, (question, answer) in enumerate(_ASKED)
+    )
+
+
+def _answers(text: str | None) -> tuple[Answer, ...]:
+    return () if text is None else (Answer(text, MINUTES.index(text)),)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 class Fact(BaseModel):
     """One relation of a kind: how a text states it and how one asks for each of its slots.
 
-    `slots` gives each slot "year", a type of `values`, or the list it is drawn from. In texts {S} is the
+    `slots` gives each slot "year", a type that `names.drawn` knows, or the list it is drawn from. In texts {S} is the
     subject at the start of a sentence, {s} inside one, {o} as an object, {P} and {p} its possessive; in
     questions {q} is its name.
     """

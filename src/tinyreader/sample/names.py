@@ -1,8 +1,11 @@
-"""Invented names: two pools that share none, one for training articles and one for held-out ones."""
+"""Invented names, in two pools that share none, for training and for held-out articles; and the values that facts
+take, drawn by type.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import product
 from random import Random
@@ -92,3 +95,38 @@ def divided_names(rng: Random, held_out_share: float) -> tuple[Names, Names]:
 def _joined(*parts: Iterable[str]) -> list[str]:
     """Every concatenation of one piece from each part."""
     return ["".join(pieces) for pieces in product(*parts)]
+
+
+_RANGE = re.compile(r"(\d+)-(\d+) (\w+)")
+_DRAWS: dict[str, Callable[[Random, Names], str]] = {
+    "person": lambda rng, names: names.person(rng),
+    "place": lambda rng, names: rng.choice(names.places),
+    "surname": lambda rng, names: rng.choice(names.surnames),
+    "river": lambda rng, names: f"River {rng.choice(names.rivers)}",
+    "hill": lambda rng, names: f"Mount {rng.choice(names.rivers)}",
+    "ship": lambda rng, names: rng.choice(names.ships),
+    "title": lambda rng, names: rng.choice(names.titles),
+    "people": lambda rng, names: f"{rng.randint(1, 60)},{rng.randrange(0, 1000, 50):03d}",
+}
+
+
+def drawn(sort: str, rng: Random, names: Names) -> str:
+    """A value of the type `sort`: a name, a number of people, or from a range with a unit such as "30-390
+    metres".
+
+    Raises:
+        KeyError: if there is no such type.
+    """
+    if bounds := _RANGE.fullmatch(sort):
+        return f"{rng.randint(int(bounds[1]), int(bounds[2]))} {bounds[3]}"
+    return _DRAWS[sort](rng, names)
+
+
+def ascending_years(n: int, first: tuple[int, int], gap: tuple[int, int], rng: Random) -> list[str]:
+    """`n` years in order: the earliest within `first`, each later one within `gap` years of the one
+    before.
+    """
+    years = [rng.randint(*first)]
+    for _ in range(n - 1):
+        years.append(years[-1] + rng.randint(*gap))
+    return [str(year) for year in years]
