@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyreader.errors import ModelError
-from tinyreader.storage import file_hash, write_json
-from tinyreader.tokenizer import read_json
+from tinyreader.storage import file_hash, read_object, read_object_if_any, write_json
 
 READER_FILE = "reader.json"
 SECTIONS = ("settings", "calibration", "int8", "export")
@@ -218,7 +217,7 @@ def engine_files(directory: Path) -> list[Path]:
 
 def _parts(index: Path) -> list[str]:
     """The names of the files an index refers to, each once and all beside it."""
-    entries = read_json(index).get("weight_map")
+    entries = read_object(index, ModelError).get("weight_map")
     if not isinstance(entries, dict) or not entries:
         raise ModelError(f"{index} has no weight_map")
     names = sorted({str(name) for name in entries.values()})
@@ -251,7 +250,7 @@ def read_sections(directory: Path) -> dict[str, Any]:
     Raises `ModelError` for a section that is not known: it was misspelt, or a later version wrote it.
     """
     path = directory / READER_FILE
-    content = read_json(path) if path.is_file() else {}
+    content = read_object_if_any(path, ModelError) or {}
     for name in content:
         if name not in SECTIONS:
             raise ModelError(

@@ -14,6 +14,7 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from tinyreader.errors import ModelError
+from tinyreader.storage import read_object_if_any
 
 WRITE_ONE = "Transformers writes tokenizer.json: AutoTokenizer.from_pretrained(...).save_pretrained(...)"
 WORDPIECE_KINDS = {
@@ -59,7 +60,9 @@ def _load(directory: Path) -> Tokenizer:
     if (directory / "tokenizer.json").is_file():
         return Tokenizer.from_file(str(directory / "tokenizer.json"))
     sources = (directory / "special_tokens_map.json", directory / "tokenizer_config.json")
-    settings = {key: value for path in sources if path.is_file() for key, value in read_json(path).items()}
+    settings = {
+        key: value for path in sources for key, value in (read_object_if_any(path, ModelError) or {}).items()
+    }
     if (directory / "vocab.txt").is_file() and not (directory / "bpe.codes").is_file():
         _check_kind(directory, settings, WORDPIECE_KINDS)
         return _wordpiece(directory, settings)
@@ -80,7 +83,7 @@ def _check_kind(directory: Path, settings: Mapping[str, Any], known: set[str]) -
     said, the vocabulary alone counts.
     """
     path = directory / "config.json"
-    config = read_json(path) if path.is_file() else {}
+    config = read_object_if_any(path, ModelError) or {}
     name = settings.get("tokenizer_class") or config.get("tokenizer_class")
     what = f"a {name}"
     if str(name) in GENERIC_CLASSES:
@@ -159,8 +162,8 @@ def _with_added_tokens(directory: Path, tokenizer: Tokenizer, special: Mapping[s
     """The tokenizer with its special tokens marked and those of `added_tokens.json` at their ids."""
     tokenizer.add_special_tokens(list(special.values()))
     extra = directory / "added_tokens.json"
-    for token, number in (
-        sorted(read_json(extra).items(), key=lambda item: item[1]) if extra.is_file() else ()
+    for token, number in sorted(
+        (read_object_if_any(extra, ModelError) or {}).items(), key=lambda item: item[1]
     ):
         tokenizer.add_tokens([token])
         if tokenizer.token_to_id(token) != number:
@@ -171,17 +174,6 @@ def _with_added_tokens(directory: Path, tokenizer: Tokenizer, special: Mapping[s
 def _is_lower_case(vocab: Mapping[str, int]) -> bool:
     """Whether no ordinary word piece has a capital letter."""
     return all(token == token.lower() for token in vocab if not token.startswith(("[", "<")))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file of a model directory."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} should hold a JSON object, not {type(content).__name__}")
-    return content
 
 
 def tokenizer_difference(teacher: Tokenizer, student: Tokenizer) -> str:

@@ -23,7 +23,8 @@ from tinyreader.model_files import model_directory, some_of
 from tinyreader.models.parts import max_tokens
 from tinyreader.models.reader import NoDraws, check_vocabulary, check_weights, load_configuration, new_model
 from tinyreader.models.weights import fit_names, read_weights
-from tinyreader.tokenizer import load_tokenizer, read_json, special_tokens
+from tinyreader.storage import read_object_if_any
+from tinyreader.tokenizer import load_tokenizer, special_tokens
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ def _mask_id(tokenizer: Tokenizer, directory: Path) -> int:
     """
     found = dict(special_tokens(tokenizer))
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        said = read_json(directory / name).get("mask_token") if (directory / name).is_file() else None
+        said = (read_object_if_any(directory / name, ModelError) or {}).get("mask_token")
         if said is not None:
             found["mask_token"] = str(said["content"] if isinstance(said, dict) else said)
     mask = found.get("mask_token")

@@ -26,7 +26,8 @@ from transformers import (
 from tinyreader.errors import ModelError
 from tinyreader.model_files import check_shapes, model_directory
 from tinyreader.models.weights import fit_names, read_weights
-from tinyreader.tokenizer import load_tokenizer, read_json
+from tinyreader.storage import read_object
+from tinyreader.tokenizer import load_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def load_configuration(directory: Path, task: Task = "question-answering") -> Pr
     path = directory / "config.json"
     if not path.is_file():
         raise ModelError(f"{directory} has no config.json: it is no Transformers model directory")
-    content = read_json(path)
+    content = read_object(path, ModelError)
     model_type = content.get("model_type") or _guess_type(content)
     if model_type not in CONFIG_MAPPING:
         own = "; it comes with code of its own, which is never run" if "auto_map" in content else ""

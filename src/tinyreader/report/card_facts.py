@@ -17,7 +17,7 @@ from tinyreader.report.markdown import NOT_STATED
 from tinyreader.report.portable import without_places
 from tinyreader.report.record import Report
 from tinyreader.report.seen import read_run
-from tinyreader.tokenizer import read_json
+from tinyreader.storage import read_object, read_object_if_any
 
 KNOWN_DATA = {"rajpurkar/squad_v2": ("SQuAD 2.0", "squad_v2"), "rajpurkar/squad": ("SQuAD 1.1", "plain_text")}
 """Data sets of the Hub whose name and only configuration need not be asked for."""
@@ -150,7 +150,7 @@ def gather(model: Path, report: Report, options: CardOptions) -> CardFacts:
         repository=repository,
         report=report,
         run=run,
-        config=read_json(model / "config.json"),
+        config=read_object(model / "config.json", ModelError),
         calibration=_calibration(model),
         data=data,
         languages=options.languages,
@@ -290,5 +290,5 @@ def _is_hub_id(name: str) -> bool:
 
 def _calibration(model: Path) -> Mapping[str, Any]:
     path = model / "reader.json"
-    found = read_json(path).get("calibration") if path.is_file() else None
+    found = (read_object_if_any(path, ModelError) or {}).get("calibration")
     return found if isinstance(found, dict) else {}

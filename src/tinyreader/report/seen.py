@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tinyreader.data import Example, fingerprint, iter_examples
-from tinyreader.errors import TinyreaderError
-from tinyreader.tokenizer import read_json
+from tinyreader.errors import ModelError, TinyreaderError
+from tinyreader.storage import read_object_if_any
 
 RUN = "run.json"
 
@@ -18,7 +18,7 @@ RUN = "run.json"
 def read_run(directory: Path) -> dict[str, Any] | None:
     """What the run that made the reader says of itself; None for a reader that no run of ours made."""
     path = directory / RUN
-    return read_json(path) if path.is_file() else None
+    return read_object_if_any(path, ModelError)
 
 
 def seen_by(run: Mapping[str, Any] | None, examples: Sequence[Example]) -> list[str]:

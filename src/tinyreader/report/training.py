@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tinyreader.distil.runlog import RunLog
-from tinyreader.errors import DataError
-from tinyreader.tokenizer import read_json
+from tinyreader.errors import DataError, ModelError
+from tinyreader.storage import read_object_if_any
 
 LOG, RECORD = "log.jsonl", "run.json"
 POINTS = 300
@@ -20,7 +20,7 @@ SERIES = ("loss", "learning_rate", "windows_per_second", "gradient_norm")
 def run_record(model: Path) -> dict[str, Any] | None:
     """What `distil` left beside the model about how it was made; None where nothing is there."""
     path = model / RECORD
-    return read_json(path) if path.is_file() else None
+    return read_object_if_any(path, ModelError)
 
 
 def run_directory(model: Path) -> Path | None:

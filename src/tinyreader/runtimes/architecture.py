@@ -13,7 +13,7 @@ import numpy as np
 
 from tinyreader.arrays import Int64
 from tinyreader.errors import ModelError
-from tinyreader.tokenizer import read_json
+from tinyreader.storage import read_object
 
 MPNET_BUCKETS = 32  # Transformers' MPNet counts to 32, whatever relative_attention_num_buckets says
 MPNET_MAX_DISTANCE = 128
@@ -204,7 +204,7 @@ def read_architecture(directory: Path) -> Architecture:
     here.
     """
     kind, path = model_type_of(directory), directory / "config.json"
-    content = read_json(path)
+    content = read_object(path, ModelError)
     if kind not in FAMILIES:
         raise ModelError(
             f"{path}: {kind!r} models are not built for OpenVINO. Supported are {', '.join(FAMILIES)}; read "
@@ -225,7 +225,7 @@ def model_type_of(directory: Path) -> str:
     path = directory / "config.json"
     if not path.is_file():
         raise ModelError(f"{directory} has no config.json: it is no Transformers model directory")
-    content = read_json(path)
+    content = read_object(path, ModelError)
     return str(content.get("model_type") or _guess_type(content))
 
 

@@ -13,7 +13,7 @@ from tinyreader.errors import ModelError
 from tinyreader.model_files import READER_FILE, read_section, write_section
 from tinyreader.runtimes import ModelFacts
 from tinyreader.runtimes.architecture import FAMILIES, Architecture, model_type_of, read_architecture
-from tinyreader.tokenizer import read_json
+from tinyreader.storage import read_object
 
 EXPORT = "export"
 
@@ -40,7 +40,9 @@ def read_facts(directory: Path, inputs: set[str]) -> ModelFacts:
         return _exported(said, directory / READER_FILE)
     known = is_known(directory)
     facts = (
-        facts_of(read_architecture(directory)) if known else _configured(read_json(directory / "config.json"))
+        facts_of(read_architecture(directory))
+        if known
+        else _configured(read_object(directory / "config.json", ModelError))
     )
     return replace(facts, takes_segments="token_type_ids" in inputs)
 

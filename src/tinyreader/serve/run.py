@@ -15,7 +15,7 @@ from types import FrameType
 
 import uvicorn
 
-from tinyreader.errors import MissingExtraError, RunError
+from tinyreader.errors import MissingExtraError, ModelError, RunError
 from tinyreader.integrations.transformers.inputs import Parameters
 from tinyreader.integrations.transformers.models import ModelHandle, TokenizerHandle
 from tinyreader.integrations.transformers.pipeline import QuestionAnsweringPipeline
@@ -33,7 +33,8 @@ from tinyreader.serve.runtime import PooledRuntime
 from tinyreader.serve.service import Service
 from tinyreader.serve.settings import ServeSettings
 from tinyreader.serve.timeouts import TimeoutProtocol
-from tinyreader.tokenizer import load_tokenizer, read_json
+from tinyreader.storage import read_object_if_any
+from tinyreader.tokenizer import load_tokenizer
 
 SWITCH_S = 0.0005
 """Threads that wait for the interpreter get it after this time: the event loop must not lag behind them."""
@@ -78,7 +79,7 @@ def open_reader(directory: Path, runtime: PooledRuntime) -> Reader:
 def open_pipeline(directory: Path, reader: Reader, runtime: PooledRuntime) -> QuestionAnsweringPipeline:
     """The hosted service's pipeline over the same pool and tokenizer."""
     config = directory / "tokenizer_config.json"
-    stored = read_json(config).get("model_max_length") if config.is_file() else None
+    stored = (read_object_if_any(config, ModelError) or {}).get("model_max_length")
     max_length = stored if isinstance(stored, int) and 0 < stored < 10**6 else None  # larger: "no limit"
     name = str(directory)
     tokenizer = TokenizerHandle(reader.tokenizer, name, max_length)

@@ -15,7 +15,8 @@ from tinyreader.integrations.transformers.inputs import ParameterError
 from tinyreader.model_files import model_directory
 from tinyreader.runtimes import PrecisionName, Runtime
 from tinyreader.runtimes.engines import Engine, open_engine
-from tinyreader.tokenizer import load_tokenizer, read_json
+from tinyreader.storage import read_object, read_object_if_any
+from tinyreader.tokenizer import load_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class AutoModelForQuestionAnswering:
         config = directory / "config.json"
         if not config.is_file():
             raise ModelError(f"{directory} has no config.json: it is not a Transformers model directory")
-        precision = precision_of(torch_dtype if dtype is None else dtype, read_json(config))
+        precision = precision_of(torch_dtype if dtype is None else dtype, read_object(config, ModelError))
         return ModelHandle(directory, str(pretrained_model_name_or_path), engine, precision, threads)
 
 
@@ -113,7 +114,7 @@ class AutoTokenizer:
         """The tokenizer of a directory or Hub id, for `pipeline`."""
         directory = _directory(pretrained_model_name_or_path, revision, options)
         path = directory / "tokenizer_config.json"
-        settings = read_json(path) if path.is_file() else {}
+        settings = read_object_if_any(path, ModelError) or {}
         if settings.get("padding_side") == "left":
             raise ModelError(
                 f"{path} pads on the left: its model reads the context before the question, which is not "
