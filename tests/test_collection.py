@@ -236,7 +236,7 @@ def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     (damaged / "documents.sqlite").write_bytes(b"no database at all" * 100)
-    with pytest.raises(DataError, match="Delete it to index anew"):
+    with pytest.raises(DataError, match="Delete it"):
         refresh(home, damaged)
     index = tmp_path / "other"
     refresh(home, index)

@@ -134,7 +134,7 @@ def test_an_unknown_part_of_reader_json_is_refused(tmp_path: Path) -> None:
     """
     directory = write_reader(tmp_path)
     (directory / "reader.json").write_text('{"setings": {"top_k": 3}}', encoding="utf-8")
-    said = r"reader.json: 'setings' is no part of it; there are: settings, calibration, int8, export.*newer Tinyreader"
+    said = r"reader.json: 'setings' is not a known section; there are: settings, calibration, int8, export.*newer Tinyreader"
     for use in (
         lambda: Reader.from_pretrained(directory, **SHORT),
         lambda: read_section(directory, "int8"),

@@ -353,7 +353,7 @@ def test_half_precision_and_parts_load_as_fp32(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"00002.safetensors is missing"):
         load_reader(directory)
     index.write_text(json.dumps({"weight_map": {"a": "../model.safetensors"}}), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"no safetensors file beside it"):
+    with pytest.raises(ModelError, match=r"not a safetensors file beside it"):
         load_reader(directory)
 
 
@@ -373,7 +373,7 @@ def grow_vocabulary(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (shutil.rmtree, "no directory .*, and it is no Hub id"),
+        (shutil.rmtree, "no directory .*, and it is not a Hub id"),
         (lambda d: (d / "config.json").unlink(), "has no config.json"),
         (lambda d: (d / "config.json").write_text("{"), "config.json cannot be read"),
         (lambda d: rewrite_config(d, hidden_size="wide"), "not a valid bert configuration"),

@@ -135,7 +135,7 @@ def test_weights_in_parts_are_read(tmp_path: Path) -> None:
     ("index", "said"),
     [
         ("{}", "has no weight_map"),
-        ('{"weight_map": {"a": "../x.safetensors"}}', "no safetensors file beside it"),
+        ('{"weight_map": {"a": "../x.safetensors"}}', "not a safetensors file beside it"),
     ],
 )
 def test_a_wrong_index_is_refused(tmp_path: Path, index: str, said: str) -> None:

@@ -92,7 +92,7 @@ def model_directory(name_or_dir: str | Path, revision: str | None = None, token:
     if path.exists():
         raise ModelError(f"{name} is a file; give the directory that holds config.json and the weights")
     if not HUB_ID.fullmatch(name):
-        raise ModelError(f"there is no directory {name}, and it is no Hub id (which look like owner/name)")
+        raise ModelError(f"there is no directory {name}, and it is not a Hub id (such as owner/name)")
     return _download(name, revision, token)
 
 
@@ -223,7 +223,7 @@ def _parts(index: Path) -> list[str]:
     names = sorted({str(name) for name in entries.values()})
     for name in names:
         if Path(name).name != name or not name.endswith(".safetensors"):
-            raise ModelError(f"{index} refers to {name!r}, which is no safetensors file beside it")
+            raise ModelError(f"{index} refers to {name!r}, which is not a safetensors file beside it")
     return names
 
 
@@ -245,7 +245,7 @@ def model_fingerprint(directory: str | Path) -> str:
 
 
 def read_sections(directory: Path) -> dict[str, Any]:
-    """What is kept beside a model in `reader.json`, nothing where there is no such file.
+    """The sections of the model's `reader.json`; empty where there is no such file.
 
     Raises `ModelError` for a section that is not known: it was misspelt, or a later version wrote it.
     """
@@ -254,7 +254,7 @@ def read_sections(directory: Path) -> dict[str, Any]:
     for name in content:
         if name not in SECTIONS:
             raise ModelError(
-                f"{path}: {name!r} is no part of it; there are: {', '.join(SECTIONS)}. Correct it or take it "
+                f"{path}: {name!r} is not a known section; there are: {', '.join(SECTIONS)}. Correct it or take it "
                 "out, or, where a "
                 "newer Tinyreader wrote it, update this one"
             )
@@ -262,9 +262,7 @@ def read_sections(directory: Path) -> dict[str, Any]:
 
 
 def read_section(directory: Path, section: str) -> dict[str, Any] | None:
-    """A section of what is kept beside a model in `reader.json`, or None where there is no such file or
-    section.
-    """
+    """A section of the model's `reader.json`, or None where there is no such file or section."""
     content = read_sections(directory).get(section)
     if content is not None and not isinstance(content, dict):
         raise ModelError(

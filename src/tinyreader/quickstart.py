@@ -111,7 +111,7 @@ def _ask(reader: Reader, examples: tuple[Example, ...]) -> Asked:
 
 
 def quickstart(out: Path, asked: Asked, progress: Progress) -> Outcome:
-    """Distils under `out`, and compares; goes on where an earlier call on the same directory stopped."""
+    """Distils under `out`, and compares; resumes where an earlier call on the same directory stopped."""
     make_directory(out)
     book = encyclopaedia()
     train, dev = out / "sample" / "train.json", out / "sample" / "held-out.json"

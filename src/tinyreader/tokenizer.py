@@ -51,7 +51,7 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
     tokenizer.no_padding()
     if not tokenizer.encode("", add_special_tokens=True).ids:
         raise ModelError(
-            f"the tokenizer in {directory} adds no special tokens; a reader says 'no answer' at the first"
+            f"the tokenizer in {directory} adds no special tokens; a reader gives 'no answer' at the first"
         )
     return tokenizer
 
@@ -148,8 +148,8 @@ def _special(
     """
     found = {}
     for role, name in usual.items():
-        said = settings.get(role, name)
-        found[role] = str(said["content"] if isinstance(said, dict) else said)
+        token = settings.get(role, name)
+        found[role] = str(token["content"] if isinstance(token, dict) else token)
     for role in ("cls_token", "sep_token", "unk_token", "pad_token"):
         if found[role] not in vocab:
             raise ModelError(

@@ -1,7 +1,7 @@
 """Brings a folder's index up to date, in a process of its own: python -m tinyreader.collection FOLDER INDEX.
 
-Documents come from anywhere, and what parses them may fail in ways that no exception tells; a server goes on
-all the same. Prints what changed as a line of JSON; exit code 2, and the reason on stderr, where it could not
+Documents come from anywhere, and what parses them may fail in ways that raise no exception; the server keeps
+running. Prints what changed as a line of JSON; exit code 2, and the reason on stderr, where it could not
 be done.
 """
 
@@ -20,7 +20,7 @@ from tinyreader.progress import Progress
 
 
 def main() -> int:
-    """Does it."""
+    """The exit code: 0, or 2 where the index could not be brought up to date."""
     parser = argparse.ArgumentParser(description="Bring a folder's index up to date.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("index", type=Path)
@@ -28,7 +28,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.file_seconds is not None and not 0 < args.file_seconds <= 3600:
         parser.error(f"--file-seconds is {args.file_seconds:g}; give a number above 0, up to 3600")
-    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of every small flaw that it mends
+    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of every small flaw that it repairs
     try:
         found = refresh(args.folder, args.index, Progress(), file_s=args.file_seconds)
     except (TinyreaderError, OSError) as error:

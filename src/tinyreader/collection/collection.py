@@ -22,9 +22,9 @@ from tinyreader.reader import FoundAnswer, Question, Reader, Reading
 from tinyreader.storage import cache_directory
 
 PASSAGES = 20
-"""So many passages are read for a question."""
+"""Passages that are read for a question."""
 
-_TRIES = 3  # the index may be replaced between looking something up and reading its text
+_MAX_TRIES = 3  # the index may be replaced between looking something up and reading its text
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Collection:
         """The passages, `n` at most, that share most words with the question, best first."""
         if n < 1:
             raise SettingsError(f"passages is {n}; it must be at least 1.")
-        for _ in range(_TRIES):
+        for _ in range(_MAX_TRIES):
             found = self._index.best(question, n)
             documents = self.store.documents([row for row, _, _ in found])
             if all(row in documents for row, _, _ in found):

@@ -31,7 +31,7 @@ PLACES = "passages.npy"
 """Row of its document, begin and end of each passage, int64 [n, 3], in the order of the index."""
 
 _LATE = "late:"
-# a file that took too long is tried again after an hour: the machine may have been busy
+# A file that took too long is tried again after an hour: the machine may have been busy.
 _RETRY_NS = 3_600_000_000_000
 _UNSURE_NS = (
     2_000_000_000  # a file changed so shortly before it was read may change again and bear the same time
@@ -65,14 +65,14 @@ def refresh(
     store = Store(index)
     with directory_lock(index), store.change() as change:
         found = Refreshed()
-        _sweep(index, keep=store.generation)
+        _remove_old_indexes(index, keep=store.generation)
         _update(folder, change, found, progress, file_s)
         found.generation = store.generation
         if not found.generation or found.added or found.changed or found.removed:
             found.generation += 1
             _build(change, index_path(index, found.generation), progress)
             change.set_generation(found.generation)
-    _sweep(index, keep=found.generation)
+    _remove_old_indexes(index, keep=found.generation)
     found.passages = len(np.load(index_path(index, found.generation) / PLACES, mmap_mode="r"))
     found.documents, found.unreadable = store.counts()
     return found
@@ -152,7 +152,7 @@ def _entry(name: str, raw: bytes, state: FileState, suffix: str, problem: str, f
         document.text.encode("utf-8")
     except (DataError, MissingExtraError, UnicodeEncodeError) as error:
         return Entry(state, Document(name, ""), str(error))
-    except _TooLong as error:  # no hash, by which it would count as known for good
+    except _TimeoutReached as error:  # no hash, by which it would count as known for good
         return Entry(replace(state, fingerprint=f"{_LATE}{file_s}"), Document(name, ""), str(error))
     passages = list(passages_of(document))
     return Entry(
@@ -164,21 +164,19 @@ def _entry(name: str, raw: bytes, state: FileState, suffix: str, problem: str, f
     )
 
 
-class _TooLong(BaseException):  # no Exception, which a parser might take for one of its own and go on
-    """The time for a file is over."""
+class _TimeoutReached(BaseException):  # not an Exception: parsers catch those and continue
+    """A file took longer than it may."""
 
 
 @contextmanager
 def _within(seconds: float | None) -> Iterator[None]:
-    """Raises `_TooLong` in the block when it has taken so long; on Windows, which has no such alarm,
-    never.
-    """
+    """Raises `_TimeoutReached` in the block after that time; never on Windows, which has no such alarm."""
     if seconds is None or not hasattr(signal, "setitimer"):
         yield
         return
 
     def give_up(*_: object) -> None:
-        raise _TooLong(f"it takes longer than {seconds:g} s to read")
+        raise _TimeoutReached(f"it takes longer than {seconds:g} s to read")
 
     before = signal.signal(signal.SIGALRM, give_up)
     signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
@@ -209,8 +207,8 @@ def _build(change: Change, directory: Path, progress: Progress) -> None:
     np.save(directory / PLACES, np.array(places, np.int64).reshape(-1, 3))
 
 
-def _sweep(index: Path, *, keep: int) -> None:
-    """Removes indexes that are out of date, and what a kill left half made."""
+def _remove_old_indexes(index: Path, *, keep: int) -> None:
+    """Removes indexes that are out of date or that a kill left incomplete."""
     for path in index.glob("index-*"):
         if path != index_path(index, keep):
             shutil.rmtree(path, ignore_errors=True)

@@ -52,7 +52,7 @@ class Entry:
 
 
 class Store:
-    """The SQLite file in an index directory. Every operation opens it anew, so threads and processes may
+    """The SQLite file in an index directory. Every operation opens it, so threads and processes may
     share it.
     """
 
@@ -94,7 +94,7 @@ class Store:
 
     @contextmanager
     def change(self) -> Iterator[Change]:
-        """Yield a transaction: what it did holds when the block ends well, and never was when it raises."""
+        """Yield a transaction: committed when the block ends well, rolled back when it raises."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._open(write=True) as connection:
             connection.executescript(_TABLES)
@@ -103,7 +103,7 @@ class Store:
                 held = self._fact(connection, "format")
                 if held not in (0, FORMAT):
                     raise DataError(
-                        f"{self.path} was written by another version of Tinyreader. Delete it to index anew."
+                        f"{self.path} was written by another version of Tinyreader. Delete it, and the folder is indexed again."
                     )
                 yield Change(connection)
                 connection.execute("INSERT OR REPLACE INTO facts VALUES ('format', ?)", (FORMAT,))
@@ -124,7 +124,9 @@ class Store:
                     connection.execute("PRAGMA journal_mode = WAL")
                 yield connection
         except sqlite3.Error as error:
-            raise DataError(f"{self.path} cannot be used: {error}. Delete it to index anew.") from None
+            raise DataError(
+                f"{self.path} cannot be used: {error}. Delete it, and the folder is indexed again."
+            ) from None
 
     @staticmethod
     def _fact(connection: sqlite3.Connection, name: str) -> int:
@@ -145,7 +147,7 @@ class Change:
         return {name: FileState(*state) for name, *state in self._connection.execute(query)}
 
     def put(self, entry: Entry) -> None:
-        """Takes a file in, in the place of what had its name."""
+        """Adds a file, replacing any of that name."""
         state, document = entry.state, entry.document
         self.remove(document.id)
         words = zlib.compress("\n".join(" ".join(words) for words in entry.words).encode(), 1)
@@ -168,12 +170,12 @@ class Change:
         )
 
     def touch(self, name: str, state: FileState) -> None:
-        """Notes that a file looks different and holds the same."""
+        """Notes the new size and times of a file whose content is the same."""
         query = "UPDATE documents SET size = ?, mtime_ns = ?, seen_ns = ? WHERE name = ?"
         self._connection.execute(query, (state.size, state.mtime_ns, state.seen_ns, name))
 
     def remove(self, name: str) -> None:
-        """Forgets a file."""
+        """Removes a file."""
         self._connection.execute("DELETE FROM documents WHERE name = ?", (name,))
 
     def passages(self) -> Iterator[tuple[int, int, int, list[str]]]:
@@ -186,5 +188,5 @@ class Change:
                 yield row, begin, end, line.split()
 
     def set_generation(self, number: int) -> None:
-        """Says which index belongs to the texts."""
+        """Notes which index belongs to the texts."""
         self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('generation', ?)", (number,))

@@ -69,7 +69,7 @@ def _bytes_of(path: Path, name: str) -> bytes:
             return file.read()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
-            f"{name} cannot be read: it is compressed, and damaged ({error}). Copy it anew."
+            f"{name} cannot be read: it is compressed, and damaged ({error}). Copy it again."
         ) from None
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error}") from None
@@ -136,7 +136,9 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path | LeftOut]:
                 yield LeftOut(path, error.strerror or str(error))
                 continue
             if not is_regular:
-                yield LeftOut(path, "a link that leads nowhere" if path.is_symlink() else "no regular file")
+                yield LeftOut(
+                    path, "a link that leads nowhere" if path.is_symlink() else "not a regular file"
+                )
             elif suffix_of(path) not in SUFFIXES:
                 yield LeftOut(path, f"not one of {', '.join(sorted(SUFFIXES))}", is_other_kind=True)
             elif _is_new(path, seen):
@@ -150,7 +152,7 @@ def _is_new(path: Path, seen: set[tuple[int, int]]) -> bool:
     try:
         about = path.stat()
     except OSError:
-        return True  # said when it is opened
+        return True  # reported when it is opened
     key = (about.st_dev, about.st_ino)
     if key in seen:
         return False

@@ -29,9 +29,7 @@ from tinyreader.tokenizer import load_tokenizer, special_tokens
 log = logging.getLogger(__name__)
 
 LONGEST = 512
-"""Tokens of the longest input: what most encoders were trained on; those that take more gain little for a
-word's sake.
-"""
+"""Maximum input in tokens: what most encoders were trained on; a longer context helps little to propose a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +117,9 @@ def _mask_id(tokenizer: Tokenizer, directory: Path) -> int:
     """
     found = dict(special_tokens(tokenizer))
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        said = (read_object_if_any(directory / name, ModelError) or {}).get("mask_token")
-        if said is not None:
-            found["mask_token"] = str(said["content"] if isinstance(said, dict) else said)
+        token = (read_object_if_any(directory / name, ModelError) or {}).get("mask_token")
+        if token is not None:
+            found["mask_token"] = str(token["content"] if isinstance(token, dict) else token)
     mask = found.get("mask_token")
     number = tokenizer.token_to_id(mask) if mask is not None else None
     if number is None:

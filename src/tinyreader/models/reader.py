@@ -93,7 +93,7 @@ def load_configuration(directory: Path, task: Task = "question-answering") -> Pr
     """
     path = directory / "config.json"
     if not path.is_file():
-        raise ModelError(f"{directory} has no config.json: it is no Transformers model directory")
+        raise ModelError(f"{directory} has no config.json: it is not a Transformers model directory")
     content = read_object(path, ModelError)
     model_type = content.get("model_type") or _guess_type(content)
     if model_type not in CONFIG_MAPPING:
@@ -202,9 +202,9 @@ def _is_reader(config: PretrainedConfig, head: set[str]) -> bool:
     """Whether tensors of the head's names are a reader's; `classifier` may be that of a classifier of
     texts.
     """
-    said = getattr(config, "architectures", None) or []
+    architectures = getattr(config, "architectures", None) or []
     return any(name.startswith("qa_outputs.") for name in head) or any(
-        "QuestionAnswering" in name for name in said
+        "QuestionAnswering" in name for name in architectures
     )
 
 

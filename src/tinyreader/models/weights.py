@@ -85,8 +85,7 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling errors, zip errors and torch's own
         raise ModelError(
-            f"{path} is refused: it is damaged, or holds more than tensors, and loading that could run any "
-            "code "
+            f"{path} is refused: it is damaged, or holds more than tensors, and loading that could run any code "
             f"({type(error).__name__})"
         ) from error
     if (

@@ -224,7 +224,7 @@ def model_type_of(directory: Path) -> str:
     """What config.json calls the model's type; `ModelError` where there is no such file."""
     path = directory / "config.json"
     if not path.is_file():
-        raise ModelError(f"{directory} has no config.json: it is no Transformers model directory")
+        raise ModelError(f"{directory} has no config.json: it is not a Transformers model directory")
     content = read_object(path, ModelError)
     return str(content.get("model_type") or _guess_type(content))
 
