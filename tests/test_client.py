@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 import pytest
 
+from document_samples import pdf_of
 from serving import QUESTION, TEXT, Running, running, text, until
-from test_documents import pdf_of
 from tinyreader.client import Client, RetryPolicy
 from tinyreader.errors import DataError, ServiceError, SettingsError
 from tinyreader.reader import Document, Question

@@ -8,43 +8,14 @@ import gzip
 import io
 import logging
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from document_samples import docx_bytes, pdf_of, zipped
 from tinyreader.documents import Document, document_of, find_files, page_breaks, read_document
 from tinyreader.errors import DataError, MissingExtraError
-
-
-def pdf_of(pages: Sequence[str]) -> bytes:
-    """The smallest PDF that shows these lines, one a page."""
-    objects = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"",
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    ]
-    kids = []
-    for words in pages:
-        stream = f"BT /F1 12 Tf 50 700 Td ({words}) Tj ET".encode() if words else b""
-        objects.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream))
-        objects.append(
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents %d 0 R "
-            b"/Resources << /Font << /F1 3 0 R >> >> >>" % len(objects)
-        )
-        kids.append(b"%d 0 R" % len(objects))
-    objects[1] = b"<< /Type /Pages /Kids [%s] /Count %d >>" % (b" ".join(kids), len(kids))
-    out, places = io.BytesIO(b"%PDF-1.4\n"), []
-    out.seek(0, io.SEEK_END)
-    for number, content in enumerate(objects, 1):
-        places.append(out.tell())
-        out.write(b"%d 0 obj\n%s\nendobj\n" % (number, content))
-    table = out.tell()
-    out.write(b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1))
-    out.writelines(b"%010d 00000 n \n" % place for place in places)
-    out.write(b"trailer << /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, table))
-    return out.getvalue()
 
 
 def locked(pdf: bytes, password: str) -> bytes:
@@ -54,21 +25,6 @@ def locked(pdf: bytes, password: str) -> bytes:
     writer, out = pypdf.PdfWriter(clone_from=io.BytesIO(pdf)), io.BytesIO()
     writer.encrypt(user_password=password, owner_password="owner", algorithm="AES-256")
     writer.write(out)
-    return out.getvalue()
-
-
-def docx_bytes() -> bytes:
-    """A document of a heading, a paragraph and a table whose first row is one cell."""
-    import docx
-
-    document, out = docx.Document(), io.BytesIO()
-    document.add_heading("The mill")
-    document.add_paragraph("It was built in 1823.")
-    table = document.add_table(2, 2)
-    table.cell(0, 0).merge(table.cell(0, 1)).text = "Height"
-    table.cell(1, 0).text, table.cell(1, 1).text = "in metres", "31"
-    document.add_paragraph("It burnt.")
-    document.save(out)
     return out.getvalue()
 
 
@@ -176,8 +132,8 @@ def test_docx_has_paragraphs_and_tables() -> None:
         ("a.pdf", pdf_of(["The mill"])[:300], "a.pdf is a broken PDF"),
         ("a.pdf", pdf_of(["", ""]), "a.pdf has no text on its 2 pages.*ocrmypdf"),
         ("a.pdf", locked(pdf_of(["The mill"]), "secret"), "a.pdf is locked with a password. Unlock it"),
-        ("a.docx", b"PK\x03\x04 no zip", "a.docx is not a DOCX file, or is damaged"),
-        ("a.docx", b"\xd0\xcf\x11\xe0\xa1\xb1", "a.docx is locked with a password, or is an old DOC file"),
+        ("a.docx", b"PK\x03\x04 no zip", "a.docx is not a DOCX file, or it is damaged"),
+        ("a.docx", b"\xd0\xcf\x11\xe0\xa1\xb1", "a.docx is locked with a password, or made by an old Office"),
     ],
 )
 def test_what_cannot_be_read_is_said(tmp_path: Path, name: str, raw: bytes, said: str) -> None:
@@ -197,7 +153,11 @@ def test_folders_and_missing_files_are_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("suffix", "module", "raw"),
-    [(".pdf", "pypdf", pdf_of(["a"])), (".docx", "docx", b"PK"), (".html", "lxml", b"<p>a</p>")],
+    [
+        (".pdf", "pypdf", pdf_of(["a"])),
+        (".docx", "lxml", zipped({"word/document.xml": "<a/>"})),
+        (".html", "lxml", b"<p>a</p>"),
+    ],
 )
 def test_a_missing_extra_is_named(
     monkeypatch: pytest.MonkeyPatch, suffix: str, module: str, raw: bytes

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from huggingface_hub import InferenceClient
 
+from document_samples import pdf_of
 from serving import QUESTION, TEXT, Running, running, text, until
-from test_documents import pdf_of
 from tinyreader.reader import Question
 from tinyreader.serve import app as app_module
 from tinyreader.serve.schema import MAX_SIGNS

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from test_documents import docx_bytes, pdf_of
+from document_samples import docx_bytes, pdf_of
 from tinyreader.errors import DataError
 from tinyreader.serve import convert as module
 from tinyreader.serve.convert import Refused, convert, kind_of
@@ -61,7 +61,7 @@ def test_pages_and_text() -> None:
     ("raw", "name", "kind", "words"),
     [
         (b"%PDF-1.7 nothing", "a.pdf", "cannot-read", "a.pdf is a broken PDF"),
-        (b"\x89PNG\r\n\0\0", "a.png", "cannot-read", "a.png is not text"),
+        (b"\x89PNG\r\n\0\0", "a.png", "cannot-read", "a.png is a PNG picture"),
         (b"\x1f\x8b\x08\0", "a.pdf.gz", "cannot-read", "a.pdf.gz is compressed"),
         (b" \n", "a.txt", "cannot-read", "a.txt is empty"),
         (pdf_of(["a"] * 4), "a.pdf", "limit", "a.pdf has 4 pages; the maximum is 3"),

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from document_samples import pdf_of
 from serving import until
-from test_documents import pdf_of
 from tinyreader.documents import Document
 from tinyreader.serve.converter import Converter
 from tinyreader.serve.problems import Problem

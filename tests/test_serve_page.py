@@ -18,8 +18,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from browser import browsing, press, visiting
+from document_samples import docx_bytes, pdf_of
 from serving import Running, running, until
-from test_documents import docx_bytes, pdf_of
 from tinyreader.reader import FoundAnswer, Question, ReaderSettings, Reading
 from tinyreader.reader.reading import documents_of
 from tinyreader.serve.app import STATIC
@@ -209,7 +209,7 @@ def test_files_are_read_in_the_browser(page: Page, tmp_path: Path) -> None:
     given: Mapping[str, bytes] = {
         "a.txt": b"\xef\xbb\xbfFirst.",
         "b.md": f"{EMOJI}{MILL}".encode("utf-16"),
-        "c.odt": b"PK",
+        "c.doc": b"PK",
         "d.txt": b"caf\xe9",
         "e.bin": b"a\0b",
         "f.txt": b" \n",
@@ -220,7 +220,7 @@ def test_files_are_read_in_the_browser(page: Page, tmp_path: Path) -> None:
     page.set_input_files("#files", [tmp_path / name for name in given])
     expect(page.locator("#list li")).to_have_count(2)
     assert page.locator("#notes p").all_text_contents() == [
-        "c.odt was not read. This page reads text, Markdown, HTML, PDF and DOCX. Paste its text.",
+        "c.doc was not read. This page reads text, HTML, PDF, Office files, e-mail and e-books. Paste its text.",
         "d.txt was not read. It is not UTF-8 text. Save it as UTF-8 and add it again.",
         "e.bin was not read. It is not a text file.",
         "f.txt was not read. It is empty.",

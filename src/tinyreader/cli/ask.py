@@ -28,7 +28,7 @@ from tinyreader.cli.options import (
     question_length_advice,
     warn,
 )
-from tinyreader.documents.files import HTML_SUFFIXES
+from tinyreader.documents.files import SUFFIXES, TEXT_SUFFIXES
 from tinyreader.errors import DataError, MissingExtraError, SettingsError
 from tinyreader.model_files import STARTER
 
@@ -42,7 +42,7 @@ WHOLE_CHARACTERS = 300_000
 PASSAGES = 100
 """How many passages of longer texts are read."""
 
-CONVERTED = HTML_SUFFIXES | {".docx"}
+CONVERTED = SUFFIXES - TEXT_SUFFIXES
 """Files whose extracted text differs from what an editor shows: line numbers count lines of that text."""
 
 _N_SHOWN = 20

@@ -1,4 +1,4 @@
-"""Files as documents: text, Markdown, HTML, PDF and DOCX, with the places where their pages begin."""
+"""Files as documents: text, HTML, PDF, Office, mail, books and tables, with the places where their pages begin."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -38,3 +39,13 @@ def page_breaks(text: str) -> tuple[int, ...]:
     """Where the pages of a text begin that parts them by form feeds; empty where it has none."""
     starts = [found.end() for found in re.finditer("\f", text)]
     return (0, *starts) if starts else ()
+
+
+def in_pages(name: str, pages: Iterable[str], warnings: tuple[str, ...] = ()) -> Document:
+    """The document whose pages are these texts, each from a line of its own."""
+    starts, parts, offset = [], [], 0
+    for page in pages:
+        starts.append(offset)
+        parts.append(f"{page.rstrip()}\n")
+        offset += len(parts[-1])
+    return Document(name, "".join(parts), tuple(starts), warnings)

@@ -49,13 +49,16 @@ _NO_MARKUP = re.compile(
 _META = re.compile(rb"<meta\b[^>]*", re.IGNORECASE)
 _CHARSET = re.compile(rb"""charset\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"""^\s*<\?xml[^>]+encoding\s*=\s*["']([^"'>]*)""", re.IGNORECASE)
-# Python's codecs that also read what browsers read under these names
-_SUPERSETS = {
+# Python's codecs that read what browsers read under these names. UTF-16 declared in single bytes cannot be true.
+_CODECS = {
     "gbk": "gb18030",
     "big5": "big5hkscs",
     "euc-jp": "euc_jis_2004",
     "shift_jis": "cp932",
     "euc-kr": "cp949",
+    "utf-16le": "utf-8",
+    "utf-16be": "utf-8",
+    "x-user-defined": "cp1252",
 }
 
 
@@ -103,27 +106,25 @@ def _decoded(raw: bytes, name: str) -> tuple[str, tuple[str, ...]]:
     return text, (f"{n_lost} bytes mean nothing in its encoding, {encoding}",) * bool(n_lost)
 
 
-def _declared(raw: bytes) -> str | None:
-    """Python's name of the encoding that the page declares; None where it declares none that browsers know."""
+def codec_of(label: str) -> str | None:
+    """Python's name of the encoding that browsers read under a label; None where they know none."""
     try:
         import webencodings
     except ImportError:
-        raise MissingExtraError("reading HTML", "documents") from None
+        raise MissingExtraError("reading text in other encodings", "documents") from None
+    known = webencodings.lookup(label.strip().rstrip(";").strip())
+    if known is None:
+        return None
+    return _CODECS.get(known.name) or str(known.codec_info.name)
+
+
+def _declared(raw: bytes) -> str | None:
+    """The codec that the page declares; None where it declares none that browsers know."""
     head = raw[: 1 << 20]
     labels = [found[1] for found in _XML_ENCODING.finditer(head)]
     for meta in _META.finditer(_NO_MARKUP.sub(b" ", head)):
         labels += [next(filter(None, found.groups()), b"") for found in _CHARSET.finditer(meta[0])]
-    for label in labels:
-        name = label.decode("latin-1").strip().rstrip(";").strip()
-        known = webencodings.lookup(name)
-        if known is None:
-            continue
-        if known.name.startswith("utf-16"):
-            return "utf-8"  # the declaration was read as single bytes, so it cannot be true
-        if known.name == "x-user-defined":
-            return "cp1252"
-        return _SUPERSETS.get(known.name) or str(known.codec_info.name)
-    return None
+    return next((codec for label in labels if (codec := codec_of(label.decode("latin-1")))), None)
 
 
 def _pieces(root: Any) -> Iterator[str]:

@@ -5,13 +5,10 @@ with its paragraphs and tables in order.
 from __future__ import annotations
 
 import codecs
-import io
 import logging
 import re
-from collections.abc import Iterator
-from typing import Any
 
-from tinyreader.errors import DataError, MissingExtraError
+from tinyreader.errors import DataError
 
 log = logging.getLogger(__name__)
 
@@ -81,92 +78,4 @@ def _remedy(raw: bytes) -> str:
         return (
             "If it is UTF-16 text without a byte order mark, convert it, as with: iconv -f UTF-16LE -t UTF-8"
         )
-    return "Give text, Markdown, HTML, PDF or DOCX."
-
-
-def pdf_pages(raw: bytes, name: str) -> list[str]:
-    """The text of each page, empty where a page has none.
-
-    Raises `DataError` for files that are broken, locked with a password, or hold no text on any page, and
-    `MissingExtraError` without the `documents` extra.
-    """
-    try:
-        import pypdf
-        from pypdf.errors import DependencyError
-    except ImportError:
-        raise MissingExtraError(f"reading {name} (PDF)", "documents") from None
-    try:
-        reader = pypdf.PdfReader(io.BytesIO(raw))
-        # Many are locked against printing only: their password is empty.
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise DataError(
-                f"{name} is locked with a password. Unlock it, as with: qpdf --decrypt --password=... IN OUT"
-            )
-        pages = [without_surrogates(page.extract_text().replace("\0", "")) for page in reader.pages]
-    except DataError:
-        raise
-    except DependencyError:
-        raise MissingExtraError(f"reading {name} (an encrypted PDF)", "documents") from None
-    except (
-        Exception
-    ) as error:  # damaged files raise whatever the parser met: KeyError, RecursionError, its own
-        reason = " ".join(f"{type(error).__name__} {error}".split())[:120]
-        raise DataError(f"{name} is a broken PDF ({reason}). Repair it, as with: qpdf IN OUT") from None
-    empty = [number for number, text in enumerate(pages, 1) if not text.strip()]
-    if len(empty) == len(pages):
-        raise DataError(
-            f"{name} has no text on its {len(pages)} pages: they are empty, or images of text. Recognise it "
-            "first, as with: ocrmypdf IN OUT"
-        )
-    if empty:
-        log.warning(
-            "%s: %d of %d pages have no text, the first is page %d", name, len(empty), len(pages), empty[0]
-        )
-    return pages
-
-
-def docx_text(raw: bytes, name: str) -> str:
-    """The paragraphs, with a blank line between, and the tables, a line for each row with tabs between its
-    cells.
-
-    Headers, footers, notes and text boxes are not part of it. Raises `DataError` for broken and locked files,
-    and `MissingExtraError` without the `documents` extra.
-    """
-    try:
-        import docx
-    except ImportError:
-        raise MissingExtraError(f"reading {name} (DOCX)", "documents") from None
-    if raw.startswith(b"\xd0\xcf\x11\xe0"):
-        raise DataError(
-            f"{name} is locked with a password, or is an old DOC file. Save it in Word as DOCX without a "
-            "password."
-        )
-    try:
-        document = docx.Document(io.BytesIO(raw))
-        return without_surrogates("\n\n".join(_blocks(document)))
-    except Exception as error:  # damaged files raise whatever zip and XML parsers do
-        reason = " ".join(f"{type(error).__name__} {error}".split())[:120]
-        raise DataError(
-            f"{name} is not a DOCX file, or is damaged ({reason}). Save it again from Word or LibreOffice."
-        ) from None
-
-
-def _blocks(parent: Any) -> Iterator[str]:
-    from docx.table import Table
-
-    for block in parent.iter_inner_content():
-        text = "\n".join(_rows(block)) if isinstance(block, Table) else block.text.strip()
-        if text:
-            yield text
-
-
-def _rows(table: Any) -> Iterator[str]:
-    """Yield a line for each row; a cell that spans several columns or rows is given once, where it begins."""
-    seen: set[Any] = set()
-    for row in table.rows:
-        cells = [cell for cell in row.cells if cell._tc not in seen]
-        seen.update(cell._tc for cell in cells)
-        texts = [" ".join(" ".join(_blocks(cell)).split()) for cell in dict.fromkeys(cells)]
-        line = "\t".join(texts)
-        if line.strip():
-            yield line
+    return "Give text, HTML, PDF or an Office file."

@@ -10,15 +10,15 @@ const MARKS = [
   ["utf-16le", [0xff, 0xfe]],
   ["utf-16be", [0xfe, 0xff]],
 ];
-const BY_SERVER = /\.(pdf|docx|html?|xhtml)$/i;
-const OTHERS = /\.(doc|odt|rtf|pptx?|xlsx?|epub|zip|gz|png|jpe?g)$/i;
+const BY_SERVER = /\.(pdf|doc[xm]|dot[xm]|html?|xhtml|odt|odp|ods|rtf|pptx|xlsx|csv|tsv|epub|eml|ipynb|srt|vtt)$/i;
+const OTHERS = /\.(doc|ppt|xls|zip|gz|png|jpe?g)$/i;
 
 /**
  * Text and pages of a file; `pages` are the code points where they begin, none for a text without pages. `server` is
  * {key, signal, waiting, limits}. Throws an Error that says in plain words why it is not read.
  */
 export async function textOf(file, server) {
-  if (OTHERS.test(file.name)) throw new Error("This page reads text, Markdown, HTML, PDF and DOCX. Paste its text.");
+  if (OTHERS.test(file.name)) throw new Error("This page reads text, HTML, PDF, Office files, e-mail and e-books. Paste its text.");
   if (file.size > (server.limits?.max_body_bytes ?? Infinity)) {
     const size = (server.limits.max_body_bytes / 2 ** 20).toLocaleString("en-GB", { maximumFractionDigits: 1 });
     throw new Error(`This server takes files of ${size} MB, and it is larger.`);
