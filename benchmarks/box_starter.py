@@ -19,8 +19,8 @@ import shutil
 from pathlib import Path
 
 from command import require_files, tinyreader
-from keep_logs import without_folders
 from tinyreader.model_files import STARTER_DIRECTORY
+from tinyreader.storage import without_directories
 
 TERMS = Path(__file__).parent / "recipes" / "starter-terms.md"
 ORIGINS = (
@@ -70,7 +70,7 @@ def main() -> None:
 def finish(options: argparse.Namespace) -> None:
     """Measures the packed reader, writes its card, and puts it in place."""
     made, work = options.work / "starter", options.work
-    record = without_folders(json.loads((options.student / "run.json").read_text("utf-8")))
+    record = without_directories(json.loads((options.student / "run.json").read_text("utf-8")))
     (made / "run.json").write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     tinyreader("evaluate", made, options.dev, "-o", work / "report")
     tinyreader("evaluate", made, options.everyday, "-o", work / "everyday")

@@ -20,6 +20,7 @@ from command import require_files
 from experiments import JUDGE, held_out_f1, judged_file, odds_file
 from tinyreader.data import load_examples
 from tinyreader.distil.runlog import RunLog
+from tinyreader.storage import without_directories
 
 LOGS = Path(__file__).parent / "logs"
 STEPS_KEPT = 200
@@ -38,7 +39,7 @@ def main() -> None:
         }
         notes = [record, *thinned(RunLog(options.work / row / "log.jsonl").read()), chosen]
         kept = options.logs / f"{row}.jsonl"
-        told = [json.dumps(short(without_folders(note)), ensure_ascii=False) for note in notes]
+        told = [json.dumps(short(without_directories(note)), ensure_ascii=False) for note in notes]
         kept.write_text("\n".join(told) + "\n", "utf-8")
         print(kept, kept.stat().st_size)
 
@@ -74,21 +75,6 @@ def thinned(notes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             if seen % every and note["step"] != note["of"]:
                 continue
         yield note
-
-
-def without_folders(value: Any) -> Any:
-    """The same with names of files in place of absolute paths, in keys too; of two keys of one name both are
-    kept.
-    """
-    if isinstance(value, dict):
-        kept: dict[str, Any] = {}
-        for key, each in value.items():
-            name = without_folders(key)
-            kept[name if name not in kept else f"{name} ({len(kept)})"] = without_folders(each)
-        return kept
-    if isinstance(value, list):
-        return [without_folders(each) for each in value]
-    return Path(value).name if isinstance(value, str) and value.startswith("/") else value
 
 
 def short(value: Any) -> Any:

@@ -53,7 +53,7 @@ def metrics(n: int) -> dict[str, float]:
     texts = measure.Texts([120] * n, [1] * n)
     taken: dict[str, float] = {}
     own = time.process_time()
-    judged = timed(taken, "questions", lambda: measure.judge(examples, found, texts, "squad-en"))
+    judged = timed(taken, "questions", lambda: measure.score(examples, found, texts, "squad-en"))
     timed(taken, "official scores", lambda: measure.official_scores(examples, judged, "2.0", 0.0, "squad-en"))
     timed(taken, "intervals", lambda: measure.intervals(judged, SAMPLES))
     timed(taken, "curves", lambda: measure.all_curves(judged))

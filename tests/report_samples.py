@@ -64,7 +64,7 @@ def questions(given: Sequence[Example], *, teacher: bool = False, **changes: Any
     texts = measure.Texts(
         [len(e.context.split()) for e in given], [1 + len(e.context) // 1200 for e in given]
     )
-    return measure.judge(given, read(given), texts, "squad-en", teacher=said if teacher else None, **changes)
+    return measure.score(given, read(given), texts, "squad-en", teacher=said if teacher else None, **changes)
 
 
 def report(given: Sequence[Example], judged: Sequence[Question], **changes: Any) -> Report:

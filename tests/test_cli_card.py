@@ -56,11 +56,8 @@ def test_a_card_is_written_beside_the_weights_and_can_be_published(run: Run) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["reader", "--report", "report", "-o", "x.md"],
-            "say which public data set, and which part of it, that is",
-        ),
-        (["reader", "--report", "nowhere", "-o", "x.md"], "nowhere holds no report"),
+        (["reader", "--report", "report", "-o", "x.md"], "Give --dataset-type and --dataset-split"),
+        (["reader", "--report", "nowhere", "-o", "x.md"], "nowhere does not hold a report"),
         (["reader", "--report", "report", "-o", "reader"], "--out reader is a directory"),
         (
             ["reader", "--report", "report", "-o", "x.md", "--repository", "bridges"],

@@ -142,7 +142,7 @@ def test_data_that_are_not_the_reports_are_refused(run: Run) -> None:
         ),
         (["good"], "give at least two reports"),
         (["good", "bad", "-o", "other.json"], "--out other.json is a file"),
-        (["good", "nowhere"], "nowhere holds no report"),
+        (["good", "nowhere"], "nowhere does not hold a report"),
     ):
         code, out, err = run(*arguments)
         assert (code, out) == (2, "")

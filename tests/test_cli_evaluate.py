@@ -104,7 +104,7 @@ def test_bad_data_is_left_out_by_choice_and_counted(run: Run, tmp_path: Path) ->
         (["reader", "data.json", "-o", "data.json"], "is a file"),
         (["reader", "data.json", "-o", "."], "holds something else"),
         (["reader", "data.json", "-o", "r", "--layers"], "give it with --teacher-model"),
-        (["reader", "data.json", "-o", "r", "--normalise", "x"], "normalisation 'x' is not known"),
+        (["reader", "data.json", "-o", "r", "--normalise", "x"], "normalisation 'x' is unknown"),
         (["reader", "data.json", "-o", "r", "--teacher", "none.json"], "none.json: cannot be read"),
         (["reader", "data.json", "-o", "r", "--run", "reader"], "holds no training step"),
     ],

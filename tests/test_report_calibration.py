@@ -16,7 +16,7 @@ from tinyreader.errors import DataError, SettingsError
 from tinyreader.reader import ReaderSettings
 from tinyreader.report.calibration import (
     Curve,
-    Judged,
+    Scored,
     balance,
     best_threshold,
     crossing,
@@ -28,7 +28,7 @@ from tinyreader.report.calibration import (
 )
 
 
-def invented(n: int, seed: int = 0, share_unanswerable: float = 0.5, scale: float = 4.0) -> Judged:
+def invented(n: int, seed: int = 0, share_unanswerable: float = 0.5, scale: float = 4.0) -> Scored:
     """Questions of a reader whose odds rise with the chance of no answer, but are `scale` times too large to
     be logits.
     """
@@ -38,12 +38,12 @@ def invented(n: int, seed: int = 0, share_unanswerable: float = 0.5, scale: floa
     chance = 1.0 / (1.0 + np.exp(0.6 * odds / scale - 0.8))
     exact = (answerable & (rng.random(n) < chance)).astype(float)
     f1 = np.where(answerable, np.maximum(exact, rng.random(n) * (rng.random(n) < 0.5)), 0.0)
-    return Judged(odds, exact, f1, answerable, np.arange(n) % 20, np.ones(n))
+    return Scored(odds, exact, f1, answerable, np.arange(n) % 20, np.ones(n))
 
 
-def mean_f1(judged: Judged, threshold: float) -> float:
+def mean_f1(scored: Scored, threshold: float) -> float:
     """Mean F1, 0 to 1, of a reader with that threshold."""
-    return float(decisions(judged, ReaderSettings(no_answer_threshold=threshold))[2].mean())
+    return float(decisions(scored, ReaderSettings(no_answer_threshold=threshold))[2].mean())
 
 
 def test_a_curve_is_found_again() -> None:
@@ -129,10 +129,10 @@ def test_what_was_fitted_holds_on_other_questions(seed: int) -> None:
 
 def test_more_unanswerable_questions_lower_the_threshold() -> None:
     """The share asked for decides how ready the reader is to answer; the seed touches the interval alone."""
-    judged = invented(2000)
-    thresholds = [fit(judged, share).threshold for share in (0.2, 0.5, 0.8)]
+    scored = invented(2000)
+    thresholds = [fit(scored, share).threshold for share in (0.2, 0.5, 0.8)]
     assert thresholds == sorted(thresholds, reverse=True)
-    assert fit(judged, 0.5, seed=1).threshold == fit(judged, 0.5, seed=2).threshold
+    assert fit(scored, 0.5, seed=1).threshold == fit(scored, 0.5, seed=2).threshold
 
 
 def test_at_the_threshold_both_scores_are_equal() -> None:
@@ -195,7 +195,7 @@ def test_the_calibration_error_of_plain_cases() -> None:
 
 def test_decisions_are_those_of_the_settings() -> None:
     """Right and F1 follow from the threshold, confidence from the score of what is said."""
-    judged = Judged(
+    scored = Scored(
         np.array([-2.0, -2.0, 3.0, 3.0]),
         np.array([1.0, 0.0, 1.0, 0.0]),
         np.array([1.0, 0.4, 1.0, 0.0]),
@@ -206,7 +206,7 @@ def test_decisions_are_those_of_the_settings() -> None:
     settings = ReaderSettings(
         temperature=2.0, score_offset=1.0, no_answer_temperature=3.0, no_answer_offset=-1.0
     )
-    confidence, right, f1 = decisions(judged, settings)
+    confidence, right, f1 = decisions(scored, settings)
     answers, none = 1 / (1 + math.exp(-1.5)), 1 / (1 + math.exp(-4 / 3))
     assert confidence == pytest.approx([answers, answers, none, none])
     assert right.tolist() == [1.0, 0.0, 0.0, 1.0]
@@ -216,9 +216,9 @@ def test_decisions_are_those_of_the_settings() -> None:
 def test_pooled_sources_count_the_same() -> None:
     """A small source weighs as much as a large one, for both kinds of question, and articles stay apart."""
 
-    def part(n: int, odds: float) -> Judged:
+    def part(n: int, odds: float) -> Scored:
         answerable = np.arange(n) % 2 == 0
-        return Judged(np.full(n, odds), np.ones(n), np.ones(n), answerable, np.arange(n) % 3, np.ones(n))
+        return Scored(np.full(n, odds), np.ones(n), np.ones(n), answerable, np.arange(n) % 3, np.ones(n))
 
     both = pooled([part(10, 1.0), part(1000, 2.0)])
     weights = both.weights(0.5)

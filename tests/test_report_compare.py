@@ -1,4 +1,4 @@
-"""`report.compare` and `report.pareto`: differences, exact tests, questions won and lost, the front."""
+"""`report.compare`: differences, exact tests, questions won and lost, the front."""
 
 from __future__ import annotations
 
@@ -14,8 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyreader.errors import DataError
-from tinyreader.report.compare import Comparison, Side, compare, front, load_sides, mcnemar, same_questions
-from tinyreader.report.pareto import pareto_plot, points_of
+from tinyreader.report.compare import (
+    Comparison,
+    Side,
+    compare,
+    front,
+    load_sides,
+    mcnemar,
+    pareto_plot,
+    same_questions,
+    split_timed,
+)
 from tinyreader.report.plots import LIGHT, save
 from tinyreader.report.record import Question, Report, save_report
 
@@ -158,9 +167,7 @@ def test_other_questions_and_rules_are_refused() -> None:
     assert same_questions([a, fewer], shared_only=True) == ["q1"]
     with pytest.raises(DataError, match="no question in common"):
         same_questions([a, replace(b, questions={})], shared_only=True)
-    with pytest.raises(
-        DataError, match=r"a was normalised as squad-en, b normalised as de: such scores do not compare"
-    ):
+    with pytest.raises(DataError, match=r"a was normalised as squad-en, b normalised as de: "):
         same_questions([a, replace(b, report=report("b", normalisation="de"))])
     with pytest.raises(DataError, match=r"a was scored by script 2.0, b scored by script 1.1"):
         same_questions([a, replace(b, report=report("b", official={"script": "1.1"}))])
@@ -191,16 +198,16 @@ def test_the_front_holds_what_nothing_beats(points: list[tuple[int, int]]) -> No
 
 
 def test_the_plot_names_every_reader_and_the_front(tmp_path: Path) -> None:
-    """Readers without a speed are left out by name; every label is in the SVG; other machines are
+    """Readers without a speed are left out by name; every name is in the legend; other machines are
     admitted.
     """
     values = [(10, 76), (40, 74), (38, 73.5), (90, 60)]
     sides = [side(f"reader-{n}", [1.0, 1.0], speed=speed, f1=f1) for n, (speed, f1) in enumerate(values)]
     sides.append(replace(sides[0], name="untimed", report=report("untimed", speed={})))
     sides[3] = replace(sides[3], report=replace(sides[3].report, machine={"processor": "another"}))
-    points, without = points_of(sides)
+    timed, without = split_timed(sides)
     assert without == ["untimed"]
-    plot = pareto_plot(points)
+    plot = pareto_plot(timed)
     assert plot.says.endswith("On the Pareto front: reader-0, reader-1, reader-3.")
     save([plot], tmp_path)
     svg = (tmp_path / "plots" / "pareto.svg").read_text()
@@ -216,19 +223,23 @@ def test_the_plot_names_every_reader_and_the_front(tmp_path: Path) -> None:
 
 
 def test_the_legend_lies_on_no_interval() -> None:
-    """It stands above the axes, where no reader's interval can be; a front of one reader, which is no line,
-    is not in it.
+    """It stands above the axes, where no reader's interval can be, and names every reader; a front of one
+    reader, which is not a line, is not in it.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    points, _ = points_of([side("best", [1.0], speed=60, f1=58.5), side("beaten", [1.0], speed=44, f1=56.5)])
-    plot = pareto_plot(points)
+    timed, _ = split_timed([side("best", [1.0], speed=60, f1=58.5), side("beaten", [1.0], speed=44, f1=56.5)])
+    plot = pareto_plot(timed)
     figure = Figure(figsize=plot.size, layout="constrained")
     FigureCanvasAgg(figure)
     plot.draw(figure, LIGHT)
     (axes,) = figure.axes
     legend = axes.get_legend()
     assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == ["beaten in speed and score"]
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "hollow: beaten in speed and score",
+        "beaten",
+        "best",
+    ]
     assert legend.get_window_extent().y0 >= axes.get_window_extent().y1 - 1

@@ -18,7 +18,7 @@ from tinyreader.reader import Reader
 from tinyreader.report import load_questions, load_report
 from tinyreader.report.evaluate import EvaluateOptions, Subject, evaluate
 from tinyreader.report.machine import weights_fingerprint
-from tinyreader.report.output import check_output
+from tinyreader.report.record import check_output
 
 EXAMPLES = [
     Example(
@@ -106,7 +106,7 @@ def test_squad_1_1_is_scored_by_its_own_script(subject: Subject, tmp_path: Path)
     assert report.scores["exact_match"] == by_script["exact_match"]
     assert report.scores["f1"] == by_script["f1"]
     assert report.official == {"script": "1.1", "na_prob_thresh": None}
-    with pytest.raises(DataError, match="without answer"):
+    with pytest.raises(DataError, match="unanswerable"):
         evaluate(subject, "dev.json", EXAMPLES, tmp_path, replace(PLAIN, script="1.1"))
 
 
@@ -136,10 +136,10 @@ def test_teacher_and_layers_stand_beside_the_reader(subject: Subject, tmp_path: 
     assert len(report.layers["hidden"]) == 3
     assert len(report.layers["hidden"][0]) == 4
     page = (tmp_path / "out" / "index.html").read_text("utf-8")
-    item = json.loads(page.split('id="data">')[1].split("</script>")[0])["eye"][0]
+    item = json.loads(page.split('id="data">')[1].split("</script>")[0])["views"][0]
     assert [view["who"] for view in item["views"]] == ["this reader", "the teacher"]
     assert [(view["layers"], view["heads"]) for view in item["attention"]] == [(2, 4), (3, 4)]
-    assert "What distilling lost" in page
+    assert "Lost in distillation" in page
 
 
 def test_a_stop_leaves_nothing(subject: Subject, tmp_path: Path) -> None:

@@ -40,12 +40,12 @@ class Outline(HTMLParser):
 
 
 def view(context: str) -> dict[str, object]:
-    """What the eye section shows of one example."""
+    """What the token view shows of one example."""
     tokens = [[m.start(), m.end()] for m in re.finditer(r"\S+", context)]
     chances = [1 / len(tokens)] * len(tokens)
     one = {
         "who": "this reader",
-        "said": "x",
+        "answer": "x",
         "tokens": tokens,
         "start": chances,
         "end": chances,
@@ -118,13 +118,13 @@ def test_texts_of_the_data_stay_texts() -> None:
     assert text.count("</script>") == 2
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     data = json.loads(text.split('id="data">')[1].split("</script>")[0])
-    assert data["eye"][0]["question"] == EVIL
+    assert data["views"][0]["question"] == EVIL
 
 
 def test_every_section_is_there_only_where_there_is_something() -> None:
     """Sections follow what the report holds."""
     text = made()
-    for anchor in ("scores", "slices", "lost", "worst", "eye", "training", "layers", "cost", "provenance"):
+    for anchor in ("scores", "slices", "lost", "worst", "tokens", "training", "layers", "cost", "provenance"):
         assert f'<section id="{anchor}">' in text
     given = report_samples.examples(10)
     judged = report_samples.questions(given)
@@ -151,7 +151,7 @@ def test_answers_are_marked_where_they_stand() -> None:
     question = replace(question, prediction="the old", start=2001, end=2008)
     html = marked_context(example, question)
     assert (
-        '<mark class="said">the </mark><mark class="gold said">old</mark><mark class="gold"> mill</mark>'
+        '<mark class="best">the </mark><mark class="best gold">old</mark><mark class="gold"> mill</mark>'
         in html
     )
     assert html.startswith("… x")
@@ -166,10 +166,10 @@ def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text(made(), encoding="utf-8")
     url = (tmp_path / "index.html").as_uri()
     with browser.browsing() as running, browser.visiting(running, url) as opened:
-        view = opened.locator("#eye-view")
+        view = opened.locator("#view")
         assert view.locator("canvas").count() == 5  # two layers of two heads, and the large one
         assert view.locator(".t").count() > 4
-        assert "the teacher says" in view.inner_text()
+        assert "the teacher: x" in view.inner_text()
 
 
 def test_the_page_fits_a_phone(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_the_page_fits_a_phone(tmp_path: Path) -> None:
     given = report_samples.examples(40)
     judged = report_samples.questions(given)
     shown = Shown(
-        given, judged, eye=[view(given[0].context) | {"label": "Which of the many words of it " * 4}]
+        given, judged, views=[view(given[0].context) | {"label": "Which of the many words of it " * 4}]
     )
     report = report_samples.report(given, judged, training=report_samples.training())
     wide = '<svg class="plot" viewBox="0 0 600 400"></svg>'

@@ -12,7 +12,7 @@ import pytest
 
 import report_samples
 from tinyreader.errors import MissingExtraError
-from tinyreader.report.markdown import counted
+from tinyreader.report.machine import counted
 from tinyreader.report.plots import DARK, LIGHT, Plot, Theme, _render, _style, require_matplotlib, save
 
 pytest.importorskip("matplotlib", reason="needs matplotlib, which the report extra brings")

@@ -1,4 +1,4 @@
-"""`report.publish` and `report.portable`: what of a directory goes to the Hub, and without which places."""
+"""`report.publish`: which files of a directory go to the Hub, and without which paths."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 from tiny_models import write_reader
 from tinyreader.errors import ModelError, SettingsError
-from tinyreader.report.portable import portable_json, without_places
 from tinyreader.report.publish import check_card, check_name, plan, redacted
 
 CARD = "---\nlicense: mit\n---\n# A reader\n"
@@ -131,49 +130,17 @@ def test_cards_with_wrong_metadata_are_refused(tmp_path: Path, text: str, messag
         check_card(text, tmp_path / "README.md")
 
 
-@pytest.mark.parametrize(
-    ("text", "cut"),
-    [
-        ("/home/ada/data/train.json", "train.json"),
-        ("/home/ada/my data/train.json", "train.json"),
-        ("/home/ada/runs/teacher/", "teacher"),
-        ("~/data/x", "x"),
-        ("~ada/data/x", "x"),
-        (r"C:\Users\Ada\data.json", "data.json"),
-        (r"\\server\share\data.json", "data.json"),
-        ("file:///home/ada/x", "x"),
-        ("the teacher in /home/ada/teacher is best", "the teacher in teacher is best"),
-        ("data/train.json", "data/train.json"),
-        ("rajpurkar/squad_v2", "rajpurkar/squad_v2"),
-        ("https://example.org/a/b", "https://example.org/a/b"),
-        ("and/or 1/2 km/h", "and/or 1/2 km/h"),
-        ("</s>", "</s>"),
-        ("Linux-5.10-x86_64", "Linux-5.10-x86_64"),
-    ],
-)
-def test_absolute_paths_are_cut_to_names(text: str, cut: str) -> None:
-    """Places on this machine go, names stay; ids, addresses and relative paths are left alone."""
-    assert without_places(text) == cut
-
-
-def test_keys_are_cut_and_stay_apart(tmp_path: Path) -> None:
-    """Paths that are keys are cut too; two files of one name do not become one."""
-    content = {
-        "data": {"/a/train.json": "1", "/b/train.json": "2", "/a/train.json train": [3, {"x": "/c/d"}]}
-    }
-    assert without_places(content) == {
-        "data": {"train.json": "1", "train.json (2)": "2", "train.json train": [3, {"x": "d"}]}
-    }
-    path = tmp_path / "run.json"
-    path.write_text('{ "a":  "b/c" }')
-    assert portable_json(path) == (b'{ "a":  "b/c" }', False)
-    path.write_text(json.dumps(content))
-    raw, changed = portable_json(path)
-    assert changed
-    assert b"/a" not in raw
-    path.write_text("{")
-    with pytest.raises(ModelError, match=r"run\.json is damaged"):
-        portable_json(path)
+def test_absolute_paths_do_not_leave(model: Path) -> None:
+    """Records of older runs and of other programs are sent with the names of files, not with their places."""
+    (model / "run.json").write_text(json.dumps({"data": {"/a/train.json": "1", "b/c": "2"}}))
+    files = {file.name: file for file in plan(model).files}
+    assert [name for name, file in files.items() if file.is_changed] == ["run.json"]
+    content = files["run.json"].content
+    assert isinstance(content, bytes)
+    assert json.loads(content) == {"data": {"train.json": "1", "b/c": "2"}}
+    (model / "run.json").write_text("{")
+    with pytest.raises(ModelError, match=r"run\.json"):
+        plan(model)
 
 
 @pytest.mark.parametrize("name", ["bridges", "/bridges", "ada/", "a/b/c", ""])

@@ -34,6 +34,7 @@ from tinyreader.storage import (
     require_output,
     require_writable,
     text_hash,
+    without_directories,
     write_json,
 )
 
@@ -500,3 +501,35 @@ def test_a_cache_that_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(SettingsError, match=r"cannot be made \(Not a directory\)\. Set XDG_CACHE_HOME"):
         cached_build(cache_directory() / "onnx" / "a", lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("/home/ada/data/train.json", "train.json"),
+        ("/home/ada/my data/train.json", "train.json"),
+        ("/home/ada/runs/teacher/", "teacher"),
+        (r"C:\Users\Ada\data.json", "data.json"),
+        (r"\\server\share\data.json", "data.json"),
+        ("data/train.json", "data/train.json"),
+        ("rajpurkar/squad_v2", "rajpurkar/squad_v2"),
+        ("https://example.org/a/b", "https://example.org/a/b"),
+        ("and/or 1/2 km/h", "and/or 1/2 km/h"),
+        ("</s>", "</s>"),
+        ("/think", "/think"),
+        ("Linux-5.10-x86_64", "Linux-5.10-x86_64"),
+    ],
+)
+def test_absolute_paths_are_cut_to_names(text: str, cut: str) -> None:
+    """Directories of this machine go, names stay; ids, addresses and relative paths are left alone."""
+    assert without_directories(text) == cut
+
+
+def test_keys_are_cut_and_stay_apart() -> None:
+    """Paths that are keys are cut too; two files of one name do not become one."""
+    content = {
+        "data": {"/a/train.json": "1", "/b/train.json": "2", "/a/train.json train": [3, {"x": "/c/d"}]}
+    }
+    assert without_directories(content) == {
+        "data": {"train.json": "1", "train.json (2)": "2", "train.json train": [3, {"x": "d"}]}
+    }

@@ -10,6 +10,7 @@ import pytest
 
 import keep_logs
 from tinyreader.data import Answer, Example, write_squad
+from tinyreader.storage import without_directories
 
 
 def step(number: int, of: int, stage: str = "prediction") -> dict[str, object]:
@@ -40,9 +41,9 @@ def test_few_steps_are_all_kept() -> None:
 
 
 def test_two_files_with_the_same_name_are_both_kept() -> None:
-    assert keep_logs.without_folders({"/a/x/train.json": 1, "/b/y/train.json": 2}) == {
+    assert without_directories({"/a/x/train.json": 1, "/b/y/train.json": 2}) == {
         "train.json": 1,
-        "train.json (1)": 2,
+        "train.json (2)": 2,
     }
 
 
@@ -54,7 +55,7 @@ def test_paths_become_names_and_times_keep_their_digits() -> None:
         "f1": 61.96023,
     }
     kept = {"data": {"all.json": "4e52"}, "read": ["dev.json", "a/b"], "time": 1795672164.8, "f1": 61.9602}
-    assert keep_logs.short(keep_logs.without_folders(note)) == kept
+    assert keep_logs.short(without_directories(note)) == kept
 
 
 def test_a_rows_log_starts_with_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,4 +97,4 @@ def test_no_committed_log_contains_a_path() -> None:
     for log in logs:
         for line in log.read_text("utf-8").splitlines():
             note = json.loads(line)
-            assert keep_logs.without_folders(note) == note
+            assert without_directories(note) == note

@@ -29,8 +29,8 @@ from tinyreader.model_files import STARTER
 from tinyreader.progress import Progress
 from tinyreader.reader import Reader, ReaderSettings
 from tinyreader.reader.settings import write_settings
-from tinyreader.report.calibrate import judge, learn
-from tinyreader.report.calibration import Judged, decisions, pooled
+from tinyreader.report.calibrate import learn, score
+from tinyreader.report.calibration import Scored, decisions, pooled
 from tinyreader.storage import atomic_text
 
 MIN_QUESTIONS = 20
@@ -211,13 +211,13 @@ class _Side:
     """A reader's settings, and its best answers to each part of the questions."""
 
     settings: ReaderSettings
-    parts: tuple[Judged, ...]
+    parts: tuple[Scored, ...]
 
     @classmethod
     def of(cls, model: str, parts: Sequence[Sequence[Example]], progress: Progress) -> _Side:
         reader = Reader.from_pretrained(model)
         return cls(
-            reader.settings, tuple(judge(reader, part, _show(progress, len(part)))[0] for part in parts)
+            reader.settings, tuple(score(reader, part, _show(progress, len(part)))[0] for part in parts)
         )
 
 
@@ -234,7 +234,7 @@ def _show(progress: Progress, n: int) -> Callable[[int], None]:
 
 
 def _change(
-    before: Judged, before_settings: ReaderSettings, after: Judged, after_settings: ReaderSettings
+    before: Scored, before_settings: ReaderSettings, after: Scored, after_settings: ReaderSettings
 ) -> Change:
     theirs, ours = decisions(before, before_settings)[2], decisions(after, after_settings)[2]
     difference = paired_bootstrap(100 * ours, 100 * theirs)

@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from glob import escape
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from threading import Lock
 from typing import IO, Any, BinaryIO, Generic, TypeVar, cast
 
@@ -239,6 +239,26 @@ def read_object(path: Path, error: type[TinyreaderError] = RunError) -> dict[str
 def read_object_if_any(path: Path, error: type[TinyreaderError] = RunError) -> dict[str, Any] | None:
     """The JSON object in a file, or None where there is no such file; damage raises as in `read_object`."""
     return read_object(path, error) if path.is_file() else None
+
+
+def without_directories(value: Any) -> Any:
+    """Plain data with every absolute path, also among keys, cut to its last part: for records that may leave
+    this machine. Of keys that become equal, the later ones get a number.
+    """
+    if isinstance(value, str):
+        path = PureWindowsPath(value)  # which splits at both kinds of slash
+        is_posix = value.startswith("/") and len(path.parts) > 2  # "/think" may be a token of a vocabulary
+        return path.name if path.is_absolute() or is_posix else value
+    if isinstance(value, Mapping):
+        found: dict[str, Any] = {}
+        for key, item in value.items():
+            name, number = without_directories(key), 1
+            while name in found:
+                number += 1
+                name = f"{without_directories(key)} ({number})"
+            found[name] = without_directories(item)
+        return found
+    return [without_directories(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def open_binary(path: str | os.PathLike[str]) -> BinaryIO:

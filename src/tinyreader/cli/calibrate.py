@@ -58,7 +58,7 @@ def calibrate(
     from tinyreader.progress import Progress, StopSwitch, stop_signals
     from tinyreader.reader import Reader
     from tinyreader.reader.settings import write_settings
-    from tinyreader.report.calibrate import check_questions, judge, learn, record
+    from tinyreader.report.calibrate import check_questions, learn, record, score
 
     targets = _targets(model, out)
     examples = load_examples(data, split=split)
@@ -73,8 +73,8 @@ def calibrate(
         progress.show(f"{done:,}/{len(examples):,} questions", force=done == len(examples))
 
     with stop_signals(stop, lambda reason: progress.say(f"{reason}: stopping")):
-        judged, left_out = judge(reader, examples, tell)
-    calibrated = learn(judged, share_unanswerable, left_out=left_out, seed=seed)
+        scored, left_out = score(reader, examples, tell)
+    calibrated = learn(scored, share_unanswerable, left_out=left_out, seed=seed)
     changed = reader.settings.changed(dict(calibrated.calibration.changes()))
     notes = {"calibration": record(calibrated, reader, examples, data)}
     for directory in targets:
@@ -107,10 +107,10 @@ def _targets(model: str, out: Path | None) -> list[Path]:
 def _refuse_seen(
     directory: Path, examples: list[Example], data: str, *, allow_seen: bool, quiet: bool
 ) -> None:
-    from tinyreader.report.seen import read_run, seen_by, unchecked
+    from tinyreader.report.leakage import find_leakage, traced_run, unchecked_data
 
-    run = read_run(directory)
-    seen = seen_by(run, examples)
+    run = traced_run(directory)
+    seen = find_leakage(run, examples)
     if seen and not allow_seen:
         raise DataError(
             f"{data} cannot tell what this reader's scores mean: {'; '.join(seen)}. A reader is surer of "
@@ -119,7 +119,7 @@ def _refuse_seen(
             "on articles kept "
             "aside (tinyreader data split), or say --allow-seen."
         )
-    if not quiet and (names := unchecked(run)):
+    if not quiet and (names := unchecked_data(run)):
         typer.echo(
             f"tinyreader: whether questions of {data} are in {', '.join(names)} was not looked up: the "
             "reader's run "

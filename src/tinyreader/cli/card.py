@@ -48,8 +48,8 @@ def card(
 
     Facts come from the run and the report. What neither knows and no option gives is "not stated".
     """
+    from tinyreader.report.card import CardOptions, gather
     from tinyreader.report.card import card as text_of
-    from tinyreader.report.card_facts import CardOptions, gather
     from tinyreader.report.publish import check_card, check_name
     from tinyreader.report.record import load_report
     from tinyreader.storage import atomic_text, require_writable
@@ -88,7 +88,7 @@ def card(
 
 def _require_ours(out: Path) -> None:
     """Raise `SettingsError` for a file that is not a card of ours, such as a README written by hand."""
-    from tinyreader.report.markdown import WRITTEN_BY
+    from tinyreader.report.card import WRITTEN_BY
 
     if out.is_file() and WRITTEN_BY not in out.read_text(encoding="utf-8", errors="replace"):
         raise SettingsError(

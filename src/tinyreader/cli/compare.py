@@ -174,16 +174,16 @@ def _write(
     """Write the comparison, its questions and its plot to `out`."""
     from dataclasses import asdict
 
-    from tinyreader.report.pareto import pareto_plot, points_of
+    from tinyreader.report.compare import pareto_plot, split_timed
     from tinyreader.report.plots import save
     from tinyreader.storage import atomic_text
 
-    points, without = points_of(sides)
+    timed, without = split_timed(sides)
     if without:
         warn(f"not in the plot, because their reports have no speed: {', '.join(without)}")
     out.mkdir(parents=True, exist_ok=True)
-    if points:
-        save([pareto_plot(points)], out)
+    if timed:
+        save([pareto_plot(timed)], out)
     with atomic_text(out / DIFFERENCES) as file:
         for c in comparisons:
             for d in (*c.won, *c.lost):

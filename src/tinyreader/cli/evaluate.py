@@ -87,8 +87,7 @@ def evaluate(
     from tinyreader.reader import Reader
     from tinyreader.report.evaluate import EvaluateOptions, Subject
     from tinyreader.report.evaluate import evaluate as make_report
-    from tinyreader.report.output import check_output
-    from tinyreader.report.teacher import teacher_answers
+    from tinyreader.report.record import check_output, teacher_answers
     from tinyreader.report.training import run_directory
 
     check_output(out)

@@ -58,7 +58,7 @@ from tinyreader.errors import RunError, SettingsError
 from tinyreader.models import LoadedReader, save_reader
 from tinyreader.models.reader import check_vocabulary
 from tinyreader.progress import Progress, StopSwitch, duration, stop_signals
-from tinyreader.storage import atomic_path, directory_lock, file_hash, read_object
+from tinyreader.storage import atomic_path, directory_lock, file_hash, read_object, without_directories
 from tinyreader.windows import WindowSettings
 
 _RESUMES = "The same command resumes there."
@@ -284,7 +284,7 @@ def finish(prepared: Prepared, weights: Path | None, outcomes: list[dict[str, An
         record["teacher_pass_seconds_of_others"] = others
     target, tokenizer = session.out / "student", prepared.models.student.tokenizer
     if session.is_main:
-        save_student(model, tokenizer, target, record)
+        save_student(model, tokenizer, target, without_directories(record))
         session.log.write("done", scores=scores)
     session.accelerator.wait_for_everyone()
     return RunResult(target, scores, record, LoadedReader(model.eval(), tokenizer, target))

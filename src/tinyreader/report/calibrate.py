@@ -6,7 +6,7 @@ by, is then how right it is on average. One temperature cannot say both: a best 
 there is an answer, so each has an offset and a temperature of its own.
 
 F1 and not exact match, because it carries over from training sets, which have one gold answer a question, to
-questions judged by several: an exact match with one person's answer is rarer than with one of three.
+questions scored by several: an exact match with one person's answer is rarer than with one of three.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tinyreader.metrics import question_scores
 from tinyreader.reader import Reader, ReaderSettings
 from tinyreader.report.calibration import (
     Calibration,
-    Judged,
+    Scored,
     balance,
     best_threshold,
     decisions,
@@ -90,10 +90,10 @@ class Calibrated:
         }
 
 
-def judge(
+def score(
     reader: Reader, examples: Sequence[Example], on_progress: Callable[[int], None] | None = None
-) -> tuple[Judged, int]:
-    """The reader's best answers to the examples, judged, and how many were left out because their text has no
+) -> tuple[Scored, int]:
+    """The reader's best answers to the examples, scored, and how many were left out because their text has no
     word.
 
     `on_progress` is called with the number of questions read so far.
@@ -112,7 +112,7 @@ def judge(
             on_progress(number)
     columns = list(zip(*rows, strict=True)) if rows else [()] * 5
     odds, exacts, f1s = (np.array(column, dtype=np.float64) for column in columns[:3])
-    judged = Judged(
+    scored = Scored(
         odds,
         exacts,
         f1s,
@@ -120,53 +120,53 @@ def judge(
         np.array(columns[4], dtype=np.int64),
         np.ones(len(rows)),
     )
-    return judged, len(examples) - len(rows)
+    return scored, len(examples) - len(rows)
 
 
-def learn(judged: Judged, share_unanswerable: float = 0.5, *, left_out: int = 0, seed: int = 0) -> Calibrated:
+def learn(scored: Scored, share_unanswerable: float = 0.5, *, left_out: int = 0, seed: int = 0) -> Calibrated:
     """What these questions teach. Raises `DataError` where they are too few or all of one kind."""
-    balance(judged.answerable, share_unanswerable)  # raises where a kind is lacking altogether
-    n_answerable = int(judged.answerable.sum())
-    for kind, n in (("answerable", n_answerable), ("unanswerable", len(judged) - n_answerable)):
+    balance(scored.answerable, share_unanswerable)  # raises where a kind is lacking altogether
+    n_answerable = int(scored.answerable.sum())
+    for kind, n in (("answerable", n_answerable), ("unanswerable", len(scored) - n_answerable)):
         if n < MIN_OF_A_KIND:
             raise DataError(
                 f"only {n} {kind} questions to calibrate on; at least {MIN_OF_A_KIND} of each kind are "
                 "needed, and 500 are "
                 "better. `tinyreader data split` keeps whole articles of a training set aside."
             )
-    fold_of, by_article = _folds(judged, seed)
+    fold_of, by_article = _folds(scored, seed)
     after = [
         (
             fold_of == fold,
-            ReaderSettings().changed(fit(judged[fold_of != fold], share_unanswerable, seed).changes()),
+            ReaderSettings().changed(fit(scored[fold_of != fold], share_unanswerable, seed).changes()),
         )
         for fold in range(_FOLDS)
     ]
-    weights = judged.weights(share_unanswerable)
-    best = best_threshold(judged.odds, weights * np.where(judged.answerable, judged.f1, -1.0))
-    everywhere = np.ones(len(judged), dtype=np.bool_)
+    weights = scored.weights(share_unanswerable)
+    best = best_threshold(scored.odds, weights * np.where(scored.answerable, scored.f1, -1.0))
+    everywhere = np.ones(len(scored), dtype=np.bool_)
     return Calibrated(
-        fit(judged, share_unanswerable, seed),
-        len(judged),
+        fit(scored, share_unanswerable, seed),
+        len(scored),
         n_answerable,
         left_out,
         share_unanswerable,
         by_article,
         _FOLDS,
-        before=_quality(judged, weights, [(everywhere, ReaderSettings())]),
-        after=_quality(judged, weights, after),
-        best_f1=_quality(judged, weights, [(everywhere, ReaderSettings(no_answer_threshold=best))]).f1,
+        before=_quality(scored, weights, [(everywhere, ReaderSettings())]),
+        after=_quality(scored, weights, after),
+        best_f1=_quality(scored, weights, [(everywhere, ReaderSettings(no_answer_threshold=best))]).f1,
     )
 
 
-def _folds(judged: Judged, seed: int) -> tuple[Int64, bool]:
+def _folds(scored: Scored, seed: int) -> tuple[Int64, bool]:
     """The part that each question [n] belongs to, whole articles together where there are enough, and whether
     there are.
     """
     rng = np.random.default_rng(seed)
-    articles, article_of = np.unique(judged.article, return_inverse=True)
+    articles, article_of = np.unique(scored.article, return_inverse=True)
     by_article = len(articles) >= _FOLDS
-    parts = article_of if by_article else np.arange(len(judged))
+    parts = article_of if by_article else np.arange(len(scored))
     # the largest articles first, each to the fold with the fewest questions so far
     fold_of_part = np.empty(int(parts.max()) + 1, dtype=np.int64)
     sizes, filled = np.bincount(parts), np.zeros(_FOLDS)
@@ -176,12 +176,12 @@ def _folds(judged: Judged, seed: int) -> tuple[Int64, bool]:
     return fold_of_part[parts], by_article
 
 
-def _quality(judged: Judged, weights: Float64, parts: Sequence[tuple[Bool, ReaderSettings]]) -> Quality:
+def _quality(scored: Scored, weights: Float64, parts: Sequence[tuple[Bool, ReaderSettings]]) -> Quality:
     """The quality over all parts together, each a choice of the questions [n] with the settings to read them
     by.
     """
     columns = np.concatenate(
-        [np.stack([*decisions(judged[rows], settings), weights[rows]]) for rows, settings in parts], axis=1
+        [np.stack([*decisions(scored[rows], settings), weights[rows]]) for rows, settings in parts], axis=1
     )
     confidence, right, f1, mass = columns
     mean = mass / mass.sum()

@@ -22,8 +22,8 @@ _MOST_SLOPE = 1e3  # of a standardised logit: beyond it the odds separate right 
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A reader's best answers to n questions, judged: each array is [n].
+class Scored:
+    """A reader's best answers to n questions, scored: each array is [n].
 
     `odds` are null odds in logits; `exact` (0 or 1) and `f1` (0 to 1) are the best answer's own, before any
     decision that there is none; `answerable` is what the data says. `article` numbers the article a question
@@ -40,8 +40,8 @@ class Judged:
     def __len__(self) -> int:
         return len(self.odds)
 
-    def __getitem__(self, rows: Bool | Int64) -> Judged:
-        return Judged(
+    def __getitem__(self, rows: Bool | Int64) -> Scored:
+        return Scored(
             self.odds[rows],
             self.exact[rows],
             self.f1[rows],
@@ -55,7 +55,7 @@ class Judged:
         return balance(self.answerable, share_unanswerable, self.weight)
 
 
-def pooled(parts: Sequence[Judged]) -> Judged:
+def pooled(parts: Sequence[Scored]) -> Scored:
     """Questions from several sources as one, each source counting the same for both kinds of question."""
     weights = []
     for part in parts:
@@ -65,7 +65,7 @@ def pooled(parts: Sequence[Judged]) -> Judged:
                 weight[kind] = part.weight[kind] / part.weight[kind].sum()
         weights.append(weight)
     first_article = np.cumsum([0, *(int(part.article.max(initial=-1)) + 1 for part in parts)])
-    return Judged(
+    return Scored(
         np.concatenate([part.odds for part in parts]),
         np.concatenate([part.exact for part in parts]),
         np.concatenate([part.f1 for part in parts]),
@@ -141,7 +141,7 @@ def balance(answerable: Bool, share_unanswerable: float, weight: Float64 | None 
     return weights
 
 
-def fit(judged: Judged, share_unanswerable: float = 0.5, seed: int = 0) -> Calibration:
+def fit(scored: Scored, share_unanswerable: float = 0.5, seed: int = 0) -> Calibration:
     """The threshold and curves that fit these questions, weighted to that share of unanswerable ones.
 
     The threshold is where the F1 to expect of the best answer falls below the chance that there is none: the
@@ -149,19 +149,19 @@ def fit(judged: Judged, share_unanswerable: float = 0.5, seed: int = 0) -> Calib
     sample would follow its noise, for the top of that curve is flat.) Raises `DataError` where one kind of
     question is lacking, or where the odds tell nothing.
     """
-    lost, none = _curves(judged, share_unanswerable)
-    resampled = [crossing(*_curves(judged[rows], share_unanswerable)) for rows in _resamples(judged, seed)]
+    lost, none = _curves(scored, share_unanswerable)
+    resampled = [crossing(*_curves(scored[rows], share_unanswerable)) for rows in _resamples(scored, seed)]
     low, high = np.quantile(resampled, (0.025, 0.975)).tolist()
     return Calibration(crossing(lost, none), low, high, lost, none)
 
 
-def _curves(judged: Judged, share_unanswerable: float) -> tuple[Curve, Curve]:
+def _curves(scored: Scored, share_unanswerable: float) -> tuple[Curve, Curve]:
     """The share of F1 that the best answer loses, and the chance that there is no answer, by the odds."""
-    weights = judged.weights(share_unanswerable)
-    none = (~judged.answerable).astype(np.float64)
+    weights = scored.weights(share_unanswerable)
+    none = (~scored.answerable).astype(np.float64)
     return (
-        fit_curve(judged.odds, 1.0 - judged.f1, weights, "that the best answer is wrong"),
-        fit_curve(judged.odds, none, weights, "that there is no answer"),
+        fit_curve(scored.odds, 1.0 - scored.f1, weights, "that the best answer is wrong"),
+        fit_curve(scored.odds, none, weights, "that there is no answer"),
     )
 
 
@@ -172,12 +172,12 @@ def crossing(lost: Curve, none: Curve) -> float:
     )
 
 
-def _resamples(judged: Judged, seed: int) -> Iterator[Int64]:
+def _resamples(scored: Scored, seed: int) -> Iterator[Int64]:
     """Yield the rows of resamples with replacement (Efron, 1979), each with as many questions of either
     kind.
     """
     rng = np.random.default_rng(seed)
-    kinds = [np.flatnonzero(judged.answerable), np.flatnonzero(~judged.answerable)]
+    kinds = [np.flatnonzero(scored.answerable), np.flatnonzero(~scored.answerable)]
     for _ in range(_RESAMPLES):
         yield np.concatenate([rng.choice(rows, len(rows)) for rows in kinds])
 
@@ -247,25 +247,25 @@ def best_threshold(odds: Float64, gain: Float64) -> float:
     return float((ends[widest] + ends[widest + 1]) / 2)
 
 
-def decisions(judged: Judged, settings: ReaderSettings) -> tuple[Float64, Float64, Float64]:
+def decisions(scored: Scored, settings: ReaderSettings) -> tuple[Float64, Float64, Float64]:
     """Of a reader with these settings: how sure it is of what it says to each question, whether that is
     right, and its F1.
 
     It says the best answer or that there is none, whichever its threshold wants; right is the official exact
     match. Confidence is `Reading.confidence`. Each array is [n], with values from 0 to 1.
     """
-    says_answer = judged.odds <= settings.no_answer_threshold
+    says_answer = scored.odds <= settings.no_answer_threshold
     confidence = np.array(
         [
             settings.score(odds) if answers else settings.no_answer_score(odds)
-            for odds, answers in zip(judged.odds.tolist(), says_answer.tolist(), strict=True)
+            for odds, answers in zip(scored.odds.tolist(), says_answer.tolist(), strict=True)
         ]
     )
-    none_right = (~judged.answerable).astype(np.float64)
+    none_right = (~scored.answerable).astype(np.float64)
     return (
         confidence,
-        np.where(says_answer, judged.exact, none_right),
-        np.where(says_answer, judged.f1, none_right),
+        np.where(says_answer, scored.exact, none_right),
+        np.where(says_answer, scored.f1, none_right),
     )
 
 

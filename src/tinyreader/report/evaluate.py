@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +14,28 @@ from tinyreader.errors import DataError, SettingsError
 from tinyreader.metrics import Version
 from tinyreader.progress import Progress, StopSwitch
 from tinyreader.reader import Reader
-from tinyreader.report import eye, layers, measure, slices
+from tinyreader.report import layers, measure, slices, token_view
 from tinyreader.report.figures import NAMES, figures
 from tinyreader.report.languages import OFFICIAL, language_of
 from tinyreader.report.machine import (
     ENGINE_PACKAGES,
     PACKAGES,
     machine,
-    parameters,
+    model_facts,
     peak_memory_bytes,
-    size_on_disk,
     versions,
-    weights_fingerprint,
 )
-from tinyreader.report.output import check_output, remove_old_plots
 from tinyreader.report.page import Shown, page
 from tinyreader.report.plots import require_matplotlib, save
-from tinyreader.report.reading import answer_threshold, latencies, percentiles, read_examples
-from tinyreader.report.record import PAGE, Question, Report, save_report
+from tinyreader.report.reading import ReadQuestion, answer_threshold, latencies, percentiles, read_examples
+from tinyreader.report.record import PAGE, Question, Report, check_output, remove_old_plots, save_report
 from tinyreader.report.training import run_record, training
 from tinyreader.storage import atomic_text
-from tinyreader.windows import Windower, WindowSettings
+from tinyreader.windows import Windower
 
 ATTENTION_EXAMPLES = 4
-"""Of so many examples the attention is shown: of a reader with 6 layers of 12 heads and its teacher, a
-megabyte each.
+"""Number of examples whose attention is shown: a megabyte each, for a reader of 6 layers with 12 heads and its
+teacher.
 """
 
 NOTHING_SAVED = "Nothing was written; the same command starts again."
@@ -47,9 +43,12 @@ NOTHING_SAVED = "Nothing was written; the same command starts again."
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """How a report is made. `script`: the official script to follow. `samples`: bootstrap samples.
-    `latency_questions`: so many are asked alone, for their latency. `shown`: worst examples; `eye`: examples
-    whose probabilities are shown. `layers` looks inside with torch. `plots`: False needs no matplotlib.
+    """How a report is made.
+
+    `script`: the official script to follow. `samples`: of the bootstrap. `latency_questions`: number of
+    questions read one at a time. `shown`: number of worst mistakes on the page; `eye`: of token views.
+    `layers`: compare hidden states and attention with the teacher's, by torch. `plots`: False needs no
+    matplotlib.
     """
 
     script: Version = "2.0"
@@ -72,9 +71,8 @@ class EvaluateOptions:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is evaluated, and what stands beside it: the reader and its directory, the teacher's answers by
-    question, the teacher as a reader with its directory, and the directory of the run that made the reader;
-    None for what is not there.
+    """What is evaluated: the reader and its directory. Beside it, where there are any: the teacher's answers by
+    question id, the teacher as a reader and its directory, and the directory of the run that made the reader.
     """
 
     reader: Reader
@@ -86,14 +84,12 @@ class Subject:
     run: Path | None = None
 
 
-@dataclass(slots=True)
-class _Clock:
-    """Seconds since it began."""
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """What the reader found for each question, and how fast: `speed` as the report has it."""
 
-    began: float = field(default_factory=time.perf_counter)
-
-    def __call__(self) -> float:
-        return time.perf_counter() - self.began
+    found: list[ReadQuestion]
+    speed: dict[str, Any]
 
 
 def evaluate(
@@ -108,70 +104,132 @@ def evaluate(
     progress: Progress | None = None,
     stop: StopSwitch | None = None,
 ) -> Report:
-    """The report on the reader, written to the directory `out` as well, with its page and its plots.
+    """The report on the reader, which is also written to the directory `out`, with its page and its plots.
 
     `data` names the examples, and `split` the part of a Hub data set that they are. Raises `DataError` for
     data that cannot be evaluated, `MissingExtraError` and `SettingsError` before work is spent, and
-    `Interrupted` where `stop` was asked for; nothing is written then.
+    `Interrupted` after `stop` was requested; nothing is written then.
     """
     options, progress, stop = (
         options or EvaluateOptions(),
         progress or Progress(quiet=True),
         stop or StopSwitch(),
     )
-    clock = _Clock()
+    began = time.perf_counter()
     _check(subject, examples, out, options)
     trained = None if subject.run is None else training(subject.run)
-    checking_seconds = clock()
+    checked = time.perf_counter()
+    timed = _read(subject.reader, examples, options, progress, stop)
+    seconds_apart = time.perf_counter() - checked  # of reading, which the report's own time leaves out
 
-    def tick(done: int) -> None:
-        stop.check(NOTHING_SAVED)
-        progress.show(f"{done:,}/{len(examples):,} questions", force=done == len(examples))
-
-    clock = _Clock()
-    found = read_examples(subject.reader, examples, tick)
-    reading_seconds = clock()
-    taken = latencies(
-        subject.reader, examples, options.latency_questions, check=lambda: stop.check(NOTHING_SAVED)
-    )
-    peak = peak_memory_bytes()
-    progress.say(f"read {len(examples):,} questions, {len(examples) / reading_seconds:.1f} a second")
-
-    clock = _Clock(time.perf_counter() - checking_seconds)
-    settings = subject.reader.settings.windows
-    texts = measure.measure_texts(examples, subject.reader.tokenizer, settings)
-    questions = measure.judge(
+    questions = measure.score(
         examples,
-        found,
-        texts,
+        timed.found,
+        measure.measure_texts(examples, subject.reader.tokenizer, subject.reader.settings.windows),
         options.normalisation,
         always_answers=options.script == "1.1",
         teacher=subject.teacher_answers,
     )
     shown = _shown(subject, examples, questions, options)
     stop.check(NOTHING_SAVED)
-    threshold = measure.shipped_threshold(options.script, answer_threshold(subject.reader.settings))
-    report = Report(
-        model={
-            "name": subject.name,
-            "parameters": parameters(subject.directory),
-            "size_bytes": size_on_disk(subject.directory),
-            "weights": weights_fingerprint(subject.directory),
-            "run": run_record(subject.directory),
-        },
-        reader={
-            "engine": subject.reader.engine,
-            "precision": subject.reader.precision,
-            "settings": asdict(subject.reader.settings),
-        },
-        data={
-            "name": data,
-            "split": split,
-            "fingerprint": fingerprint(examples),
-            "questions": len(examples),
-            "answerable": sum(not e.is_impossible for e in examples),
-            "left_out": left_out,
-        },
+    report = _report(
+        subject,
+        _data_facts(data, split, examples, left_out),
+        examples,
+        questions,
+        timed,
+        options,
+        training=trained,
+        layers=_layers(subject, examples, progress, stop) if options.layers else None,
+    )
+    stop.check(NOTHING_SAVED)
+    out.mkdir(parents=True, exist_ok=True)
+    drawn = save(list(figures(report)), out) if options.plots else {}
+    report_seconds = round(time.perf_counter() - began - seconds_apart, 3)
+    report = replace(report, speed=report.speed | {"report_seconds": report_seconds})
+    with atomic_text(out / PAGE) as file:
+        file.write(page(report, shown, drawn))
+    remove_old_plots(out, NAMES, drawn)
+    save_report(report, questions, out)
+    return report
+
+
+def _check(subject: Subject, examples: Sequence[Example], out: Path, options: EvaluateOptions) -> None:
+    """Raises what can be known before work is spent."""
+    check_output(out)
+    if not examples:
+        raise DataError("there are no questions to evaluate on.")
+    if options.script == "1.1" and any(e.is_impossible for e in examples):
+        raise DataError(
+            "there are unanswerable questions, which SQuAD 1.1 does not have; evaluate by version 2.0."
+        )
+    if options.plots:
+        require_matplotlib()
+    if options.layers:
+        layers.require_torch()
+    windower = Windower(subject.reader.tokenizer, subject.reader.settings.windows)
+    for example in examples:
+        windower.check_question(example)
+
+
+def _read(
+    reader: Reader,
+    examples: Sequence[Example],
+    options: EvaluateOptions,
+    progress: Progress,
+    stop: StopSwitch,
+) -> _Timed:
+    """Reads everything in one stream, then some questions one at a time for their latency."""
+
+    def show(done: int) -> None:
+        stop.check(NOTHING_SAVED)
+        progress.show(f"{done:,}/{len(examples):,} questions", force=done == len(examples))
+
+    began = time.perf_counter()
+    found = read_examples(reader, examples, show)
+    seconds = time.perf_counter() - began
+    progress.say(f"read {len(examples):,} questions, {len(examples) / seconds:.1f} per second")
+    taken = latencies(reader, examples, options.latency_questions, check=lambda: stop.check(NOTHING_SAVED))
+    speed = {
+        "questions_per_second": round(len(examples) / seconds, 3),
+        "latency_ms": percentiles(taken),
+        "latency_questions": len(taken),
+        "latency_seconds": round(sum(taken) / 1000.0, 3),
+        "peak_memory_bytes": peak_memory_bytes(),
+        "reading_seconds": round(seconds, 3),
+        "report_seconds": 0.0,
+    }
+    return _Timed(found, speed)
+
+
+def _data_facts(data: str, split: str | None, examples: Sequence[Example], left_out: int) -> dict[str, Any]:
+    return {
+        "name": data,
+        "split": split,
+        "fingerprint": fingerprint(examples),
+        "questions": len(examples),
+        "answerable": sum(not e.is_impossible for e in examples),
+        "left_out": left_out,
+    }
+
+
+def _report(
+    subject: Subject,
+    data: dict[str, Any],
+    examples: Sequence[Example],
+    questions: Sequence[Question],
+    timed: _Timed,
+    options: EvaluateOptions,
+    **inside: Any,
+) -> Report:
+    """The report, all of it computed; `inside` are its parts on the training and the layers."""
+    reader = subject.reader
+    # SQuAD 1.1 knows no "no answer", so its scores have no threshold
+    threshold = math.inf if options.script == "1.1" else answer_threshold(reader.settings)
+    return Report(
+        model=model_facts(subject.directory, subject.name) | {"run": run_record(subject.directory)},
+        reader={"engine": reader.engine, "precision": reader.precision, "settings": asdict(reader.settings)},
+        data=data,
         normalisation=options.normalisation,
         official={
             "script": options.script,
@@ -183,42 +241,13 @@ def evaluate(
         calibration=measure.calibration(questions),
         curves=measure.all_curves(questions),
         slices=slices.by_slices(questions, options.samples),
-        speed={
-            "questions_per_second": round(len(examples) / reading_seconds, 3),
-            "latency_ms": percentiles(taken),
-            "latency_questions": len(taken),
-            "latency_seconds": round(sum(taken) / 1000.0, 3),
-            "peak_memory_bytes": peak,
-            "reading_seconds": round(reading_seconds, 3),
-            "report_seconds": 0.0,
-        },
+        speed=timed.speed,
         machine=machine(),
-        versions=versions([*PACKAGES, *ENGINE_PACKAGES.get(subject.reader.engine, ())]),
+        versions=versions([*PACKAGES, *ENGINE_PACKAGES.get(reader.engine, ())]),
         date=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        teacher=_teacher_scores(questions),
-        training=trained,
-        layers=_layers(subject, examples, settings, progress, stop) if options.layers else None,
+        teacher=measure.teacher_scores(questions),
+        **inside,
     )
-    stop.check(NOTHING_SAVED)
-    return _write(report, questions, shown, out, options, clock)
-
-
-def _check(subject: Subject, examples: Sequence[Example], out: Path, options: EvaluateOptions) -> None:
-    """What can be known before work is spent."""
-    check_output(out)
-    if not examples:
-        raise DataError("there are no questions to evaluate on.")
-    if options.script == "1.1" and any(e.is_impossible for e in examples):
-        raise DataError(
-            "there are questions without answer, which SQuAD 1.1 does not have; evaluate by version 2.0."
-        )
-    if options.plots:
-        require_matplotlib()
-    if options.layers:
-        layers.require_torch()
-    windower = Windower(subject.reader.tokenizer, subject.reader.settings.windows)
-    for example in examples:
-        windower.check_question(example)
 
 
 def _shown(
@@ -226,7 +255,7 @@ def _shown(
 ) -> Shown:
     """What the page shows of single questions."""
     worst, lost = slices.failures(questions, options.shown), slices.lost(questions, options.shown)
-    rows = eye.chosen_rows(questions, worst, lost, options.eye)
+    rows = token_view.chosen_rows(questions, worst, lost, options.eye)
     return Shown(
         examples,
         questions,
@@ -234,50 +263,49 @@ def _shown(
         [(f.row, f.kind) for f in lost],
         slices.mistakes(questions),
         slices.with_teacher(questions),
-        _eye(subject, examples, questions, rows, options),
+        _token_views(subject, examples, questions, rows, options),
     )
 
 
-def _eye(
+def _token_views(
     subject: Subject,
     examples: Sequence[Example],
     questions: Sequence[Question],
     rows: Sequence[int],
     options: EvaluateOptions,
 ) -> list[dict[str, Any]]:
-    """The views of the chosen questions: reader, teacher where it is there, and their attention where that
-    was asked for.
-    """
+    """The token views of the chosen rows, of the reader and the teacher, with attention where it is wanted."""
     if not rows:
         return []
     chosen = [examples[n] for n in rows]
-    views = {"this reader": (subject.reader, subject.directory)}
+    items = [_view_item(examples[n], questions[n]) for n in rows]
+    readers = {"this reader": (subject.reader, subject.directory)}
     if subject.teacher is not None and subject.teacher_directory is not None:
-        views["the teacher"] = (subject.teacher, subject.teacher_directory)
-    items: list[dict[str, Any]] = [
-        {
-            "label": f"{e.question[:90]} ({'right' if questions[n].exact == 1.0 else slices.mistake(questions[n])})",
-            "question": e.question,
-            "context": e.context,
-            "gold": list(dict.fromkeys(a.text for a in e.answers)),
-            "views": [],
-            "attention": [],
-        }
-        for n, e in zip(rows, chosen, strict=True)
-    ]
-    for who, (reader, directory) in views.items():
+        readers["the teacher"] = (subject.teacher, subject.teacher_directory)
+    for who, (reader, directory) in readers.items():
         found = read_examples(reader, chosen)
-        for item, read, view in zip(items, found, eye.probabilities(reader, chosen), strict=True):
-            item["views"].append({"who": who, "said": read.text if read.answered else "", **view})
+        for item, read, view in zip(items, found, token_view.probabilities(reader, chosen), strict=True):
+            item["views"].append({"who": who, "answer": read.text if read.answered else "", **view})
         if options.layers:
             inside = layers.Inside(directory)
-            for item, example, n in islice(zip(items, chosen, rows, strict=True), ATTENTION_EXAMPLES):
-                shown = layers.attention_view(
-                    inside, example, reader.settings.windows, _around(example, questions[n])
-                )
+            for item, n in zip(items[:ATTENTION_EXAMPLES], rows, strict=False):
+                around = _around(examples[n], questions[n])
+                shown = layers.attention_view(inside, examples[n], reader.settings.windows, around)
                 if shown is not None:
                     item["attention"].append({"who": who, **shown})
     return items
+
+
+def _view_item(example: Example, question: Question) -> dict[str, Any]:
+    outcome = "right" if question.exact == 1.0 else slices.mistake(question)
+    return {
+        "label": f"{example.question[:90]} ({outcome})",
+        "question": example.question,
+        "context": example.context,
+        "gold": list(dict.fromkeys(a.text for a in example.answers)),
+        "views": [],
+        "attention": [],
+    }
 
 
 def _around(example: Example, question: Question) -> tuple[int, int]:
@@ -287,15 +315,10 @@ def _around(example: Example, question: Question) -> tuple[int, int]:
 
 
 def _layers(
-    subject: Subject,
-    examples: Sequence[Example],
-    settings: WindowSettings,
-    progress: Progress,
-    stop: StopSwitch,
+    subject: Subject, examples: Sequence[Example], progress: Progress, stop: StopSwitch
 ) -> dict[str, Any] | None:
-    """How far reader and teacher are apart per layer, and after each stage of the run whose weights are
-    there.
-    """
+    """The distance of reader and teacher per layer, and after each stage of the run that has its weights."""
+    settings = subject.reader.settings.windows
     if subject.teacher_directory is None:
         return None
     progress.say("comparing layers with the teacher's")
@@ -311,31 +334,3 @@ def _layers(
         after = layers.agreement(layers.Inside(subject.directory, weights), teacher, examples, settings)
         measured["stages"].append({"name": name, "hidden": [min(row) for row in after["hidden"]]})
     return measured
-
-
-def _write(
-    report: Report,
-    questions: Sequence[Question],
-    shown: Shown,
-    out: Path,
-    options: EvaluateOptions,
-    clock: Callable[[], float],
-) -> Report:
-    """Writes everything and returns the report, which then says how long all but its own writing took."""
-    out.mkdir(parents=True, exist_ok=True)
-    drawn = save(list(figures(report)), out) if options.plots else {}
-    report = replace(report, speed=report.speed | {"report_seconds": round(clock(), 3)})
-    with atomic_text(out / PAGE) as file:
-        file.write(page(report, shown, drawn))
-    remove_old_plots(out, NAMES, drawn)
-    save_report(report, questions, out)
-    return report
-
-
-def _teacher_scores(questions: Sequence[Question]) -> dict[str, Any] | None:
-    """The teacher's exact match and F1 in percent, None without its answers."""
-    exact = [q.teacher_exact for q in questions if q.teacher_exact is not None]
-    f1 = [q.teacher_f1 for q in questions if q.teacher_f1 is not None]
-    if not exact:
-        return None
-    return {"exact": 100.0 * sum(exact) / len(exact), "f1": 100.0 * sum(f1) / len(f1)}

@@ -1,4 +1,4 @@
-"""What each plot of a report shows: from the report's own plain data to drawing."""
+"""The plots of a report, drawn from its plain data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
-from tinyreader.report.plots import Plot, Theme, legend_above, lines
+from tinyreader.report.plots import DASHES, Plot, Theme, legend_above, lines
 from tinyreader.report.record import Report
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ def figures(report: Report) -> Iterator[Plot]:
         )
     yield Plot(
         "reliability",
-        "Confidence beside how often it was right",
+        "Confidence against the share that was right",
         HALF,
         lambda f, t: _reliability(f, t, report),
     )
     yield Plot(
         "coverage_risk",
-        "Share wrong among the most confident",
+        "Share of wrong decisions among the most confident",
         HALF,
         lambda f, t: _coverage_risk(f, t, report),
     )
@@ -64,13 +64,13 @@ def figures(report: Report) -> Iterator[Plot]:
     if report.training is not None:
         training = report.training
         yield Plot(
-            "training", "The training over its steps", (10.6, 6.6), lambda f, t: _training(f, t, training)
+            "training", "The training, step by step", (10.6, 6.6), lambda f, t: _training(f, t, training)
         )
     if report.layers is not None and report.layers.get("hidden"):
         inside = report.layers
         yield Plot(
             "layers",
-            "How far the layers are from the teacher's",
+            "Distance of the layers to the teacher's",
             _layers_size(inside),
             lambda f, t: _layers(f, inside),
         )
@@ -102,15 +102,13 @@ def _thresholds(figure: Figure, theme: Theme, report: Report) -> None:
                 bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 0.8},
                 fontsize=8.5,
             )
-    axes.set(xlabel="answers up to these null odds (logits)", ylabel="%")
+    axes.set(xlabel="no-answer threshold: null odds (logits)", ylabel="%")
     axes.set_title("Scores at each no-answer threshold")
     legend_above(axes, 4)
 
 
 def _best_threshold(scores: dict[str, float]) -> float | None:
-    """The threshold of the best F1; None where never answering is as good, for which the official script says
-    0.
-    """
+    """The threshold of the best F1. None where never answering is as good: the official script gives 0 then."""
     never = 100.0 * scores.get("NoAns_total", 0) / scores["total"]
     return scores.get("best_f1_thresh") if scores.get("best_f1", never) > never else None
 
@@ -124,17 +122,17 @@ def _precision_recall(figure: Figure, theme: Theme, report: Report) -> None:
             [1.0, *part["precision"]],
             where="pre",
             color=(theme.one, theme.two)[n],
-            linestyle=("-", (0, (5, 2)))[n],
+            linestyle=DASHES[n],
             label=f"{label}, average precision {part['ap']:.1f} %",
         )
     axes.set(xlabel="recall of the answerable questions", ylabel="precision", xlim=(0, 1), ylim=(0, 1.01))
-    axes.set_title("Answering the surest first")
+    axes.set_title("Answering the most confident first")
     legend_above(axes, 2)
 
 
 def _reliability(figure: Figure, theme: Theme, report: Report) -> None:
     axes, bins = figure.subplots(), report.calibration["bins"]
-    axes.plot([0, 1], [0, 1], color=theme.quiet, linewidth=1.1, linestyle=":", label="what it should be")
+    axes.plot([0, 1], [0, 1], color=theme.quiet, linewidth=1.1, linestyle=":", label="perfect calibration")
     sure, right = [b["confidence"] for b in bins], [b["right"] for b in bins]
     spread = [_wilson(b["right"], b["n"]) for b in bins]
     axes.errorbar(
@@ -152,7 +150,7 @@ def _reliability(figure: Figure, theme: Theme, report: Report) -> None:
         capsize=2,
         label="questions, 95 %",
     )
-    axes.set(xlabel="how sure the reader was of its decision", ylabel="share that was exactly right")
+    axes.set(xlabel="confidence of the reader in its decision", ylabel="share exactly right")
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
     axes.set_title(f"Calibration: mean gap {report.calibration['ece']:.3f} over {len(bins)} bins")
     legend_above(axes, 2)
@@ -161,9 +159,11 @@ def _reliability(figure: Figure, theme: Theme, report: Report) -> None:
 def _coverage_risk(figure: Figure, theme: Theme, report: Report) -> None:
     curve, axes = report.curves["coverage_risk"], figure.subplots()
     axes.plot([100 * c for c in curve["coverage"]], [100 * r for r in curve["risk"]], color=theme.one)
-    axes.set(xlabel="% of the questions kept, the surest first", ylabel="% wrong among them", xlim=(0, 100))
+    axes.set(
+        xlabel="% of the questions kept, most confident first", ylabel="% wrong among them", xlim=(0, 100)
+    )
     axes.set_ylim(0, max(5.0, 110 * max(curve["risk"][len(curve["risk"]) // 20 :], default=0.0)))
-    axes.set_title(f"Keeping only sure decisions: mean risk {100 * curve['area']:.1f} %")
+    axes.set_title(f"Keeping only confident decisions: mean risk {100 * curve['area']:.1f} %")
 
 
 def _slices(figure: Figure, theme: Theme, report: Report, drawn: dict[str, list[dict[str, Any]]]) -> None:
@@ -231,13 +231,13 @@ def _training(figure: Figure, theme: Theme, training: dict[str, Any]) -> None:
     (loss, rate), (speed, scores) = axes
     begins, offset = [], 0
     colours = dict(zip(KINDS, (theme.one, theme.two, theme.three, theme.four, theme.ink), strict=True))
-    dashes = dict(zip(KINDS, ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 1.5, 1, 1.5)), "-"), strict=True))
+    dashes = dict(zip(KINDS, (*DASHES, "-"), strict=True))
     named: set[str] = set()
     for stage in training["stages"]:
         steps = [offset + s for s in stage["step"]]
         begins.append((offset, stage["name"]))
         for kind, values in _by_kind(stage["terms"]).items():
-            if all(value != value for value in values):  # not a number anywhere: nothing to draw, nor to name
+            if all(value != value for value in values):  # NaN throughout: nothing to draw or to name
                 continue
             loss.plot(
                 steps,
@@ -269,7 +269,7 @@ def _training(figure: Figure, theme: Theme, training: dict[str, Any]) -> None:
     loss.set_title("Terms of the loss (layers summed)")
     rate.set_title("Learning rate")
     rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
-    speed.set_title("Windows a second")
+    speed.set_title("Windows per second")
     speed.set_ylim(bottom=0)
     scores.set_title("Development scores, %")
     if not scores.lines:
@@ -290,9 +290,7 @@ def _training(figure: Figure, theme: Theme, training: dict[str, Any]) -> None:
 
 
 def _mark_stages(axes: Axes, theme: Theme, begins: list[tuple[int, str]], end: int, *, named: bool) -> None:
-    """Where each stage begins; with its name at the bottom where that is wanted, for there its curve never
-    is.
-    """
+    """Marks where each stage begins; `named` adds its name at the bottom, for axes whose curve is never there."""
     axes.set_xlim(0, end)
     axes.set_xlabel("step")
     for begin, name in begins if len(begins) > 1 else ():
@@ -312,9 +310,7 @@ def _mark_stages(axes: Axes, theme: Theme, begins: list[tuple[int, str]], end: i
 
 
 def _label_decades(axes: Axes) -> None:
-    """Plain numbers on a logarithmic axis: its decades, and what lies between where there are fewer than
-    two.
-    """
+    """Plain numbers on a logarithmic axis: at its decades, and between them if the axis spans hardly one."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     low, high = axes.get_ylim()
@@ -324,7 +320,7 @@ def _label_decades(axes: Axes) -> None:
 
 
 def _by_kind(terms: dict[str, list[float | None]]) -> dict[str, list[float]]:
-    """The terms of a loss, those of its layers (`hidden.3`) summed."""
+    """The terms of a loss by kind, those of its layers (`hidden.3`) summed."""
     kinds: dict[str, list[list[float]]] = {}
     for name, values in terms.items():
         kinds.setdefault(name.split(".")[0], []).append(_numbers(values))

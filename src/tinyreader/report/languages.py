@@ -1,9 +1,8 @@
-"""How answers are made comparable in each language, and the words its questions ask with.
+"""How answers are normalised in each language before they are compared, and its question words.
 
-"squad-en" is the official scripts' own rule and the default whatever the language, for only with it can
-scores be set beside published ones. The others follow it in their language: lower case, composed (NFC), no
-punctuation (Unicode's, not only ASCII's), no articles, no superfluous white space. What a score was computed
-with stands in the report.
+"squad-en" is the official scripts' rule and the default for every language: only scores under it compare with
+published ones. The others do the same in their language: lower case, composed (NFC), no punctuation (all of
+Unicode's), no articles, single spaces. A report records the normalisation of its scores.
 """
 
 from __future__ import annotations
@@ -24,11 +23,10 @@ OFFICIAL = "squad-en"
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """Articles that count for nothing, those that lean on the next word with an apostrophe, and question
-    words.
+    """Articles, which are removed, those elided before the next word (l'), and question words.
 
-    A question word stands for its group: `wo, woher, wohin` count as `wo`. Longer phrases stand before their
-    parts.
+    The first question word of a group names it: `wo, woher, wohin` count as `wo`. Longer phrases come before
+    their parts.
     """
 
     articles: str
@@ -123,13 +121,13 @@ LANGUAGES = {
     ),
     "none": Language("", ENGLISH.question_words),
 }
-"""By ISO 639-1 code; "none" takes no articles away, for every other language."""
+"""By ISO 639-1 code; "none" removes no articles, for every other language."""
 
 PHRASES = {
     "how": ("many", "much"),
     "wie": ("viele", "viel"),
     "por": ("qué", "que"),
-}  # two words that ask as one
+}  # pairs that are one question word
 OTHER = "other"
 
 
@@ -139,15 +137,15 @@ def normalisations() -> tuple[str, ...]:
 
 
 def tokens_of(name: str) -> Tokens | None:
-    """The words of an answer that count, by that normalisation; None for the official one, which `metrics`
-    itself has.
+    """The function from an answer to its words under that normalisation; None for the official one, which is
+    the default of `metrics`.
     """
     if name == OFFICIAL:
         return None
     language = language_of(name)
     articles = frozenset(language.articles.split())
-    leaning = "|".join(language.elided.split())
-    elided = regex.compile(rf"\b(?:{leaning})['’]") if leaning else None
+    elided_articles = "|".join(language.elided.split())
+    elided = regex.compile(rf"\b(?:{elided_articles})['’]") if elided_articles else None
     punctuation = _punctuation()
 
     def tokens(text: str) -> list[str]:
@@ -164,14 +162,12 @@ def language_of(name: str) -> Language:
     if name == OFFICIAL:
         return ENGLISH
     if name not in LANGUAGES:
-        raise SettingsError(f"normalisation {name!r} is not known; there are: {', '.join(normalisations())}.")
+        raise SettingsError(f"normalisation {name!r} is unknown; give one of: {', '.join(normalisations())}.")
     return LANGUAGES[name]
 
 
 def question_word(question: str, language: Language) -> str:
-    """The word that a question asks with, the first of its kind in the question; "other" where there is
-    none.
-    """
+    """The first question word of a question, by the name of its group; "other" where there is none."""
     groups = _groups(language)
     words = regex.findall(r"\w+", question.lower())
     for word, following in pairwise([*words, ""]):
@@ -214,6 +210,6 @@ def _punctuation() -> dict[int, None]:
 
 
 def normalise(text: str, name: str) -> str:
-    """The text as that normalisation compares it."""
+    """The text under that normalisation."""
     tokens = tokens_of(name)
     return normalise_answer(text) if tokens is None else " ".join(tokens(text))

@@ -1,6 +1,4 @@
-"""What a report was measured on, and what a model takes: plain facts from the system and from file
-headers.
-"""
+"""The machine a report was measured on, and the size of a model, from the system and from file headers."""
 
 from __future__ import annotations
 
@@ -21,13 +19,11 @@ from tinyreader.storage import file_hash
 
 PACKAGES = ("tinyreader", "numpy", "openvino", "tokenizers")
 ENGINE_PACKAGES = {"torch": ("torch", "transformers"), "onnx": ("onnxruntime",)}
-"""What computes where it is not OpenVINO, by the engine's name: its version belongs to what was measured."""
+"""Further packages whose versions a report states, by engine."""
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores this process may use, memory and system of this machine; None for what it does not
-    tell.
-    """
+    """Processor, cores that this process may use, memory and system; None for what the system does not say."""
     return {
         "processor": _processor(),
         "cores": n_cores(),
@@ -46,7 +42,7 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 
 def peak_memory_bytes() -> int | None:
-    """The most memory that this process has held so far; None on systems that do not say."""
+    """The peak memory of this process so far; None on systems that do not say."""
     try:
         import resource
     except ImportError:
@@ -55,9 +51,19 @@ def peak_memory_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def model_facts(directory: Path, name: str) -> dict[str, Any]:
+    """What a report says of the model in that directory: its size, and the fingerprint of its weights."""
+    return {
+        "name": name,
+        "parameters": parameters(directory),
+        "size_bytes": size_on_disk(directory),
+        "weights": weights_fingerprint(directory),
+    }
+
+
 def size_on_disk(directory: Path) -> int:
-    """Bytes of the files that a model needs: weights, configuration, tokenizer; all files where it has
-    weights of no kind we know.
+    """Bytes of the files that a model needs: weights, configuration, tokenizer; of all files where the weights
+    are of an unknown kind.
     """
     try:
         weights = weight_files(directory)
@@ -81,9 +87,7 @@ def parameters(directory: Path) -> int | None:
 
 
 def weights_fingerprint(directory: Path) -> str | None:
-    """The fingerprint of the model's weights, by which one reader is told from another; None where it has
-    none we know.
-    """
+    """The fingerprint of the model's weights, which identifies the reader; None for weights of an unknown kind."""
     try:
         files = weight_files(directory)
     except ModelError:
@@ -91,9 +95,14 @@ def weights_fingerprint(directory: Path) -> str | None:
     return "-".join(file_hash(path) for path in files)
 
 
+def counted(n: int, what: str) -> str:
+    """A number with its noun: 1 core, 2 cores."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+
+
 def _numbers(path: Path) -> int:
-    """The count of weights in a safetensors file: floating-point numbers, and int8 ones (packed) without
-    their scales; other integers are positions.
+    """The number of weights in a safetensors file: floating-point ones, and int8 ones (packed) without their
+    scales; other integers are positions.
     """
     file = open_safetensors(path)
     stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping

@@ -1,7 +1,7 @@
-"""A report's plots, light and dark, as PNG and SVG, and as SVG whose colours follow the page they stand in.
+"""How plots are drawn and saved: light and dark, as PNG and SVG, and as SVG whose colours follow the page.
 
-Colours are told apart by people of every kind of colour vision (Okabe and Ito, 2008) and never alone: lines
-differ in their dashes, points in their shapes. matplotlib is loaded when the first plot is drawn.
+The colours can be distinguished with every kind of colour vision (Okabe and Ito, 2008) and never stand alone:
+lines also differ in their dashes, points in their shapes. matplotlib is loaded when the first plot is drawn.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ DPI = 144
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """The colours of a plot: paper, ink of texts, quieter ink, lines of the grid, and four for data."""
+    """The colours of a plot: background, text, secondary text, grid lines, and four for data."""
 
     paper: str
     ink: str
@@ -88,7 +89,7 @@ def save(plots: Sequence[Plot], directory: Path) -> dict[str, str]:
 
 
 def _render(plot: Plot, theme: Theme, *, with_svg: bool) -> tuple[str, bytes]:
-    """The plot as SVG (empty unless wanted) and as PNG; the same plot gives the same bytes."""
+    """The plot as SVG (empty without `with_svg`) and as PNG; the same plot gives the same bytes."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -100,7 +101,7 @@ def _render(plot: Plot, theme: Theme, *, with_svg: bool) -> tuple[str, bytes]:
         vector, raster = io.StringIO(), io.BytesIO()
         if with_svg:
             figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
-            figure.set_layout_engine("none")  # it is laid out now; doing so again takes longer than drawing
+            figure.set_layout_engine("none")  # the layout is final; repeating it takes longer than drawing
         figure.savefig(
             raster, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 4}
         )
@@ -153,42 +154,25 @@ def _recoloured(svg: str, colours: Mapping[str, str]) -> str:
 
 
 def _for_page(svg: str, plot: Plot) -> str:
-    """The SVG as it stands in a page: without XML prologue, ids that no other plot has, a text for those who
-    cannot see it.
-    """
+    """The SVG for inlining in a page: no XML prologue, ids that no other plot has, a label for screen readers."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'\bid="', f'id="{plot.name}-', body)
     body = re.sub(r'(href="#|url\(#)', rf"\g<1>{plot.name}-", body)
-    says = plot.says.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    says = escape(plot.says)
     return body.replace("<svg ", f'<svg role="img" aria-label="{says}" class="plot" ', 1)
 
 
-def lines(
-    axes: Axes,
-    theme: Theme,
-    x: Sequence[float],
-    series: Mapping[str, Sequence[float | None]],
-    *,
-    marks: bool = False,
-) -> None:
-    """Draws up to four series over `x`, told apart by colour and dashes."""
+def lines(axes: Axes, theme: Theme, x: Sequence[float], series: Mapping[str, Sequence[float | None]]) -> None:
+    """Draws up to four series over `x` that differ in colour and dashes; None leaves a gap."""
     colours = (theme.one, theme.two, theme.three, theme.four)
-    for n, (label, values) in enumerate(series.items()):
+    for (label, values), colour, dashes in zip(series.items(), colours, DASHES, strict=False):
         shown = [float("nan") if value is None else value for value in values]
-        axes.plot(
-            x,
-            shown,
-            color=colours[n % 4],
-            linestyle=DASHES[n % 4] if not marks else "-",
-            label=label,
-            marker=MARKS[n % 4] if marks else None,
-            markersize=4,
-        )
+        axes.plot(x, shown, color=colour, linestyle=dashes, label=label)
 
 
 def legend_above(axes: Axes, columns: int = 4) -> None:
-    """A legend above the axes and below the title, where it covers nothing."""
+    """A legend above the axes and below the title, where it covers no data."""
     handles, _ = axes.get_legend_handles_labels()
     if handles:
         axes.legend(

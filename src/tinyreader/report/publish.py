@@ -9,6 +9,7 @@ client and never shown.
 from __future__ import annotations
 
 import fnmatch
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 from tinyreader.errors import MissingExtraError, ModelError, SettingsError
 from tinyreader.model_files import SETTINGS_FILES, WEIGHT_FILES, weight_files
 from tinyreader.reader.settings import NAME as READER
-from tinyreader.report.portable import portable_json
-from tinyreader.report.seen import RUN
+from tinyreader.report.training import RUN_RECORD
+from tinyreader.storage import read_object, without_directories
 
 CARD = "README.md"
 
@@ -38,7 +39,7 @@ ENGINE_FILES = (
 OTHER_FILES = (
     CARD,
     READER,
-    RUN,
+    RUN_RECORD,
     "export.json",
     "LICENSE",
     "LICENSE.txt",
@@ -49,7 +50,9 @@ OTHER_FILES = (
 BELONGING = (*SETTINGS_FILES, *WEIGHT_FILES, *ENGINE_FILES, *OTHER_FILES)
 """Names, or patterns of them, of what belongs to a reader and is published."""
 
-_PORTABLE = ("config.json", "tokenizer_config.json", READER, RUN, "export.json")
+_RECORDS = ("config.json", "tokenizer_config.json", READER, RUN_RECORD, "export.json")
+"""Files that may hold absolute paths: those of other programs, and of earlier versions of this one."""
+
 _PICKLES = (
     "*.bin",
     "*.pt",
@@ -261,9 +264,11 @@ def redacted(error: BaseException, token: str) -> str:
 
 def _outgoing(directory: Path, name: str) -> Outgoing:
     path = directory / name
-    if name in _PORTABLE:
-        content, changed = portable_json(path)
-        if changed:
+    if name in _RECORDS:
+        record = read_object(path, ModelError)
+        portable = without_directories(record)
+        if portable != record:
+            content = json.dumps(portable, indent=2, ensure_ascii=False).encode() + b"\n"
             return Outgoing(name, content, len(content))
     return Outgoing(name, path, path.stat().st_size)
 

@@ -1,5 +1,5 @@
-"""Questions read as a user reads them: through `Reader`, with the engine and the settings the model ships
-with, timed.
+"""Questions read as users read them, through `Reader` with the engine and settings the model ships with, and
+timed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ WARM_UP = 8
 
 @dataclass(frozen=True, slots=True)
 class ReadQuestion:
-    """The best span for a question, given or not: its text, code points [start, end) of the context, and its
-    null odds.
+    """The best span for a question, whether or not it is the reader's answer: its text, code points
+    [start, end) of the context, and its null odds (infinite, with an empty text, where there is no span).
 
-    Empty with infinite odds where the context has no span. `answered` says whether the reader gives it at the
-    threshold it ships with; `score` and `confidence` are the reader's, 0 to 1, for the span and for what it
-    says.
+    `answered` says whether the reader gives it as its answer at the threshold it ships with. `score` and
+    `confidence`, 0 to 1, are the reader's for the span and for its decision.
     """
 
     id: str
@@ -42,8 +41,8 @@ class ReadQuestion:
 def read_examples(
     reader: Reader, examples: Iterable[Example], on_progress: Tick | None = None
 ) -> list[ReadQuestion]:
-    """What the reader finds for each example, in order, read in one stream; `on_progress` hears how many are
-    done.
+    """What the reader finds for each example, in order, read in one stream; `on_progress` gets the number of
+    questions read so far.
     """
     settings = reader.settings
     threshold = answer_threshold(settings)
@@ -55,7 +54,7 @@ def read_examples(
             yield example.question, example.context
 
     found = []
-    # The best span is wanted whatever its score: the thresholds are applied here, as the reader would.
+    # the best span is needed whatever its score, so the thresholds are applied here, as the reader would
     for n, reading in enumerate(reader.read_many(pairs(), top_k=1, score_threshold=0.0)):
         best = reading.answers[0] if reading.answers else None
         if best is None:
@@ -73,7 +72,7 @@ def read_examples(
 
 
 def answer_threshold(settings: ReaderSettings) -> float:
-    """The largest null odds at which a reader with these settings answers; infinite where it always does."""
+    """The largest null odds at which a reader with these settings answers; infinite if it always does."""
     least = settings.score_threshold
     if least <= 0.0:
         return settings.no_answer_threshold
@@ -86,10 +85,9 @@ def answer_threshold(settings: ReaderSettings) -> float:
 def latencies(
     reader: Reader, examples: Sequence[Example], n: int, *, check: Callable[[], None] | None = None
 ) -> list[float]:
-    """Milliseconds that each of `n` questions takes, asked alone one after the other, spread evenly over the
-    examples.
+    """Milliseconds for each of `n` questions, spread evenly over the examples and asked one at a time.
 
-    The first few are asked once more before, for an engine prepares itself for the lengths it meets.
+    The first few are asked once before as a warm-up: an engine prepares itself for the lengths it meets.
     """
     chosen = [
         examples[i] for i in np.unique(np.linspace(0, len(examples) - 1, min(n, len(examples))).astype(int))
@@ -106,7 +104,7 @@ def latencies(
 
 
 def percentiles(milliseconds: Sequence[float]) -> dict[str, float]:
-    """The 50th, 95th and 99th percentile, in the unit given; empty for none."""
+    """The 50th, 95th and 99th percentile, in the unit given; empty without values."""
     if not milliseconds:
         return {}
     values = np.percentile(milliseconds, (50, 95, 99))

@@ -1,21 +1,21 @@
-"""What a report says and how it lies on disk: `report.json`, the predictions in the official format,
-`questions.jsonl`.
+"""A report and its directory: `report.json`, the predictions in the official format, `questions.jsonl`; and
+the answers of a teacher, from such a directory or a prediction file.
 
-A report's directory also holds `index.html` and `plots/`; those are made from what is here, and nothing reads
-them again.
+A report's directory also holds `index.html` and `plots/`; they are made from these files and never read.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from tinyreader.errors import DataError
-from tinyreader.storage import atomic_path, open_text
+from tinyreader.data import Example
+from tinyreader.errors import DataError, SettingsError
+from tinyreader.storage import atomic_path, open_text, require_writable
 
 FORMAT = 1
 
@@ -34,14 +34,14 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question of a report: what was said, what it scores, and what slices are made by.
+    """One question of a report: the reader's answer, its scores, and what slices are made by.
 
     `prediction` is the best span's text, code points [start, end) of the context, whether or not the reader
-    gave it; `answered` says whether it did, at the threshold it ships with (`null_odds` at most that).
-    `score` is the reader's own for the span, `confidence` that for what it said, "no answer" included; all
-    three 0 to 1. `exact` and `f1`, 0 to 1, are of what it said; `text_exact` and `text_f1` of the best span.
-    `position` is where in the context the first gold answer starts, 0 to
-    1. `teacher` is what the teacher said ("" for no answer), None where no teacher's predictions were given.
+    gave it as its answer; `answered` says whether it did, at the threshold it ships with. `score` is the
+    reader's own for the span, `confidence` that for its decision, "no answer" included; both 0 to 1. `exact`
+    and `f1`, 0 to 1, are those of the decision; `text_exact` and `text_f1` those of the best span. `position`
+    is where in the context the first gold answer starts, 0 to 1. `teacher` is the teacher's answer ("" for no
+    answer), None without a teacher's predictions.
     """
 
     id: str
@@ -106,8 +106,8 @@ class Report:
 
 
 def save_report(report: Report, questions: Sequence[Question], directory: Path) -> None:
-    """Writes the four files; `report.json` goes first and comes last, so that a directory with one is
-    whole.
+    """Writes the four files. An old `report.json` is removed first and the new one written last, so that a
+    directory that has one is complete.
     """
     (directory / REPORT).unlink(missing_ok=True)
     _write_json(directory / PREDICTIONS, {q.id: q.prediction for q in questions})
@@ -125,9 +125,7 @@ def load_report(directory: str | Path) -> Report:
     content = _read(path, directory)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
-        raise DataError(
-            f"{path} is of format {found!r}; this version reads format {FORMAT}. Evaluate once more."
-        )
+        raise DataError(f"{path} is of format {found!r}; this version reads format {FORMAT}. Evaluate again.")
     known = {f.name for f in fields(Report)}
     try:
         content["intervals"] = {
@@ -135,7 +133,7 @@ def load_report(directory: str | Path) -> Report:
         }  # JSON has lists
         return Report(**{name: value for name, value in content.items() if name in known})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} is no whole report ({error}). Evaluate once more.") from None
+        raise DataError(f"{path} is incomplete ({error}). Evaluate again.") from None
 
 
 def load_questions(directory: str | Path) -> list[Question]:
@@ -147,7 +145,7 @@ def load_questions(directory: str | Path) -> list[Question]:
     except OSError as error:
         raise _no_report(directory, error) from error
     except (ValueError, TypeError) as error:
-        raise DataError(f"{path} is damaged ({error}). Evaluate once more.") from None
+        raise DataError(f"{path} is damaged ({error}). Evaluate again.") from None
 
 
 def strict(value: Any) -> Any:
@@ -164,6 +162,73 @@ def our_names(plots: Iterable[str] = ()) -> set[str]:
     return {REPORT, PREDICTIONS, NULL_ODDS, QUESTIONS, PAGE, PLOTS, *plots}
 
 
+def teacher_answers(place: Path, examples: Sequence[Example]) -> dict[str, str]:
+    """The teacher's answer to each example by id, "" for no answer, from a prediction file or from the directory
+    of a report or run that has one.
+
+    Where null odds lie beside the predictions (as `null_odds.json`, or as NAME.null_odds.json), an answer
+    whose odds exceed the report's threshold (else 0) counts as no answer. Raises `DataError` for a file that
+    does not hold predictions, or lacks a question.
+    """
+    path = place / PREDICTIONS if place.is_dir() else place
+    texts = _json_object(path)
+    wrong = next((qid for qid, text in texts.items() if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise DataError(
+            f"{path}: the prediction for {wrong!r} is not a text, so this is not a prediction file."
+        )
+    missing = [e.id for e in examples if e.id not in texts]
+    if missing:
+        raise DataError(
+            f"{path} has no prediction for {len(missing)} of {len(examples)} questions, such as "
+            f"{missing[0]!r}: it was made on other data. Have the teacher predict this data: "
+            "tinyreader predict TEACHER DATA -o OUT"
+        )
+    odds, threshold = _null_odds(path), _threshold(place)
+    answers: dict[str, str] = {}
+    for example in examples:
+        value = odds.get(example.id, -float("inf"))
+        if not isinstance(value, int | float):
+            raise DataError(
+                f"the null odds beside {path} hold {value!r} for {example.id!r}, which is not a number."
+            )
+        answers[example.id] = "" if value > threshold else str(texts[example.id])
+    return answers
+
+
+def check_output(out: Path) -> None:
+    """Raises `SettingsError` where a report cannot be written to `out`, or would replace other files.
+
+    A report's directory is recognised by its page or its `report.json`; predictions without either are not
+    ours to replace.
+    """
+    if out.exists() and not out.is_dir():
+        raise SettingsError(f"--out {out} is a file; give a directory for the report")
+    require_writable(out, f"--out {out}")
+    if not out.is_dir():
+        return
+    names = {path.name for path in out.iterdir() if not path.name.startswith(".tmp-")}
+    others = names - our_names()
+    if not names & {REPORT, PAGE}:
+        others |= names & {PREDICTIONS, NULL_ODDS, QUESTIONS}
+    if others:
+        raise SettingsError(
+            f"--out {out} holds something else ({', '.join(sorted(others)[:3])}); give a new or empty "
+            "directory"
+        )
+
+
+def remove_old_plots(out: Path, known: Collection[str], kept: Collection[str]) -> None:
+    """Removes the plots of an earlier report in `out` that this one does not have; other files stay.
+
+    `known` are the names of all plots that a report can have, `kept` those of this one's.
+    """
+    for name in set(known) - set(kept):
+        for dark in ("", "-dark"):
+            for kind in ("svg", "png"):
+                (out / PLOTS / f"{name}{dark}.{kind}").unlink(missing_ok=True)
+
+
 def _question(row: dict[str, Any]) -> Question:
     if row.get("null_odds") is None:
         row["null_odds"] = math.inf  # a context without a token has no span; JSON has no infinity
@@ -177,12 +242,12 @@ def _read(path: Path, directory: str | Path) -> object:
     except OSError as error:
         raise _no_report(directory, error) from error
     except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}). Evaluate once more.") from None
+        raise DataError(f"{path} is damaged ({error}). Evaluate again.") from None
 
 
 def _no_report(directory: str | Path, error: OSError) -> DataError:
     return DataError(
-        f"{directory} holds no report: {Path(error.filename or REPORT).name} cannot be read "
+        f"{directory} does not hold a report: {Path(error.filename or REPORT).name} cannot be read "
         f"({error.strerror or error}). "
         f"Make one with: tinyreader evaluate MODEL DATA -o {directory}"
     )
@@ -191,3 +256,35 @@ def _no_report(directory: str | Path, error: OSError) -> DataError:
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         json.dump(content, file, ensure_ascii=False)
+
+
+def _null_odds(predictions: Path) -> dict[str, object]:
+    """The odds beside a prediction file; empty where there are none."""
+    own = predictions.with_name(f"{predictions.name.removesuffix('.json')}.null_odds.json")
+    for path in (own, predictions.with_name(NULL_ODDS)):
+        if path.is_file() and (path == own or predictions.name == PREDICTIONS):
+            return _json_object(path)
+    return {}
+
+
+def _threshold(place: Path) -> float:
+    """The threshold of the report in that directory, infinite where it always answers; 0 without a report."""
+    if not (place / REPORT).is_file():
+        return 0.0
+    threshold = load_report(place).official.get("na_prob_thresh")
+    return float("inf") if threshold is None else float(threshold)
+
+
+def _json_object(path: Path) -> dict[str, object]:
+    try:
+        with open_text(path) as file:
+            content = json.load(file)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(
+            f"{path} should be one JSON object from question ids, not a {type(content).__name__}."
+        )
+    return content

@@ -1,4 +1,4 @@
-"""Where a reader fails: its scores by kind of question, and the examples that say most."""
+"""Where a reader fails: its scores by kind of question, and its worst mistakes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ EDGES = {
     "context length, tokens": (100, 150, 200, 300, 500),
     "windows": (1, 2, 4),
 }
-"""The last value of each bin but the last, which is open."""
+"""The upper end of each bin; one more, open bin follows."""
 
 MIN_FOR_INTERVAL = 10
-"""Fewer questions than that say too little of themselves for resampling them."""
+"""Slices with fewer questions get no interval: resampling them says too little."""
 
 FIFTHS = ("first fifth", "second", "third", "fourth", "last fifth")
 ANSWERABLE, UNANSWERABLE = "has an answer", "has none"
@@ -32,7 +32,7 @@ WRONG_SPAN, FALSE_ANSWER, MISSED = "wrong words", "answered the unanswerable", "
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A question that went wrong: its number in the data, and what kind of mistake it was."""
+    """A question that went wrong: its row in the data, and the kind of mistake."""
 
     row: int
     kind: str
@@ -40,37 +40,34 @@ class Failure:
 
 def by_slices(questions: Sequence[Question], samples: int = 1000) -> dict[str, list[dict[str, Any]]]:
     """Scores of each slice, by dimension: slice, n, exact and f1 in percent, f1_interval (None for few
-    questions), answered (the share) and, where a teacher's predictions are there, teacher_f1. Answer length
-    and position leave out questions without answer.
+    questions), answered (the share) and, with a teacher's predictions, teacher_f1. The dimensions answer
+    length and position leave out unanswerable questions.
     """
     return {
         name: list(_slices(questions, label, order, samples)) for name, label, order in _dimensions(questions)
     }
 
 
-def failures(questions: Sequence[Question], most: int = 60) -> list[Failure]:
-    """The worst mistakes, the most confident first: nothing of the answer was right."""
-    rows = [n for n, q in enumerate(questions) if q.f1 == 0.0]
-    rows.sort(key=lambda n: -questions[n].confidence)
-    return [Failure(n, mistake(questions[n])) for n in rows[:most]]
+def failures(questions: Sequence[Question], n: int = 60) -> list[Failure]:
+    """The `n` worst mistakes, the most confident first: nothing of the answer was right."""
+    return _most_confident([row for row, q in enumerate(questions) if q.f1 == 0.0], questions, n)
 
 
-def lost(questions: Sequence[Question], most: int = 60) -> list[Failure]:
-    """What distilling lost: the teacher exactly right and nothing right here, the most confident first."""
-    rows = [n for n, q in enumerate(questions) if q.teacher_exact == 1.0 and q.f1 == 0.0]
-    rows.sort(key=lambda n: -questions[n].confidence)
-    return [Failure(n, mistake(questions[n])) for n in rows[:most]]
+def lost(questions: Sequence[Question], n: int = 60) -> list[Failure]:
+    """Lost in distillation: the teacher exactly right and nothing right here, the most confident first."""
+    rows = [row for row, q in enumerate(questions) if q.teacher_exact == 1.0 and q.f1 == 0.0]
+    return _most_confident(rows, questions, n)
 
 
 def mistake(question: Question) -> str:
-    """What kind of mistake a wrong question is."""
+    """The kind of mistake of a question that went wrong."""
     if not question.answerable:
         return FALSE_ANSWER
     return WRONG_SPAN if question.answered else MISSED
 
 
 def mistakes(questions: Sequence[Question]) -> dict[str, int]:
-    """How many questions went wholly wrong (F1 0), by kind, and how many came out partly right."""
+    """The number of questions with F1 0, by kind of mistake, and of those that are partly right."""
     counts = dict.fromkeys((WRONG_SPAN, FALSE_ANSWER, MISSED), 0)
     for question in questions:
         if question.f1 == 0.0:
@@ -79,8 +76,8 @@ def mistakes(questions: Sequence[Question]) -> dict[str, int]:
 
 
 def with_teacher(questions: Sequence[Question]) -> dict[str, int]:
-    """Questions by who was exactly right: both, only the teacher, only this reader, neither; empty without a
-    teacher.
+    """The number of questions that both, only the teacher, only this reader or neither had exactly right; empty
+    without a teacher.
     """
     if not questions or questions[0].teacher_exact is None:
         return {}
@@ -95,13 +92,18 @@ def with_teacher(questions: Sequence[Question]) -> dict[str, int]:
     return counts
 
 
+def _most_confident(rows: list[int], questions: Sequence[Question], n: int) -> list[Failure]:
+    rows.sort(key=lambda row: -questions[row].confidence)
+    return [Failure(row, mistake(questions[row])) for row in rows[:n]]
+
+
 def _dimensions(questions: Sequence[Question]) -> Iterator[tuple[str, Label, list[str]]]:
     words = [word for word, _ in Counter(q.question_word for q in questions).most_common()]
     yield "question word", lambda q: q.question_word, words
     yield "answerable", lambda q: ANSWERABLE if q.answerable else UNANSWERABLE, [ANSWERABLE, UNANSWERABLE]
     for name, value in _NUMBERS.items():
         edges = EDGES[name]
-        yield name, _binned(value, edges), _names(edges)
+        yield name, _binned(value, edges), _bin_names(edges)
     yield "position of the answer", _fifth, list(FIFTHS)
 
 
@@ -139,7 +141,7 @@ def _slices(
 
 
 def _binned(value: Callable[[Question], int | None], edges: Sequence[int]) -> Label:
-    names = _names(edges)
+    names = _bin_names(edges)
 
     def label(question: Question) -> str | None:
         number = value(question)
@@ -148,8 +150,8 @@ def _binned(value: Callable[[Question], int | None], edges: Sequence[int]) -> La
     return label
 
 
-def _names(edges: Sequence[int]) -> list[str]:
-    """How the bins up to each edge, and the open one, are called: 1, 2, 3-4, 5-8, 9 or more."""
+def _bin_names(edges: Sequence[int]) -> list[str]:
+    """Names of the bins up to each edge and of the open one: 1, 2, 3-4, 5-8, 9 or more."""
     names, low = [], 1
     for edge in edges:
         names.append(str(edge) if edge == low else f"{low}-{edge}")

@@ -1,5 +1,5 @@
-"""What a run's log says of the training: losses, learning rate, throughput and development scores over steps,
-per stage.
+"""What a run of `distil` left about the training: its record, and losses, learning rate, throughput and
+development scores over steps, per stage, from its log.
 """
 
 from __future__ import annotations
@@ -12,23 +12,20 @@ from tinyreader.distil.runlog import RunLog
 from tinyreader.errors import DataError, ModelError
 from tinyreader.storage import read_object_if_any
 
-LOG, RECORD = "log.jsonl", "run.json"
+LOG, RUN_RECORD = "log.jsonl", "run.json"
 POINTS = 300
 SERIES = ("loss", "learning_rate", "windows_per_second", "gradient_norm")
 
 
 def run_record(model: Path) -> dict[str, Any] | None:
-    """What `distil` left beside the model about how it was made; None where nothing is there."""
-    path = model / RECORD
-    return read_object_if_any(path, ModelError)
+    """The record that `distil` left beside the model; None where there is none."""
+    return read_object_if_any(model / RUN_RECORD, ModelError)
 
 
 def run_directory(model: Path) -> Path | None:
-    """The directory of the run that made the model, where it still lies there: the one above, with the run's
-    log.
-    """
+    """The directory of the run that made the model, if the model still lies in it: the parent with a log."""
     above = model.resolve().parent
-    return above if (model / RECORD).is_file() and (above / LOG).is_file() else None
+    return above if (model / RUN_RECORD).is_file() and (above / LOG).is_file() else None
 
 
 def training(run: Path) -> dict[str, Any]:
@@ -42,7 +39,7 @@ def training(run: Path) -> dict[str, Any]:
     names = list(dict.fromkeys(e["stage"] for e in events if e.get("event") == "step" and "stage" in e))
     if not names:
         raise DataError(
-            f"{run / LOG} is not there or holds no training step; give the directory that distil wrote to."
+            f"{run / LOG} does not exist or holds no training step; give the directory that distil wrote to."
         )
     return {
         "stages": [_stage(name, [e for e in events if e.get("stage") == name]) for name in names],

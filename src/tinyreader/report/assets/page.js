@@ -116,17 +116,17 @@
     draw();
   }
 
-  const eye = document.getElementById("eye-view"), pick = document.getElementById("eye-pick");
-  if (eye && data.eye.length) {
+  const area = document.getElementById("view"), pick = document.getElementById("view-pick");
+  if (area && data.views.length) {
     const show = () => {
-      const item = data.eye[Number(pick.value)];
-      eye.replaceChildren();
-      const head = make("p", eye);
+      const item = data.views[Number(pick.value)];
+      area.replaceChildren();
+      const head = make("p", area);
       make("b", head, item.question);
-      make("p", eye, `gold: ${item.gold.join(" | ") || "no answer"}`, "quiet");
-      const side = make("div", eye, undefined, "side");
-      for (const view of item.views) showTokens(side, `${view.who} says: ${view.said || "no answer"}`, item.context, view);
-      const inside = make("div", eye, undefined, "side");
+      make("p", area, `gold: ${item.gold.join(" | ") || "no answer"}`, "quiet");
+      const side = make("div", area, undefined, "side");
+      for (const view of item.views) showTokens(side, `${view.who}: ${view.answer || "no answer"}`, item.context, view);
+      const inside = make("div", area, undefined, "side");
       for (const view of item.attention) showAttention(inside, view.who, view);
     };
     pick.addEventListener("change", show);

@@ -1,6 +1,4 @@
-"""Start and end probabilities over the tokens of a text, for looking at: where a reader sees the answer begin
-and end.
-"""
+"""Start and end probabilities over the tokens of a text: where a reader sees the answer begin and end."""
 
 from __future__ import annotations
 
@@ -23,8 +21,8 @@ from tinyreader.windows import Window, Windower
 def chosen_rows(
     questions: Sequence[Question], worst: Sequence[Failure], lost: Sequence[Failure], n: int
 ) -> list[int]:
-    """Numbers of up to `n` questions to look at: what distilling lost and the worst by turns, of every kind,
-    then one that went well.
+    """Row numbers of up to `n` questions to look at: what distillation lost and the worst of every kind by
+    turns, then one that was answered right.
     """
     picked: list[int] = []
     by_kind: dict[str, list[int]] = {}
