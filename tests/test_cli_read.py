@@ -146,7 +146,7 @@ def test_ctrl_c_keeps_what_was_done(model: Path, tmp_path: Path) -> None:
     process = start(model, write_questions(tmp_path / "q.jsonl"), tmp_path / "a.jsonl", strike=signal.SIGINT)
     assert process.wait(120) == 1
     err = (tmp_path / "a.err").read_text()
-    assert "stopped by Ctrl-C. What was done is kept; the same command goes on from there." in err
+    assert "stopped by Ctrl-C. Finished parts are kept; the same command resumes from there." in err
     assert "Traceback" not in err
 
 

@@ -20,7 +20,7 @@ from tinyreader.export import ExportSettings, export, sample_examples
 from tinyreader.runtimes import engines
 from tinyreader.runtimes.engines import choose_engine, installed_engines, open_engine, precisions_of
 from tinyreader.runtimes.openvino import IR_FILE, resolve_precision
-from tinyreader.runtimes.openvino.opening import converted
+from tinyreader.runtimes.openvino.engine import converted
 
 BEST = resolve_precision("auto")
 
@@ -111,7 +111,7 @@ def test_without_torch_other_architectures_are_an_error_with_a_remedy(
     ("engine", "module", "extra"),
     [
         ("torch", "tinyreader.runtimes.torch_runtime", "train"),
-        ("onnx", "tinyreader.runtimes.onnx.opening", "onnx"),
+        ("onnx", "tinyreader.runtimes.onnx.engine", "onnx"),
     ],
 )
 def test_an_engine_that_is_not_installed_names_its_extra(

@@ -21,7 +21,7 @@ from tinyreader.errors import MissingExtraError, ModelError, SettingsError
 onnx = pytest.importorskip("onnx", reason="needs the onnx extra")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the onnx extra")
 
-from tinyreader.runtimes.onnx.opening import ONNX_FILE, converted_onnx, open_onnx  # noqa: E402 - after the skips
+from tinyreader.runtimes.onnx.engine import ONNX_FILE, converted_onnx, open_onnx  # noqa: E402 - after the skips
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +116,7 @@ def test_what_is_no_reader_is_refused(tmp_path: Path) -> None:
     del model.graph.output[1]
     onnx.save(model, str(directory / ONNX_FILE))
     with pytest.raises(
-        ModelError, match=r"no question-answering network: it takes .* and gives start_logits$"
+        ModelError, match=r"not a question-answering network: it takes .* and gives start_logits$"
     ):
         open_onnx(directory, "fp32", 1)
 
@@ -151,7 +151,7 @@ def test_reading_a_file_takes_no_torch(tmp_path: Path) -> None:
     shutil.copy(converted_onnx(directory) / ONNX_FILE, holder)
     code = (
         "import json, sys; from pathlib import Path\n"
-        "from tinyreader.runtimes.onnx.opening import open_onnx; import numpy as np\n"
+        "from tinyreader.runtimes.onnx.engine import open_onnx; import numpy as np\n"
         f"runtime = open_onnx(Path({str(holder)!r}), 'fp32', 1)\n"
         "ids = np.full((1, 9), 7); start, _ = runtime.logits(ids, np.ones_like(ids), np.zeros_like(ids))\n"
         "print(json.dumps([start.tolist(), [name for name in ('torch', 'transformers') if name in "

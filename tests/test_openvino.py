@@ -27,9 +27,9 @@ from tinyreader.runtimes.architecture import mpnet_buckets
 from tinyreader.runtimes.openvino import (
     EngineSettings,
     OpenVinoRuntime,
+    engine,
     load_model,
     open_openvino,
-    opening,
     resolve_precision,
 )
 from tinyreader.runtimes.openvino.engine import LONG_STREAM
@@ -222,8 +222,8 @@ def test_more_streams_share_the_network(tmp_path: Path, monkeypatch: pytest.Monk
     same.
     """
     built = []
-    load = opening.load_model
-    monkeypatch.setattr(opening, "load_model", lambda *about: built.append(about) or load(*about))
+    load = engine.load_model
+    monkeypatch.setattr(engine, "load_model", lambda *about: built.append(about) or load(*about))
     runtime = open_openvino(write_reader(tmp_path), EngineSettings("fp32", threads=2))
     two = runtime.with_streams(2)
     ids, mask, segments = batch([9, 30, 4])

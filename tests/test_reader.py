@@ -270,7 +270,7 @@ def test_zero_is_a_value(directory: Path) -> None:
     assert reader.read(QUESTION, "the x", score_threshold=0).answers != ()
     assert reader.read(QUESTION, "the x", score_threshold=None).answers == ()
     with pytest.raises(
-        SettingsError, match=r"max_answer_token is no setting of a reader; there are: .*max_answer_tokens"
+        SettingsError, match=r"max_answer_token is not a setting of a reader; there are: .*max_answer_tokens"
     ):
         reader.read(QUESTION, "the x", max_answer_token=3)
 
@@ -330,7 +330,7 @@ def test_one_form_for_programs(reader: Reader) -> None:
         Reading.from_dict(plain, [Document("a", "other")])
     with pytest.raises(DataError, match="from document 'a', which is not among those given"):
         Reading.from_dict(plain, [])
-    with pytest.raises(DataError, match="this is no reading"):
+    with pytest.raises(DataError, match="this is not a reading"):
         Reading.from_dict({"question": "?"}, [])
 
 
@@ -521,7 +521,7 @@ def test_settings_lie_beside_the_model(tmp_path: Path) -> None:
         reader.settings.max_seq_len,
     ) == (-1.5, 3.0, 48)
     (directory / "reader.json").write_text('{"settings": {"topk": 3}}')
-    with pytest.raises(ModelError, match=r"reader.json: topk is no setting"):
+    with pytest.raises(ModelError, match=r"reader.json: topk is not a setting"):
         read_settings(directory)
 
 

@@ -47,7 +47,7 @@ from tinyreader.runtimes.engines import installed_engines, open_engine
 from tinyreader.runtimes.facts import EXPORT, facts_of, is_known, read_facts, write_facts
 from tinyreader.runtimes.int8 import SECTION, Int8Plan, quantised, read_plan, write_plan
 from tinyreader.runtimes.openvino import IR_FILE, load_model
-from tinyreader.runtimes.openvino.opening import converted
+from tinyreader.runtimes.openvino.engine import converted
 from tinyreader.storage import atomic_directory, match_parent_mode, require_writable
 from tinyreader.tokenizer import load_tokenizer, tokenizer_files
 
@@ -242,7 +242,7 @@ def _write_network(
         return facts_of(read_architecture(directory))
     if settings.engine == "onnx":
         try:
-            from tinyreader.runtimes.onnx.opening import convert_onnx
+            from tinyreader.runtimes.onnx.engine import convert_onnx
         except ModuleNotFoundError as error:
             raise MissingExtraError(f"exporting {directory} as ONNX", "train,onnx") from error
         convert_onnx(directory, target)

@@ -1,4 +1,4 @@
-"""Ask questions of documents: `Reader`, what it takes and what it says."""
+"""Ask questions of documents: `Reader`, its settings, and what it takes and returns."""
 
 from __future__ import annotations
 

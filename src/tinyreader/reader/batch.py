@@ -1,8 +1,7 @@
-"""Answering a file of questions, in parts: a kill costs the part under way, and the file comes out the same.
+"""Answering a file of questions in parts, so that a kill costs one part and the result is the same.
 
-The parts lie in a directory beside the file, `NAME.parts`, until the file is whole. Which questions make up a
-part depends on the questions alone, so each is computed in the same company however often the work was
-stopped.
+The parts are in a directory beside the file, `NAME.parts`, until the file is complete. What a part contains depends
+on the questions alone: each question is batched with the same others however often the work was stopped.
 """
 
 from __future__ import annotations
@@ -26,17 +25,15 @@ from tinyreader.runtimes.reading import CHUNK_CHARACTERS
 from tinyreader.storage import Parts, atomic_text, file_hash, text_hash
 
 PART_QUESTIONS = 256
-"""At most so many questions are a part; fewer where their documents are long."""
+"""Maximum number of questions in a part; fewer where their documents are long."""
 
 _FORMAT = 1
-_AGAIN = "What was done is kept; the same command goes on from there."
+_AGAIN = "Finished parts are kept; the same command resumes from there."
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one reading of the questions found: how many, and a hash of them and of the files that they
-    name.
-    """
+    """The number of questions, and a hash of them and of the files that they name."""
 
     n_questions: int
     fingerprint: str
@@ -44,21 +41,19 @@ class Scan:
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the questions."""
+    """How many questions were read, and how many of them have an answer."""
 
     questions: int = 0
     answered: int = 0
 
     def add(self, has_answer: bool) -> None:
-        """Counts one more."""
+        """Counts one question."""
         self.questions += 1
         self.answered += has_answer
 
 
 def scan(source: QuestionFile, reader: Reader, stop: StopSwitch) -> Scan:
-    """Reads all questions: what is wrong is said now, with its line, and not after hours. Raises
-    `DataError`.
-    """
+    """Checks all questions before work is spent. Raises `DataError` with the lines that are wrong."""
     digest, library, n = hashlib.blake2b(digest_size=16), Library(source.folder), 0
     files: dict[str, str] = {}
     for question in stoppable(source.questions(library), stop):
@@ -83,16 +78,15 @@ def answer_file(
     progress: Progress,
     stop: StopSwitch,
 ) -> Counts:
-    """Write a reading for each question to `out`, JSON Lines (.gz by its name), going on where an earlier
-    call stopped.
+    """Write a reading for each question to `out`, JSON Lines (.gz by its name); resumes an earlier call.
 
-    `model` is the fingerprint of the reader's model. Raises `Interrupted` when a stop is asked for, with what
-    was done kept, and `RunError` when `out` was begun with other questions, model, engine or settings.
+    `model` is the fingerprint of the reader's model. Raises `Interrupted` when a stop is requested (finished
+    parts are kept), and `RunError` when `out` was begun with other questions, model, engine or settings.
     """
     parts = Parts(out)
     with parts.claim(_identity(reader, model, scanned)):
-        counts, watch = Counts(), _Watch(progress, scanned.n_questions)
-        watch.show(0)
+        counts, rate = Counts(), _Rate(progress, scanned.n_questions)
+        rate.show(0)
         questions, number = source.questions(), 0
         while counts.questions < scanned.n_questions:
             part = parts.path(number, ".jsonl")
@@ -103,18 +97,16 @@ def answer_file(
                 for has_answer in done:
                     counts.add(has_answer)
             else:
-                _write(part, next_part(questions, reader.settings.passages), reader, counts, watch, stop)
+                _write(part, next_part(questions, reader.settings.passages), reader, counts, rate, stop)
             number += 1
-            watch.show(counts.questions)
+            rate.show(counts.questions)
         _join(parts, number, out, stop)
         parts.discard()
     return counts
 
 
 def next_part(questions: Iterator[Question], passages: int) -> list[Question]:
-    """The questions of the next part: up to `PART_QUESTIONS`, and to about so much text as the reader sorts
-    together.
-    """
+    """The questions of the next part: up to `PART_QUESTIONS`, with about the text of one of the reader's chunks."""
     part: list[Question] = []
     size = 0
     for question in questions:
@@ -132,8 +124,8 @@ def line_of(reading: Reading) -> str:
     return json.dumps(reading.as_dict(), ensure_ascii=False) + "\n"
 
 
-class _Watch:
-    """Shows how far the work is, how fast it goes, and how long it will take."""
+class _Rate:
+    """Shows progress, speed and time left."""
 
     def __init__(self, progress: Progress, of: int) -> None:
         self.progress, self.of, self.fresh, self.began = progress, of, 0, time.monotonic()
@@ -147,7 +139,7 @@ class _Watch:
 
 
 def _write(
-    part: Path, questions: Iterable[Question], reader: Reader, counts: Counts, watch: _Watch, stop: StopSwitch
+    part: Path, questions: Iterable[Question], reader: Reader, counts: Counts, rate: _Rate, stop: StopSwitch
 ) -> None:
     with atomic_text(part) as file:
         stop.check(_AGAIN)
@@ -155,18 +147,16 @@ def _write(
             stop.check(_AGAIN)
             file.write(line_of(reading))
             counts.add(reading.has_answer)
-            watch.fresh += 1
+            rate.fresh += 1
 
 
 def _answered(part: Path) -> list[bool]:
-    """For each line of a part, whether there is an answer."""
+    """For each line of a part, whether the question has an answer."""
     try:
         with part.open(encoding="utf-8") as file:
             return [bool(json.loads(line)["has_answer"]) for line in file]
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{part} is damaged ({error}). Delete it, and the same command makes it again."
-        ) from None
+        raise RunError(f"{part} is damaged ({error}). Delete it, and run the same command again.") from None
 
 
 def _join(parts: Parts, n_parts: int, out: Path, stop: StopSwitch) -> None:
@@ -178,7 +168,7 @@ def _join(parts: Parts, n_parts: int, out: Path, stop: StopSwitch) -> None:
 
 
 def _identity(reader: Reader, model: str, scanned: Scan) -> dict[str, object]:
-    """What must be equal for a half-written output to be gone on with."""
+    """What must be equal for an unfinished output to be resumed."""
     return {
         "format": _FORMAT,
         "questions": scanned.fingerprint,

@@ -1,6 +1,4 @@
-"""Files of questions: JSON Lines with their documents, texts or paths, or SQuAD JSON; what is wrong is said
-with its line.
-"""
+"""Files of questions: JSON Lines with their documents (texts or paths), or SQuAD JSON. Errors name the line."""
 
 from __future__ import annotations
 
@@ -50,21 +48,20 @@ class Library:
 
 @dataclass(frozen=True, slots=True)
 class QuestionFile:
-    """A file of questions, and the folder that the paths in it count from."""
+    """A file of questions, and the folder that the paths in it are relative to."""
 
     path: Path
     folder: Path
 
     @classmethod
     def at(cls, path: Path) -> QuestionFile:
-        """The file, its paths counting from where it lies."""
+        """The file, with paths relative to its own folder."""
         return cls(path, path.parent)
 
     def questions(self, library: Library | None = None) -> Iterator[Question]:
-        """Yield the questions; .json is SQuAD's form, all else JSON Lines. Files that they name are not yet
-        read.
+        """Yield the questions of SQuAD JSON (.json) or JSON Lines. Files that they name are not read yet.
 
-        Raises `DataError` at the end, with line and reason for the first few, where lines are no questions.
+        Raises `DataError` at the end where lines are not questions, with line and reason of the first few.
         """
         return _questions_of(self.path, library or Library(self.folder))
 
@@ -101,7 +98,7 @@ def _questions_of(path: Path, library: Library) -> Iterator[Question]:
 
 
 def question_of(row: object, library: Library) -> Question:
-    """The question that a line holds; `DataError` says what is wrong with it."""
+    """The question on a line; raises `DataError` where it is not one."""
     if not isinstance(row, dict):
         raise DataError(f"it is {describe(row)}; expected an object")
     text, name = row.get("question"), row.get("id")
@@ -124,11 +121,11 @@ def question_of(row: object, library: Library) -> Question:
     items = given if isinstance(given, list) else [given]
     for number, item in enumerate(items):
         _check(item, f"document {number}", library)
-    return Question(text, _Lazily(items, library), name)
+    return Question(text, _LazyDocuments(items, library), name)
 
 
-class _Lazily:
-    """The documents of a line, as often as they are asked for; files are read then."""
+class _LazyDocuments:
+    """The documents of a line; files are read on each iteration."""
 
     def __init__(self, items: list[Any], library: Library) -> None:
         self._items, self._library = items, library
@@ -143,24 +140,24 @@ class _Lazily:
                 yield Document(item.get("id", str(number)), item["text"])
 
     def paths(self) -> list[str]:
-        """The files that are named."""
+        """The paths of the files among them."""
         return [item["path"] for item in self._items if isinstance(item, dict) and "path" in item]
 
     def key(self) -> str:
-        """What was written."""
+        """The documents as written, as a text to compare."""
         return json.dumps(self._items, sort_keys=True)
 
 
 def paths_of(question: Question) -> list[str]:
-    """The files that a question of a file names."""
-    return question.documents.paths() if isinstance(question.documents, _Lazily) else []
+    """The paths of the files that a question names."""
+    return question.documents.paths() if isinstance(question.documents, _LazyDocuments) else []
 
 
 def key_of(question: Question) -> str:
-    """The question with its documents as one text, equal where they are: files by their names."""
+    """A text that identifies the question and its documents, files by their paths."""
     documents = question.documents
     return json.dumps(
-        [question.id, question.text, documents.key() if isinstance(documents, _Lazily) else documents]
+        [question.id, question.text, documents.key() if isinstance(documents, _LazyDocuments) else documents]
     )
 
 

@@ -1,6 +1,4 @@
-"""`Reader`: questions and documents in, readings out; the windows of all of them batched together by
-length.
-"""
+"""`Reader`: questions and documents in, readings out, with the windows of all of them batched by length."""
 
 from __future__ import annotations
 
@@ -38,13 +36,13 @@ from tinyreader.windows import Windower
 
 log = logging.getLogger(__name__)
 
-_SPANS = 20  # the best spans of a window that are looked at
-_KEPT_SPANS = 1000  # the best spans of a text from which answers that do not overlap are chosen
+_SPANS = 20  # spans taken from each window
+_KEPT_SPANS = 1000  # spans of a text from which answers that do not overlap are selected
 _WORD = re.compile(r"\w")
 
 
 class Reader:
-    """Answers questions from documents with verbatim spans. Made by `from_pretrained`, or of a tokenizer and
+    """Answers questions from documents with verbatim spans. Made by `from_pretrained`, or from a tokenizer and
     a runtime.
     """
 
@@ -68,14 +66,14 @@ class Reader:
         revision: str | None = None,
         **settings: Any,
     ) -> Reader:
-        """The reader of a directory or Hub id, or the one in the package; `settings` go over those stored
-        beside the model.
+        """The reader of a directory or Hub id (by default the starter in the package); `settings` override those
+        stored beside the model.
 
         `engine` is "openvino" (no torch needed), "onnx" (the `onnx` extra), "torch" (the `train` extra), or
         "auto": OpenVINO where it knows the architecture, else torch. `precision` is "fp32", "bf16", "int8"
         (once `tinyreader export` has measured its ranges), or "auto": bf16 where the processor computes in
-        it, else fp32. `reader.engine` and `reader.precision` say what was picked. Raises `ModelError` for
-        what is no question-answering model and `SettingsError` for settings that do not fit it.
+        it, else fp32. `reader.engine` and `reader.precision` say what was chosen. Raises `ModelError` for
+        what is not a question-answering model and `SettingsError` for settings that do not fit it.
         """
         directory = model_directory(model, revision)
         runtime = open_engine(directory, engine, precision, threads)
@@ -96,10 +94,10 @@ class Reader:
         return self.runtime.facts.precision
 
     def read(self, question: str, documents: Documents, **changes: Any) -> Reading:
-        """What the documents answer; `changes` are settings for this call, by name (`ReaderSettings`).
+        """The answers in the documents; `changes` override settings (`ReaderSettings`) for this call.
 
         Documents are a text, a `pathlib.Path` of a text, Markdown, HTML, PDF or DOCX file, a `Document`, a
-        pair (id, text), or any number of these. Each is read to its end, or, with `passages=20`, the 20
+        pair (id, text), or any number of these. Each is read in full, or, with `passages=20`, only the 20
         passages that share most words with the question (the `search` extra).
         """
         (reading,) = self.read_many([(question, documents)], **changes)
@@ -108,27 +106,23 @@ class Reader:
     def read_many(
         self, questions: Iterable[Question | tuple[str, Documents]], **changes: Any
     ) -> Iterator[Reading]:
-        """A reading for each question (a `Question`, or a pair of question and documents), in order; a stream
-        in, a stream out.
+        """Yield a reading for each question (a `Question`, or a pair of question and documents), in order.
 
-        Windows of like length are computed together across questions and documents; memory does not grow with
-        the stream nor with a document's windows. Several threads may read at the same time. Raises
+        The input may be an endless stream: memory is bounded whatever the number of questions and the length
+        of documents. Windows of similar length are batched across both. Threads may read at the same time. Raises
         `DataError` for an empty question or one that leaves no room for the text.
         """
         given: object = questions
         if isinstance(given, str) or not isinstance(given, Iterable):
             raise DataError(
                 f"what is to be read is {described(given)}; give any number of Questions or pairs (question, "
-                "documents), as a "
-                "list or a stream"
+                "documents), as a list or a stream"
             )
         settings = self.settings.changed(changes)
         return self._readings(questions, self._windower(settings), settings)
 
     def check_question(self, question: str, label: str = "0") -> None:
-        """Raises `DataError`, naming the question by its label, where it is longer than these settings
-        allow.
-        """
+        """Raises `DataError`, with the label, where the question is longer than the settings allow."""
         self._windower(self.settings).check_question(Example(label, question, ""))
 
     def _readings(
@@ -158,7 +152,7 @@ class Reader:
                     yield asked.reading(settings)
                 else:
                     asked.add(_answers(next(decodings), passage, settings), settings.top_k)
-            if windower.counts.truncated_questions > n_cut:  # only by choice, but never in silence
+            if windower.counts.truncated_questions > n_cut:  # by choice, but never silently
                 log.warning(
                     "questions of more than %d tokens were cut to that length", windower.max_question_tokens
                 )
@@ -259,7 +253,7 @@ class _PassageSelector:
 
 
 def _answers(decoding: Decoding, passage: Passage, settings: ReaderSettings) -> Iterator[FoundAnswer]:
-    """Yield the passage's answers, best first, thinned as the settings say."""
+    """Yield the passage's answers, best first, without those that overlap better ones too much."""
     text, shift = passage.document.text, passage.start
     if settings.word_boundaries:  # before thinning: two halves of a word become the same answer
         widened = tuple(_whole_words(passage.text, span) for span in decoding.spans)

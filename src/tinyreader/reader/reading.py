@@ -1,6 +1,4 @@
-"""What a reader takes and what it says: questions and documents; answers with their words, places and
-scores.
-"""
+"""What a reader takes (questions and documents) and returns (answers with their text, place and score)."""
 
 from __future__ import annotations
 
@@ -20,14 +18,12 @@ Readable = str | Path | Document | tuple[str, str]
 """A text, the path of a file (text, Markdown, HTML, PDF or DOCX), a document, or a pair (id, text)."""
 
 Documents = str | Path | Document | Iterable[Readable]
-"""One text, path or document, or any number of them, pairs among them; a bare tuple of two texts could mean
-either.
-"""
+"""One text, path or document, or any number of them. A bare tuple of two texts is ambiguous and refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Something to ask of documents; the reading that answers it bears its `id`."""
+    """A question to ask of documents; its reading has the same `id`."""
 
     text: str
     documents: Documents
@@ -36,11 +32,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class FoundAnswer:
-    """Words of a document that answer a question: `document.text[start:end]`, in code points.
+    """A verbatim answer: `text` is `document.text[start:end]`, in code points.
 
-    `score`, 0 to 1, is how sure the reader is of these words against there being no answer in the document;
-    of a calibrated reader, the F1 to expect of them. `null_odds` says the same in logits, as the official
-    SQuAD script takes it: the document's null score minus the span's.
+    `score`, 0 to 1, is the confidence in this span against "no answer in the document"; after calibration it
+    is the expected F1. `null_odds` is the same in logits, as the official SQuAD script takes it: the
+    document's null score minus the span's score.
     """
 
     text: str
@@ -52,12 +48,12 @@ class FoundAnswer:
 
     @property
     def page(self) -> int | None:
-        """The page it begins on, counted from 1; None where the document has no pages."""
+        """The page it begins on, from 1; None where the document has no pages."""
         return self.document.page_at(self.start)
 
     @property
     def line(self) -> int:
-        """The line it begins in, counted from 1."""
+        """The line it begins in, from 1."""
         return self.document.line_at(self.start)
 
     def context(self, chars: int = CONTEXT_CHARACTERS) -> str:
@@ -74,9 +70,7 @@ class FoundAnswer:
         return text[max(0, self.start - chars) : self.start], text[self.end : self.end + chars]
 
     def as_dict(self) -> dict[str, Any]:
-        """The answer as plain data; the document by its id, the text around it up to 120 code points on each
-        side.
-        """
+        """The answer as plain data: the document by its id, and up to 120 code points of text on each side."""
         before, after = self.around()
         return {
             "text": self.text,
@@ -109,18 +103,16 @@ class Reading:
 
     @property
     def answer(self) -> FoundAnswer | None:
-        """The best answer, or None where the reader says that there is none."""
+        """The best answer, or None where `has_answer` is False."""
         return self.answers[0] if self.has_answer else None
 
     @property
     def confidence(self) -> float:
-        """How sure the reader is of what it says, 0 to 1: the best answer's score, or `no_answer_score` where
-        it gives none.
-        """
+        """The confidence in the result, 0 to 1: the best answer's score, or `no_answer_score` without one."""
         return self.answers[0].score if self.has_answer else self.no_answer_score
 
     def as_dict(self) -> dict[str, Any]:
-        """The reading as plain data, in the one form that every part of Tinyreader writes as JSON."""
+        """The reading as plain data, the form that every part of Tinyreader writes as JSON."""
         return {
             "id": self.id,
             "question": self.question,
@@ -131,11 +123,9 @@ class Reading:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], documents: Iterable[Document]) -> Reading:
-        """The reading that `as_dict` gave, its answers in these documents again, which must be those that
-        were read.
+        """The inverse of `as_dict`, given the documents that were read.
 
-        Raises `DataError` where `content` is no reading, or an answer does not stand in the document of its
-        id.
+        Raises `DataError` where `content` is not a reading, or a document does not contain its answer.
         """
         by_id = {document.id: document for document in documents}
         try:
@@ -148,7 +138,7 @@ class Reading:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
-                f"this is no reading as `Reading.as_dict` gives it: {type(error).__name__} {error}"
+                f"this is not a reading as `Reading.as_dict` gives it: {type(error).__name__} {error}"
             ) from None
 
 
@@ -165,10 +155,10 @@ def _answer_of(content: Mapping[str, Any], by_id: Mapping[str, Document]) -> Fou
 
 
 def documents_of(given: Documents) -> Iterator[Document]:
-    """Yield the documents that were given: texts are numbered from 0, files go by their path.
+    """Yield the documents; the ids of texts are their numbers from 0, those of files their paths.
 
-    A file is read when its turn comes. Raises `DataError` for what is no text and for files that cannot be
-    read.
+    A file is read when its turn comes. Raises `DataError` for what is not a document and for files that
+    cannot be read.
     """
     if _is_pair(given):
         raise DataError(
@@ -194,14 +184,14 @@ def documents_of(given: Documents) -> Iterator[Document]:
                 f"document {number} is {described(item)}; give a text, a path, a Document or a pair (id, "
                 "text) of two texts"
             )
-        if not isinstance(document.id, str):  # names of files may hold what is no UTF-8
+        if not isinstance(document.id, str):  # file names may not be UTF-8
             raise DataError(f"the id of document {number} is {described(document.id)}; it must be a text")
         require_text(document.text, f"document {document.id!r}")
         yield document
 
 
 def described(item: object) -> str:
-    """The type of what was given, and itself where it is short enough to be shown."""
+    """The type of what was given, and its value where that is short."""
     if isinstance(item, tuple):
         return f"of type tuple ({', '.join(type(part).__name__ for part in item)})"
     shown = repr(item)
@@ -217,9 +207,8 @@ def require_text(text: object, name: str) -> None:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise DataError(
-                f"{name} holds half of a surrogate pair at {error.start}, which is no character. Decode its "
-                "source anew, or "
-                "replace it by U+FFFD."
+                f"{name} holds half of a surrogate pair at {error.start}, which is not a character. Decode its "
+                "source again, or replace it by U+FFFD."
             ) from None
 
 

@@ -1,4 +1,4 @@
-"""How a reader reads, and what is kept of that beside a model in `reader.json`."""
+"""A reader's settings, and how they are stored beside a model in `reader.json`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class ReaderSettings:
     """Lengths are in tokens. A document longer than a window is read in windows that share `doc_stride`
     tokens.
 
-    `no_answer_threshold` is the largest null odds, in logits, at which a span counts as an answer; `score`
-    and `no_answer_score` say what the temperatures and offsets do. `tinyreader calibrate` learns them and
-    stores them beside the model. Answers overlap by at most `max_overlap` of the shorter one;
-    `word_boundaries` widens them to whole words. With `passages` above 0, only so many passages are read,
-    those that share most words with the question.
+    `no_answer_threshold` is the largest null odds, in logits, at which a span counts as an answer. The
+    temperatures and offsets shape `score` and `no_answer_score`; `tinyreader calibrate` learns them and stores
+    them beside the model. Answers overlap by at most `max_overlap` of the shorter one; `word_boundaries`
+    widens them to whole words. With `passages` above 0, only that many passages are read: those that share
+    most words with the question.
     """
 
     max_seq_len: int = 384
@@ -84,17 +84,14 @@ class ReaderSettings:
         return replace(self, max_seq_len=max_tokens, doc_stride=min(self.doc_stride, max_tokens // 3))
 
     def score(self, null_odds: float) -> float:
-        """How right an answer of these odds is to be, 0 to 1: the logistic of (score_offset - odds) /
-        temperature.
-        """
+        """The confidence in an answer with these odds, 0 to 1: sigmoid((score_offset - odds) / temperature)."""
         return logistic((self.score_offset - null_odds) / self.temperature)
 
     def no_answer_score(self, null_odds: float) -> float:
-        """The chance, 0 to 1, that there is no answer where the best one has these odds: a logistic that
-        rises with them.
+        """The probability that there is no answer where the best span has these odds: a sigmoid of them.
 
-        Its offset and temperature are its own, for a best answer may be wrong though there is one; where they
-        are None, the score's are taken, and the two add up to 1.
+        It has an offset and temperature of its own, since the best span may be wrong though there is an
+        answer. Where these are None, the score's are used, and the two add up to 1.
         """
         offset = self.score_offset if self.no_answer_offset is None else self.no_answer_offset
         return logistic((null_odds - offset) / (self.no_answer_temperature or self.temperature))
@@ -104,14 +101,12 @@ class ReaderSettings:
         known = [field.name for field in fields(self)]
         for name in changes:
             if name not in known:
-                raise SettingsError(f"{name} is no setting of a reader; there are: {', '.join(known)}.")
+                raise SettingsError(f"{name} is not a setting of a reader; there are: {', '.join(known)}.")
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
 
 def _require_type(name: str, value: object, default: object) -> None:
-    """Raises `SettingsError` unless a setting is of its default's type: integers are numbers, True and False
-    are not.
-    """
+    """Raises `SettingsError` unless a setting has its default's type. An int is a number, a bool is not."""
     if default is None and value is None:
         return
     wanted: tuple[Any, str] = Real, "a number"
@@ -131,7 +126,7 @@ def logistic(x: float) -> float:
 
 
 def read_settings(directory: Path) -> ReaderSettings:
-    """The settings in the model's `reader.json`, or the usual ones where it has none."""
+    """The settings in the model's `reader.json`, or the defaults where it has none."""
     content = read_sections(directory).get("settings", {})
     if not isinstance(content, dict):
         raise ModelError(
@@ -144,9 +139,7 @@ def read_settings(directory: Path) -> ReaderSettings:
 
 
 def write_settings(settings: ReaderSettings, directory: Path, notes: Mapping[str, Any] | None = None) -> None:
-    """Writes `reader.json`, keeping what else stands in it; `notes` go in under their names, beside the
-    settings.
-    """
+    """Writes the settings to `reader.json`, and `notes` as sections beside them; keeps its other sections."""
     path = directory / NAME
     content = read_sections(directory) | dict(notes or {})
     usual = asdict(ReaderSettings())

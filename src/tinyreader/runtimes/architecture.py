@@ -1,6 +1,4 @@
-"""What a model directory's config.json says about its encoder, and what each family of encoders calls its
-tensors.
-"""
+"""The encoder that a model directory's config.json describes, and the tensor names of each family."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ RELATIVE_BIAS = "encoder.relative_attention_bias.weight"
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The names that a family of architectures gives to the parts of a layer, and how its configuration
-    differs.
-    """
+    """A family's names for the parts of a layer, and how its configuration differs from BERT's."""
 
     prefix: str
     layer: str = "encoder.layer"
@@ -125,7 +121,7 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """An encoder's sizes. `first_position` is the row of the table that the first token's position has."""
+    """An encoder's sizes. `first_position` is the row of the first token in the table of positions."""
 
     family: Family
     vocab_size: int
@@ -152,13 +148,11 @@ class Architecture:
         return self.n_segments > 1
 
     def layer(self, number: int, part: str) -> str:
-        """What the checkpoint calls a part ("query", "outer_norm", ...) of a layer."""
+        """The checkpoint's name for a part ("query", "outer_norm", ...) of a layer."""
         return f"{self.family.layer}.{number}.{getattr(self.family, part)}"
 
     def linears(self) -> dict[str, int]:
-        """The products with weights inside the layers, in the order they are computed, and their number of
-        input channels.
-        """
+        """The layers' linear products in the order of computation, with their number of input channels."""
         parts = {
             **dict.fromkeys(("query", "key", "value", "attended", "inner"), self.width),
             "outer": self.inner_width,
@@ -166,9 +160,7 @@ class Architecture:
         return {self.layer(number, part): n for number in range(self.n_layers) for part, n in parts.items()}
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each tensor that a reader of this architecture has, by its name without the family's
-        prefix.
-        """
+        """The shape of each tensor of such a reader, by its name without the family's prefix."""
         wide, narrow, inner = self.width, self.embedding_width, self.inner_width
         shapes: dict[str, tuple[int, ...]] = {
             WORDS: (self.vocab_size, narrow),
@@ -200,9 +192,7 @@ def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
 
 
 def read_architecture(directory: Path) -> Architecture:
-    """The architecture of the encoder in that directory; `ModelError` where it is none that can be built
-    here.
-    """
+    """The architecture of the encoder in that directory. Raises `ModelError` where it cannot be built here."""
     kind, path = model_type_of(directory), directory / "config.json"
     content = read_object(path, ModelError)
     if kind not in FAMILIES:
@@ -221,7 +211,7 @@ def read_architecture(directory: Path) -> Architecture:
 
 
 def model_type_of(directory: Path) -> str:
-    """What config.json calls the model's type; `ModelError` where there is no such file."""
+    """The model type in config.json. Raises `ModelError` where there is no such file."""
     path = directory / "config.json"
     if not path.is_file():
         raise ModelError(f"{directory} has no config.json: it is not a Transformers model directory")
@@ -230,12 +220,12 @@ def model_type_of(directory: Path) -> str:
 
 
 def _guess_type(content: dict[str, Any]) -> str | None:
-    """BERT for the configurations of its first years, which did not name their type."""
+    """BERT for configurations of its first years, which did not name their type."""
     return "bert" if {"hidden_size", "intermediate_size", "type_vocab_size"} <= content.keys() else None
 
 
 def _refuse_variants(path: Path, content: dict[str, Any]) -> None:
-    """Raise `ModelError` for what changes an encoder's arithmetic in ways that are not built here."""
+    """Raise `ModelError` for options that change the arithmetic in ways that are not built here."""
     for key, usual in (
         ("is_decoder", False),
         ("add_cross_attention", False),
@@ -290,13 +280,14 @@ def _architecture(path: Path, family: Family, config: dict[str, Any]) -> Archite
     return architecture
 
 
-def mpnet_buckets(most: int) -> Int64:
-    """The row of MPNet's table of relative biases for each distance key - query from -(most - 1) to most - 1.
+def mpnet_buckets(max_length: int) -> Int64:
+    """The row of MPNet's table of relative biases for each distance key - query, from -(max_length - 1) to
+    max_length - 1.
 
     Half of the rows are for each direction; half of these for one distance each, the others for ranges that
     grow logarithmically up to MPNET_MAX_DISTANCE tokens (as T5's, arXiv 1910.10683).
     """
-    distance = np.arange(-(most - 1), most)
+    distance = np.arange(-(max_length - 1), max_length)
     half = MPNET_BUCKETS // 2
     exact = half // 2
     n = np.abs(distance)

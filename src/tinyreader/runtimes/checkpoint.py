@@ -83,8 +83,8 @@ class Checkpoint(Mapping[str, Float32]):
         return len(self.entries)
 
     def check(self, expected: Mapping[str, tuple[int, ...]], n_layers: int) -> None:
-        """Raise `ModelError` unless these are the whole reader that the configuration describes; reads no
-        tensor.
+        """Raise `ModelError` unless this is the complete reader that the configuration describes; no tensor is
+        read.
         """
         head = {name for name in expected.keys() - self.entries.keys() if name.startswith("qa_outputs.")}
         check_shapes(

@@ -1,5 +1,5 @@
-"""Which engine runs a reader: OpenVINO wherever it can, ONNX Runtime for ONNX files, torch for what only
-Transformers knows.
+"""The choice of an engine: OpenVINO where possible, ONNX Runtime for ONNX files, torch for architectures that
+only Transformers has.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ log = logging.getLogger(__name__)
 Engine = Literal["auto", "openvino", "onnx", "torch"]
 ONNX_FILE = "model.onnx"
 FILES = {"openvino": IR_FILE, "onnx": ONNX_FILE}
-"""The finished networks that engines read."""
+"""The network files of each engine."""
 
 PARTS = {"onnx": ("onnxruntime",), "torch": ("torch", "transformers")}
-"""The packages that engines beside OpenVINO are made of."""
+"""The packages of the optional engines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The engine for a model, and why it was taken."""
+    """The engine for a model, and the reason for it."""
 
     engine: Literal["openvino", "onnx", "torch"]
     reason: str
@@ -73,8 +73,8 @@ def open_engine(
 
 
 def choose_engine(directory: Path, precision: PrecisionName = "auto") -> Choice:
-    """The engine that suits the model and what is installed; `ModelError` or `MissingExtraError` where none
-    does.
+    """The engine that suits the model and what is installed. Raises `ModelError` or `MissingExtraError` where
+    none does.
 
     OpenVINO for every architecture that is built here, and for its own files; ONNX Runtime for a directory
     with nothing but a model.onnx; torch for other architectures (for int8 OpenVINO, whose error says why
@@ -98,14 +98,12 @@ def choose_engine(directory: Path, precision: PrecisionName = "auto") -> Choice:
 
 
 def held_engines(directory: Path) -> tuple[str, ...]:
-    """The engines whose finished networks the directory holds."""
+    """The engines whose network files the directory holds."""
     return tuple(engine for engine, name in FILES.items() if (directory / name).is_file())
 
 
 def _require_files(directory: Path, engine: str) -> None:
-    """Raise `ModelError` where another engine's network is all that there is, saying which and at what
-    precision.
-    """
+    """Raise `ModelError` where the directory holds only another engine's network."""
     held = held_engines(directory)
     if not held or engine in held or has_weights(directory):
         return
@@ -129,7 +127,7 @@ def installed_engines() -> tuple[str, ...]:
 
 
 def precisions_of(engine: str, directory: Path) -> tuple[str, ...]:
-    """The precisions that an engine offers for a model on this machine, without int8, which needs ranges."""
+    """The precisions that an engine offers for a model on this machine, except int8, which needs calibration."""
     if engine == "onnx":
         return (exported_precision(directory) or "fp32",) if (directory / ONNX_FILE).is_file() else ("fp32",)
     return ("fp32", "bf16") if resolve_precision("auto") == "bf16" else ("fp32",)
@@ -141,7 +139,7 @@ def _open_openvino(directory: Path, precision: PrecisionName, threads: int | Non
 
 def _open_onnx(directory: Path, precision: PrecisionName, threads: int | None) -> Runtime:
     try:
-        from tinyreader.runtimes.onnx.opening import open_onnx
+        from tinyreader.runtimes.onnx.engine import open_onnx
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"reading {directory} with ONNX Runtime", "onnx") from error
     return open_onnx(directory, precision, threads)

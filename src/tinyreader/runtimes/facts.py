@@ -1,6 +1,4 @@
-"""What engines have to know of a model that they did not build themselves: from its config.json, or as it was
-exported.
-"""
+"""The facts of a model that an engine did not build itself: from its config.json, or noted at export."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ EXPORT = "export"
 
 
 def facts_of(architecture: Architecture) -> ModelFacts:
-    """The facts of an encoder that can be built here."""
+    """The facts of an encoder that is built here."""
     a = architecture
     return ModelFacts(
         pad_id=a.pad_id, max_tokens=a.max_tokens, vocab_size=a.vocab_size, takes_segments=a.takes_segments
@@ -27,14 +25,12 @@ def facts_of(architecture: Architecture) -> ModelFacts:
 
 
 def is_known(directory: Path) -> bool:
-    """Whether the networks of that directory's architecture are built here, without torch; `ModelError`
-    without config.
-    """
+    """Whether the directory's architecture is built here, without torch. Raises `ModelError` without config."""
     return model_type_of(directory) in FAMILIES
 
 
 def read_facts(directory: Path, inputs: set[str]) -> ModelFacts:
-    """The facts of a finished network, whose `inputs` have these names, from the files beside it."""
+    """The facts of a network file with these inputs, from the files beside it."""
     said = read_section(directory, EXPORT)
     if said is not None:
         return _exported(said, directory / READER_FILE)
@@ -48,12 +44,12 @@ def read_facts(directory: Path, inputs: set[str]) -> ModelFacts:
 
 
 def write_facts(directory: Path, facts: ModelFacts, engine: str, precision: str, **more: Any) -> None:
-    """Note beside a network's files what it is, so that `read_facts` finds it."""
+    """Write a network's facts beside its files, for `read_facts`."""
     write_section(directory, EXPORT, {**asdict(replace(facts, engine=engine, precision=precision)), **more})
 
 
 def exported_precision(directory: Path) -> str | None:
-    """The precision that this project exported the directory at, or None where others wrote it."""
+    """The precision that the directory was exported at, or None where it is not our export."""
     said = read_section(directory, EXPORT)
     return None if said is None else str(said.get("precision"))
 
@@ -76,9 +72,7 @@ def _exported(said: Mapping[str, Any], path: Path) -> ModelFacts:
 
 
 def _configured(content: Mapping[str, Any]) -> ModelFacts:
-    """What a configuration of an architecture that is not known here says; positions may not be counted from
-    0.
-    """
+    """The facts in the configuration of another architecture; its positions may not count from 0."""
 
     def whole(key: str) -> int | None:
         value = content.get(key)

@@ -1,9 +1,7 @@
-"""The one way from questions to answers: examples are cut into windows, an engine gives their logits, and the
-logits are decoded.
+"""The read path: examples are cut into windows, an engine computes their logits, and the logits are decoded.
 
-Everything that reads goes through `read_windows`, or through `window_logits` where it decodes by itself.
-Memory is bounded whatever is read: texts are taken in chunks, and windows are held in groups with their
-logits.
+Everything that reads goes through `read_windows`, or through `window_logits` where it decodes by itself. Memory is
+bounded: texts are taken in chunks of characters, windows in groups.
 """
 
 from __future__ import annotations

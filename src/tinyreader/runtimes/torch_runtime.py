@@ -1,4 +1,4 @@
-"""`TorchRuntime`: any question-answering model that Transformers has, on a GPU or a CPU."""
+"""`TorchRuntime`: any question-answering model of Transformers, on a GPU or a CPU."""
 
 from __future__ import annotations
 

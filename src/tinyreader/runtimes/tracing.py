@@ -1,6 +1,4 @@
-"""Transformers' own models made ready to be converted for other engines, and a check of what came out; needs
-torch.
-"""
+"""Transformers' own models prepared for conversion to other engines, and a check of the result; needs torch."""
 
 from __future__ import annotations
 
@@ -17,14 +15,14 @@ from tinyreader.errors import ModelError
 from tinyreader.models import load_reader, max_tokens, takes_segments
 from tinyreader.runtimes import ModelFacts
 
-MOST_DIFFERENCE = 1e-2
-"""Largest difference of a logit, in logits, that a converted network may show on random tokens."""
+MAX_DIFFERENCE = 1e-2
+"""The largest difference allowed between a logit of the converted network and the model's, on random tokens."""
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class _Logits(nn.Module):
-    """The model with inputs by place and its two outputs alone."""
+    """The model with positional inputs and only its two outputs."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -38,9 +36,7 @@ class _Logits(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Traceable:
-    """Transformers' model in a form that can be traced, the names of its inputs, and what engines have to
-    know of it.
-    """
+    """A model in a form that can be traced, the names of its inputs, and its facts."""
 
     model: nn.Module
     names: tuple[str, ...]
@@ -53,10 +49,10 @@ class Traceable:
         return (ids, torch.ones_like(ids), segments)[: len(self.names)]
 
     def difference(self, run: Callable[[dict[str, Int64]], Sequence[Float32]]) -> float:
-        """How far a network made of it is off: the largest difference of a logit on batches and lengths of
-        other shapes.
+        """The largest difference of a logit between the converted network and the model, on batches of other
+        shapes than the traced one.
         """
-        most = 0.0
+        largest = 0.0
         for n, length in ((1, 9), (3, 57)):
             inputs = self.example(n, length)
             inputs[1][0, length // 2 :] = 0
@@ -65,8 +61,8 @@ class Traceable:
                 expected = self.model(*inputs)
             real = inputs[1].numpy() == 1
             for ours, theirs in zip(found, expected, strict=True):
-                most = max(most, float(np.abs(ours - theirs.numpy())[real].max()))
-        return most
+                largest = max(largest, float(np.abs(ours - theirs.numpy())[real].max()))
+        return largest
 
 
 def traceable(directory: Path) -> Traceable:
@@ -94,5 +90,5 @@ def refusal(directory: Path, engine: str, reason: str) -> ModelError:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what it says."""
+    """The first line of the error's message."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:200]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import onnxruntime
 import torch
 
 from tinyreader.runtimes import ModelFacts
-from tinyreader.runtimes.onnx.engine import open_session
-from tinyreader.runtimes.tracing import MOST_DIFFERENCE, first_line, refusal, traceable
+from tinyreader.runtimes.tracing import MAX_DIFFERENCE, first_line, refusal, traceable
 
 
 def convert(directory: Path, path: Path) -> ModelFacts:
-    """Write the network of the reader in that directory to `path`; returns its facts.
+    """Write the network of the reader in that directory to `path`, and return its facts.
 
     Raises `ModelError` where torch cannot convert it, or its logits differ from the model's.
     """
@@ -32,10 +32,11 @@ def convert(directory: Path, path: Path) -> ModelFacts:
                 output_names=list(outputs),
                 dynamic_axes={name: {0: "batch", 1: "length"} for name in (*source.names, *outputs)},
             )
-        session = open_session(path)
+        onnxruntime.disable_telemetry_events()
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         difference = source.difference(lambda inputs: session.run(list(outputs), inputs))
-    except Exception as error:  # whatever the tracer and the network make of an architecture
+    except Exception as error:  # the tracer raises anything
         raise refusal(directory, "ONNX", f"{type(error).__name__}: {first_line(error)}") from error
-    if not difference < MOST_DIFFERENCE:
+    if not difference < MAX_DIFFERENCE:
         raise refusal(directory, "ONNX", f"logits would be off by {difference:.2g}")
     return source.facts

@@ -1,14 +1,18 @@
-"""Readers on a CPU by OpenVINO, built straight from config.json and model.safetensors: no torch, no export
-step.
-"""
+"""Readers run on a CPU by OpenVINO, built from config.json and model.safetensors without torch or an export."""
 
 from __future__ import annotations
 
 from tinyreader.runtimes.architecture import FAMILIES, Architecture, read_architecture
 from tinyreader.runtimes.checkpoint import Checkpoint
-from tinyreader.runtimes.openvino.engine import EngineSettings, OpenVinoRuntime, resolve_precision
+from tinyreader.runtimes.openvino.engine import (
+    IR_FILE,
+    EngineSettings,
+    OpenVinoRuntime,
+    load_model,
+    open_openvino,
+    resolve_precision,
+)
 from tinyreader.runtimes.openvino.graph import Precision, build_model
-from tinyreader.runtimes.openvino.opening import IR_FILE, load_model, open_openvino
 
 __all__ = [
     "FAMILIES",

@@ -1,9 +1,10 @@
-"""`OpenVinoRuntime`: a reader's network compiled for this CPU, for one batch at a time or for a stream of
-them.
+"""`OpenVinoRuntime`: a reader's network compiled for this CPU, for single batches and for streams of them;
+built from safetensors, read from OpenVINO's files, or converted once and cached.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import queue
 import threading
 from collections import deque
@@ -12,35 +13,41 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino as ov
 
 from tinyreader.arrays import Int64
-from tinyreader.errors import SettingsError
+from tinyreader.errors import MissingExtraError, ModelError, SettingsError
+from tinyreader.model_files import has_weights, model_fingerprint
 from tinyreader.runtimes import Inputs, Logits, ModelFacts, PrecisionName, Runtime, n_cores
-from tinyreader.runtimes.openvino.graph import Precision
+from tinyreader.runtimes.architecture import Architecture, read_architecture
+from tinyreader.runtimes.checkpoint import Checkpoint
+from tinyreader.runtimes.facts import exported_precision, facts_of, is_known, read_facts, write_facts
+from tinyreader.runtimes.int8 import Int8Plan, read_plan
+from tinyreader.runtimes.openvino.graph import Precision, build_model
+from tinyreader.storage import cache_directory, cached_build
+
+IR_FILE = "openvino_model.xml"
 
 LONG_STREAM = 6
-"""So many batches are worth half a second to compile the model once more, for two of them at a time."""
+"""From this many batches on, compiling the model again for two at a time (half a second) pays."""
 
-
-KEPT_KERNELS = 200
-"""So many kernels are kept of those made for each shape of a batch. OpenVINO keeps 5,000: after 300 shapes a
-reader of 6 layers of 384 holds 200 MB more for them and is no faster. With 10, single questions take a tenth
-longer: theirs are made anew.
+CACHED_KERNELS = 200
+"""Kernels cached per model, one for each shape of a batch. OpenVINO's default is 5,000: after 300 shapes a
+reader of 6 layers of 384 holds 200 MB more for them and is not faster. With 10, single questions take a tenth
+longer, since their kernels are compiled again.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """How a model runs: number format, threads in all (None: every core), and batches computed at the same
-    time.
+    """How a model runs: precision, total threads (None: all cores), and batches computed at the same time.
 
-    One stream answers a single question soonest; two share the threads between two batches and answer most in
-    the end. `streams` None is both: one, and two from the first long stream of batches on, which are compiled
-    when it comes.
+    One stream has the lowest latency; two share the threads between two batches and have the higher
+    throughput. `streams` None means one, and two from the first long stream of batches on.
     """
 
     precision: PrecisionName = "auto"
@@ -58,12 +65,12 @@ class EngineSettings:
 
     @property
     def may_double(self) -> bool:
-        """Whether long streams are to be computed two batches at a time."""
+        """Whether long streams are computed two batches at a time."""
         return self.streams is None and self.n_threads > 1
 
     @property
     def n_threads(self) -> int:
-        """The threads that compute: as many as are wanted, at most one for each core this process may use."""
+        """The number of threads: at most one for each core that this process may use."""
         cores = n_cores()
         return min(self.threads or cores, cores)
 
@@ -97,9 +104,7 @@ class OpenVinoRuntime(Runtime):
             self._requests.put(request)
 
     def stream(self, batches: Iterable[Inputs]) -> Iterator[Logits]:
-        """What `logits` gives for each batch, in order, with as many at work as there are streams and as many
-        waiting.
-        """
+        """Yield the logits of each batch, in order: per stream, one batch is computed and one waits."""
         batches = iter(batches)
         compiled, n_streams = self.compiled, self.settings.streams or 1
         if self.settings.may_double:
@@ -110,11 +115,11 @@ class OpenVinoRuntime(Runtime):
         yield from _streamed(compiled, 2 * n_streams, map(self.facts.named_inputs, batches))
 
     def with_streams(self, streams: int) -> OpenVinoRuntime:
-        """The same network compiled for so many batches at a time, sharing this one's weights."""
+        """The same network compiled for that many batches at a time, sharing this one's weights."""
         return OpenVinoRuntime(self._model, self.facts, replace(self.settings, streams=streams))
 
     def doubled(self) -> ov.CompiledModel:
-        """The model compiled for two batches at a time; made once, when it is first asked for."""
+        """The model compiled for two batches at a time, on first use."""
         with self._doubling:
             if self._double is None:
                 self._double = _compile(self._model, replace(self.settings, streams=2))
@@ -122,9 +127,7 @@ class OpenVinoRuntime(Runtime):
 
 
 def resolve_precision(wanted: PrecisionName) -> Precision:
-    """What is not int8 is computed in: the precision itself; for "auto" and "int8", bf16 where this CPU has
-    it, else fp32.
-    """
+    """The precision of all that is not int8: for "auto" and "int8", bf16 where this CPU has it, else fp32."""
     has_bf16 = "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if wanted == "bf16" and not has_bf16:
         raise SettingsError('this CPU does not compute in bf16; set precision to "fp32" or "auto".')
@@ -133,13 +136,128 @@ def resolve_precision(wanted: PrecisionName) -> Precision:
     return "bf16"
 
 
+def open_openvino(directory: str | Path, settings: EngineSettings | None = None) -> OpenVinoRuntime:
+    """The runtime of the reader in that directory: config.json and safetensors are all it needs for the
+    common encoders.
+
+    Without such weights, OpenVINO's own files in the directory are read. Other architectures are converted
+    once by way of torch (`MissingExtraError` without it) and cached.
+    """
+    directory, settings = Path(directory), settings or EngineSettings()
+    if (directory / IR_FILE).is_file() and not (has_weights(directory) and is_known(directory)):
+        return _open_ir(directory, settings)
+    precision = resolve_precision(settings.precision)
+    if not is_known(directory):
+        return _open_ir(converted(directory), settings)
+    architecture = read_architecture(directory)
+    plan = None
+    if settings.precision == "int8":
+        plan = read_plan(directory, architecture.linears())
+    else:
+        settings = replace(settings, precision=precision)
+    return OpenVinoRuntime(load_model(directory, precision, plan)[1], facts_of(architecture), settings)
+
+
+def load_model(
+    directory: Path, precision: Precision, plan: Int8Plan | None = None
+) -> tuple[Architecture, ov.Model]:
+    """The architecture and the network, not compiled, of the reader in that directory."""
+    architecture = read_architecture(directory)
+    weights = Checkpoint(directory, architecture.family.prefix)
+    weights.check(architecture.tensors(), architecture.n_layers)
+    return architecture, build_model(architecture, weights, precision, plan)
+
+
+def converted(directory: Path) -> Path:
+    """The directory in the user's cache with the converted network, made now or before."""
+    versions = f"{ov.__version__}-{_version('transformers')}"
+    name = (
+        f"{model_fingerprint(directory)}-{''.join(c if c.isalnum() or c == '.' else '-' for c in versions)}"
+    )
+
+    def build(target: Path) -> None:
+        try:
+            from tinyreader.runtimes.openvino.convert import convert
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(f"converting {directory} for OpenVINO", "train") from error
+        model, facts = convert(directory)
+        ov.save_model(model, target / IR_FILE, compress_to_fp16=False)
+        write_facts(target, facts, "openvino", "fp32")
+
+    return cached_build(cache_directory() / "openvino" / name, build)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+def _open_ir(directory: Path, settings: EngineSettings) -> OpenVinoRuntime:
+    """The runtime of the OpenVINO files in that directory."""
+    wanted = _precision_of_ir(settings.precision, exported_precision(directory), directory)
+    path = directory / IR_FILE
+    model = _read(path)
+    facts = read_facts(directory, _input_names(path, model))
+    return OpenVinoRuntime(model, facts, replace(settings, precision=wanted))
+
+
+def _precision_of_ir(wanted: PrecisionName, held: str | None, directory: Path) -> PrecisionName:
+    """The precision to run at, for files that hold the network at `held`: the one wanted, where possible."""
+    if wanted == "int8" and held != "int8":
+        raise ModelError(
+            f"{directory / IR_FILE} does not hold an int8 network; export the original with --precision int8"
+        )
+    if held == "int8":
+        if wanted not in ("auto", "int8"):
+            raise _other(directory, held, wanted)
+        return "int8"
+    if held == "bf16" and wanted == "fp32":
+        raise _other(directory, held, wanted)
+    return resolve_precision(wanted)
+
+
+def _other(directory: Path, held: str, wanted: str) -> SettingsError:
+    path = directory / IR_FILE
+    return SettingsError(
+        f'{path} was exported at {held}; set precision to "{held}" or "auto", not "{wanted}".'
+    )
+
+
+def _read(path: Path) -> ov.Model:
+    try:
+        return _core().read_model(str(path))
+    except RuntimeError as error:
+        reason = next(iter(str(error).strip().splitlines()[-1:]), "")
+        raise ModelError(
+            f"{path} is damaged, or its .bin file is: {reason}. Export the model again"
+        ) from None
+
+
+def _input_names(path: Path, model: ov.Model) -> set[str]:
+    """The names of the network's inputs. Raises `ModelError` unless it is a reader's."""
+    inputs = {one.get_any_name() for one in model.inputs}
+    outputs = [one.get_any_name() for one in model.outputs]
+    if not {"input_ids", "attention_mask"} <= inputs <= {
+        "input_ids",
+        "attention_mask",
+        "token_type_ids",
+    } or outputs != ["start_logits", "end_logits"]:
+        raise ModelError(
+            f"{path} is not a question-answering network: it takes {', '.join(sorted(inputs))} and gives "
+            f"{', '.join(outputs)}"
+        )
+    return inputs
+
+
 def _compile(model: ov.Model, settings: EngineSettings) -> ov.CompiledModel:
-    """The model for this CPU; cores are not pinned, since two processes would be pinned to the same ones."""
+    """The model compiled for this CPU. Cores are not pinned: two processes would be pinned to the same ones."""
     properties: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "bf16" if resolve_precision(settings.precision) == "bf16" else "f32",
         "NUM_STREAMS": settings.streams,
         "ENABLE_CPU_PINNING": False,
-        "CPU_RUNTIME_CACHE_CAPACITY": KEPT_KERNELS,
+        "CPU_RUNTIME_CACHE_CAPACITY": CACHED_KERNELS,
     }
     if settings.threads is not None:
         properties["INFERENCE_NUM_THREADS"] = settings.threads
@@ -161,15 +279,13 @@ def _streamed(
         while busy:
             yield _finished(busy, idle)
     finally:
-        for (
-            request
-        ) in busy:  # the caller went away or a batch was wrong: what was started comes to its end first
+        for request in busy:  # the caller left, or a batch was refused: what was started has to end first
             with suppress(RuntimeError):
                 request.wait()
 
 
 def _finished(busy: deque[Any], idle: list[Any]) -> Logits:
-    """The logits of the request that was started first, which becomes idle."""
+    """Wait for the oldest request and take its logits; it becomes idle."""
     busy[0].wait()
     logits = _taken(busy[0])
     idle.append(busy.popleft())
@@ -177,7 +293,7 @@ def _finished(busy: deque[Any], idle: list[Any]) -> Logits:
 
 
 def _taken(request: Any) -> Logits:
-    """Copies of a request's outputs, whose memory the next batch is written to."""
+    """Copies of a request's outputs: the next batch overwrites their memory."""
     return (
         np.array(request.get_output_tensor(0).data, np.float32),
         np.array(request.get_output_tensor(1).data, np.float32),
@@ -188,8 +304,3 @@ def _taken(request: Any) -> Logits:
 def _core() -> ov.Core:
     """OpenVINO with its plugins, set up on first use."""
     return ov.Core()
-
-
-def read_ir(path: str) -> ov.Model:
-    """The model in an OpenVINO file, memory-mapped; `RuntimeError` where it cannot be read."""
-    return _core().read_model(path)

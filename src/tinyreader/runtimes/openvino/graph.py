@@ -131,11 +131,11 @@ class _Builder:
         hidden = ops.subtract(_real(1.0), ops.convert(self.inputs["attention_mask"], "f32"))
         biases = [ops.unsqueeze(ops.multiply(hidden, _real(HIDDEN)), _wholes(1, 2))]
         if self.a.family.relative_bias:
-            most = self.a.max_tokens
-            by_distance = self.weights[RELATIVE_BIAS][mpnet_buckets(most)].T
+            max_length = self.a.max_tokens
+            by_distance = self.weights[RELATIVE_BIAS][mpnet_buckets(max_length)].T
             places = ops.range(_whole(0), self.length, _whole(1), "i32")
             distances = ops.subtract(ops.unsqueeze(places, _whole(0)), ops.unsqueeze(places, _whole(1)))
-            bias = ops.gather(_constant(by_distance), ops.add(distances, _whole(most - 1)), _whole(1))
+            bias = ops.gather(_constant(by_distance), ops.add(distances, _whole(max_length - 1)), _whole(1))
             biases.append(ops.unsqueeze(bias, _whole(0)))
         return biases
 
