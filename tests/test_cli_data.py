@@ -342,3 +342,26 @@ def test_make_finds_the_offsets(run: Run, tmp_path: Path) -> None:
     assert "row 2" in outcome.err
     assert run("check", tmp_path / "own.json").code == 0
     assert run("make", table, "-o", tmp_path / "own.json").code == 2
+
+
+@pytest.mark.parametrize("on_bad", ["repair", "skip"])
+def test_nothing_left_writes_no_data(run: Run, tmp_path: Path, on_bad: str) -> None:
+    """Where no question is left, there is an error and no file, and the rejects say why."""
+    file = write_rows(tmp_path / "a.jsonl", row("a", question=""))
+    rejects = tmp_path / "rejects.jsonl"
+    result = run("convert", file, "-o", tmp_path / "b.json", "--on-bad", on_bad, "--rejects", rejects)
+    assert result.code == 2
+    assert "No question is left" in result.err
+    assert not (tmp_path / "b.json").exists()
+    assert json.loads(rejects.read_text())["kind"] == "empty-question"
+
+
+def test_a_share_that_cannot_be_drawn_names_what_helps(run: Run, tmp_path: Path) -> None:
+    """Without unanswerable questions a share of them is an error that names the options that make some."""
+    file = write_rows(tmp_path / "a.jsonl", row("a"), row("b"))
+    for share in (("--unanswerable", "0.5"), ("--unanswerable", "0.5", "--questions", "2")):
+        result = run("sample", file, "-o", tmp_path / "b.json", *share)
+        assert result.code == 2
+        assert "--elsewhere" in result.err
+        assert "--removed" in result.err
+        assert not (tmp_path / "b.json").exists()

@@ -29,7 +29,8 @@ def answered(text: Any, start: Any) -> dict[str, Any]:
     ("changed", "kind", "words"),
     [
         (row(id=""), "empty-id", "'id' is empty"),
-        (row(id=7), "wrong-type", "'id' is the number 7; expected a string"),
+        (row(id=7.0), "wrong-type", "'id' is the number 7.0; expected a string"),
+        (row(id=True), "wrong-type", "'id' is true; expected a string"),
         (row(question=" \n"), "empty-question", "'question' is empty"),
         (row(question=None), "wrong-type", "'question' is null"),
         (row(title=["x"]), "wrong-type", "'title' is a list"),
@@ -188,12 +189,158 @@ def test_offsets_in_other_units_are_found() -> None:
     assert load_examples([wrong], on_bad="repair")[0].answers[0].start == context.index("woods")
 
 
-def test_another_unicode_form_is_another_text() -> None:
-    """A composed é does not stand in a text with e and a combining accent; nothing is normalised in
-    silence.
+@pytest.mark.parametrize(
+    ("context", "text", "start", "found"),
+    [
+        ("cafe\u0301 au lait", "caf\u00e9", 0, "cafe\u0301"),
+        ("caf\u00e9 au lait", "cafe\u0301 au", 0, "caf\u00e9 au"),
+        ("Lou\u00a0Harl sold it", "Lou Harl", 0, "Lou\u00a0Harl"),
+        ("The R&D team", "R&amp;D", 4, "R&D"),
+        ("The R&amp;D team", "R&D", 4, "R&amp;D"),
+        ("the miller\u2019s \u201cford\u201d", 'miller\'s "ford"', 4, "miller\u2019s \u201cford\u201d"),
+        ("1811\u20131820", "1811-1820", 0, "1811\u20131820"),
+        ("Line one.\r\nIt stood.", "one.\nIt", 5, "one.\r\nIt"),
+        ("A Ferry crosses", "a ferry", 0, "A Ferry"),
+        ("Mill (1811)", "(1811) ", 5, "(1811)"),
+        ("a\u0301 \u00e9 mill", "\u00e9  mill", 2, "\u00e9 mill"),
+    ],
+)
+def test_another_form_of_the_text_at_the_offset(context: str, text: str, start: int, found: str) -> None:
+    """Unicode forms, blanks, quotes, entities and case may differ where the offset agrees: the answer is what the
+    context has, and the difference is a finding.
     """
-    finding = only_finding(row(context="cafe\u0301", answers=[{"text": "caf\u00e9", "answer_start": 0}]))
+    bad = row(context=context, answers=[{"text": text, "answer_start": start}])
+    finding = only_finding(bad)
+    assert finding.repairable
+    (answer,) = load_examples([bad], on_bad="repair")[0].answers
+    assert answer == Answer(found, context.index(found))
+
+
+@pytest.mark.parametrize("text", ["caf\u00e9", "&nbsp;", "CAFE"])
+def test_another_form_elsewhere_is_not_certain(text: str) -> None:
+    """Without an offset that agrees, a text that the context has in another form is not guessed at."""
+    bad = row(context="The cafe\u0301 is open", answers=[{"text": text, "answer_start": 9}])
+    finding = only_finding(bad)
     assert (finding.kind, finding.repairable) == ("offset-mismatch", False)
+
+
+def utf16(text: str) -> int:
+    """Return the length in UTF-16 units."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+@pytest.mark.parametrize(
+    ("context", "count"),
+    [
+        ("\U0001f98a\U0001f98a Tobe Harl built it. They met Tobe Harl later.", utf16),
+        (
+            "Zo\u00eb and \u6771\u4eac: Tobe Harl built it. They met Tobe Harl later.",
+            lambda text: len(text.encode()),
+        ),
+        ("One.\nTwo.\nTobe Harl built it.\nThey met Tobe Harl.", lambda text: len(text) + text.count("\n")),
+        (
+            "One.\r\nTwo.\r\nTobe Harl built.\r\nThey met Tobe Harl.",
+            lambda text: len(text) - text.count("\r"),
+        ),
+        (
+            "Ame\u0301lie, Rene\u0301, Tobe Harl built it. They met Tobe Harl.",
+            lambda text: len(text) - text.count("\u0301"),
+        ),
+    ],
+)
+def test_offsets_in_other_units_tell_which_of_several_is_meant(context: str, count: Any) -> None:
+    """UTF-16 units, UTF-8 bytes, line breaks as two or as one, composed characters: an offset that fits one of them
+    is repaired, also where the text occurs several times.
+    """
+    for place in find_all("Tobe Harl", context, limit=2):
+        bad = row(context=context, answers=[{"text": "Tobe Harl", "answer_start": count(context[:place])}])
+        assert "counted in" in only_finding(bad).message
+        assert load_examples([bad], on_bad="repair")[0].answers == (Answer("Tobe Harl", place),)
+
+
+@pytest.mark.parametrize("answer_id", [7, np.int64(7)])
+def test_integers_are_ids(answer_id: Any) -> None:
+    """An id that is an integer is its text, without a finding; an equal text is the same id."""
+    assert load_examples([row(id=answer_id)])[0].id == "7"
+    assert only_finding(row(id=answer_id), row(id="7")).kind == "duplicate-id"
+
+
+@pytest.mark.parametrize(
+    ("changes", "repaired"), [({"id": 7.0}, "7"), ({"id": None}, "row 1"), ({"id": " "}, "row 1")]
+)
+def test_repair_gives_ids(changes: dict[str, Any], repaired: str) -> None:
+    """A float that is whole is its text; where there is no id, the place is the id."""
+    rows = [row("a"), row(**changes)]
+    assert [each.id for each in load_examples(rows, on_bad="repair")] == ["a", repaired]
+    del rows[1]["id"]
+    assert [each.id for each in load_examples(rows, on_bad="repair")] == ["a", "row 1"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "flags"),
+    [
+        ([{"text": "", "answer_start": 0}], [True, 1, "true"]),
+        ([{"text": " ", "answer_start": -1}], [True, None]),
+        ([{"text": None, "answer_start": None}], [True, None]),
+        ([{"text": "CANNOTANSWER", "answer_start": -1}], [True]),
+        ({"text": [""], "answer_start": ["-1"]}, [True, None]),
+        ({"text": None, "answer_start": None}, [True, None]),
+        (None, [True, None]),
+        ("", [True, "TRUE", 1.0]),
+    ],
+)
+def test_no_answer_in_many_ways(answers: Any, flags: list[Any]) -> None:
+    """Blank, null and -1 as the answer of an impossible question are no answer, and never one of an answerable one."""
+    for flag in flags:
+        bad = row(answers=answers, is_impossible=flag)
+        report = check([bad])
+        assert report.n_repairable == len(report.findings) > 0
+        assert load_examples([bad], on_bad="repair")[0].is_impossible
+    rows = [row("good"), row("bad", answers=answers, is_impossible=False)]
+    assert [each.id for each in load_examples(rows, on_bad="repair")] == ["good"]
+
+
+@pytest.mark.parametrize("flag", [0, "false", "False", None, 0.0])
+def test_a_flag_in_another_type(flag: Any) -> None:
+    """Numbers, words and null as `is_impossible` are repaired; the answers stay."""
+    bad = row(is_impossible=flag)
+    assert only_finding(bad).repairable
+    assert load_examples([bad], on_bad="repair")[0].answers == (Answer("1811", 36),)
+    assert not only_finding(row(is_impossible="maybe")).repairable
+
+
+@pytest.mark.parametrize("start", ["44", " 44 ", 44.0, "44.0"])
+def test_numbers_as_text(start: Any) -> None:
+    """A number in another type tells which of several occurrences is meant."""
+    finding = only_finding(answered("Tobe Harl", start))
+    assert (finding.kind, finding.repairable) == ("wrong-type", True)
+    (example,) = load_examples([answered("Tobe Harl", start)], on_bad="repair")
+    assert example.answers == (Answer("Tobe Harl", 44),)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"answers": {"text": "1811", "answer_start": 36}},
+        {"answers": "1811"},
+        {"answers": ["1811"]},
+        {"answer": "1811"},
+        {"answer": [{"text": "1811", "answer_start": 36}]},
+    ],
+)
+def test_answers_that_are_not_a_list_of_objects(fields: dict[str, Any]) -> None:
+    """One answer without a list, and answers as words, are repaired."""
+    bad = row()
+    del bad["answers"]
+    assert check([bad | fields]).n_repairable > 0
+    assert load_examples([bad | fields], on_bad="repair")[0].answers == (Answer("1811", 36),)
+
+
+@pytest.mark.parametrize("on_bad", ["repair", "skip"])
+def test_nothing_left_is_an_error(on_bad: Any) -> None:
+    """Where every question is left out, the error says so with the findings."""
+    with pytest.raises(DataError, match=r"2 empty-question(.|\n)*No question is left"):
+        load_examples([row("a", question=""), row("b", question="")], on_bad=on_bad)
 
 
 def test_arrays_and_their_integers_are_accepted() -> None:

@@ -268,12 +268,14 @@ def _load(
     if rejects is not None:
         require_output(rejects, "--rejects", {"the data": file})
     report = ReadReport()
-    examples = load_examples(file, split=split, on_bad=on_bad, rejected=report)
-    if report.counts:
-        typer.echo(f"{file}: {report}", err=True)
-    if rejects is not None:
-        with _writing(rejects):
-            report.write(rejects)
+    try:
+        examples = load_examples(file, split=split, on_bad=on_bad, rejected=report)
+    finally:  # also when nothing is left, where the rejects say why
+        if report.counts:
+            typer.echo(f"{file}: {report}", err=True)
+        if rejects is not None and (report.counts or sys.exception() is None):
+            with _writing(rejects):
+                report.write(rejects)
     return examples, report
 
 

@@ -38,6 +38,10 @@ REMEDIES = {
     "repair": "None of it can be read, so there is nothing to repair or skip",
     "skip": "None of it can be read, so there is nothing to skip",
 }
+NOTHING_LEFT = (
+    "No question is left: every one has a finding that cannot be repaired. Correct the data; "
+    "tinyreader data check FILE lists every finding"
+)
 
 
 def iter_examples(
@@ -48,12 +52,13 @@ def iter_examples(
     `on_bad` says what happens to findings (see `KINDS`):
     - "error": DataError with the counts by kind and the first findings. Examples before the first bad one are
       yielded first.
-    - "repair": a wrong offset is corrected if the answer's text occurs exactly once in the context. What cannot
-      be repaired is left out, as with "skip".
+    - "repair": what is certain is corrected: an offset where the answer's text occurs once, or that counts in other
+      units (UTF-16, bytes, line breaks as two); blank answers of impossible questions; numbers as text; missing ids
+      (see `validate`). What cannot be repaired is left out, as with "skip".
     - "skip": an example with a finding is left out, the others are yielded.
 
-    A file of which nothing can be read is a DataError whatever `on_bad` says. `rejected` is filled with what was
-    kept, repaired and skipped, and why.
+    Data of which nothing can be read, or nothing is left, is a DataError whatever `on_bad` says. `rejected` is filled
+    with what was kept, repaired and skipped, and why.
 
     `split` belongs to Hub data sets. JSON Lines and rows in memory are read one at a time, and only the ids
     are remembered; a SQuAD document is parsed as a whole.
@@ -131,6 +136,8 @@ def _keep_good(
             report.skipped += outcome.findings
             report.n_skipped += outcome.n_questions or 0
             report.n_unread += outcome.n_questions is None
+    if report.skipped and not report.n_kept:
+        raise bad_data(name, report.skipped, NOTHING_LEFT)
 
 
 def _remaining_findings(first: Flawed, outcomes: Iterator[Example | Flawed]) -> list[Finding]:

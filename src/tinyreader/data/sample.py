@@ -8,6 +8,9 @@ from tinyreader.data.example import Example
 from tinyreader.data.unanswerable import draw_key
 from tinyreader.errors import DataError, SettingsError
 
+UNANSWERABLE = "unanswerable questions"
+_MAKE_MORE = "make unanswerable ones from answerable ones (--elsewhere, --removed)"
+
 
 def sample(
     examples: Iterable[Example],
@@ -34,7 +37,7 @@ def sample(
     answered = [i for i, example in enumerate(examples) if not example.is_impossible]
     n = _largest_sample(len(answered), len(without), unanswerable) if n_questions is None else n_questions
     n_without = round(n * unanswerable)
-    kept = _drawn(without, examples, _enough(n_without, len(without), "unanswerable questions"), seed)
+    kept = _drawn(without, examples, _enough(n_without, len(without), UNANSWERABLE), seed)
     kept |= _drawn(answered, examples, _enough(n - n_without, len(answered), "answerable questions"), seed)
     return [examples[i] for i in sorted(kept)]
 
@@ -46,17 +49,19 @@ def _largest_sample(n_answered: int, n_without: int, share: float) -> int:
     n = n_answered + n_without
     while n and (round(n * share) > n_without or n - round(n * share) > n_answered):
         n -= 1  # by ones, since what is rounded does not grow evenly
-    if not n:
+    # A sample of one rounds its share away.
+    if not n or (share > 0 and not n_without) or (share < 1 and not n_answered):
         raise SettingsError(
             f"a share of {share:g} unanswerable questions cannot be drawn: there are {n_answered} answerable and "
-            f"{n_without} unanswerable ones; --elsewhere and --removed make more unanswerable ones"
+            f"{n_without} unanswerable ones; {_MAKE_MORE}"
         )
     return n
 
 
 def _enough(wanted: int | None, there: int, what: str) -> int:
     if wanted is not None and wanted > there:
-        raise SettingsError(f"{wanted} {what} are wanted, but there are {there}; ask for fewer")
+        remedy = f"ask for fewer, or {_MAKE_MORE}" if what == UNANSWERABLE else "ask for fewer"
+        raise SettingsError(f"{wanted} {what} are wanted, but there are {there}; {remedy}")
     return there if wanted is None else wanted
 
 
