@@ -54,6 +54,7 @@ def run(hub: FakeHub, tmp_path: Path) -> Run:
             "HF_DEBUG": "1",
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
+            "PYTHONPATH": os.pathsep.join(sys.path),  # the package under test, wherever another is installed
         }
         done = subprocess.run(
             [sys.executable, "-m", "tinyreader", "publish", *map(str, arguments)],
@@ -154,5 +155,5 @@ def test_a_public_repository_is_not_taken_for_a_private_one(run: Run, hub: FakeH
     hub.repositories["ada/bridges"] = Repository(private=False)
     code, _, err = run(model, "ada/bridges", "--private")
     assert code == 2
-    assert "ada/bridges is there already and is public" in err
+    assert "ada/bridges exists and is public" in err
     assert hub.repositories["ada/bridges"].branches["main"] == {}

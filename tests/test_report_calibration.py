@@ -65,7 +65,7 @@ def test_a_curve_is_finite_where_odds_separate_perfectly_and_refused_where_they_
     found = fit_curve(odds, (odds > 0).astype(float), np.ones_like(odds))
     assert abs(found.offset) < 0.1
     assert 0.0 < found.temperature < 1.0
-    with pytest.raises(DataError, match=r"the chance that it rains does not rise with the null odds"):
+    with pytest.raises(DataError, match=r"the probability that it rains does not rise with the null odds"):
         fit_curve(odds, (odds < 0).astype(float), np.ones_like(odds), "that it rains")
     with pytest.raises(DataError, match="does not rise"):
         fit_curve(np.zeros(10), np.array([0.0, 1.0] * 5), np.ones(10))

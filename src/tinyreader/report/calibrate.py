@@ -1,12 +1,11 @@
 """A reader's no-answer threshold and the meaning of its scores, learned on questions it has not seen.
 
-What is calibrated: `score` becomes the F1 to expect of the answer, 0 to 1, `no_answer_score` the chance that
-there is none, and the reader says whichever is larger. `Reading.confidence`, the one of the two that it goes
-by, is then how right it is on average. One temperature cannot say both: a best answer is often wrong though
-there is an answer, so each has an offset and a temperature of its own.
+After calibration, `score` is the expected F1 of the answer, 0 to 1, and `no_answer_score` the probability that
+there is none; the reader decides for the larger one. `Reading.confidence`, the larger of the two, is then how right
+it is on average. Each has its own offset and temperature: a best answer is often wrong although there is an answer.
 
-F1 and not exact match, because it carries over from training sets, which have one gold answer a question, to
-questions scored by several: an exact match with one person's answer is rarer than with one of three.
+F1 and not exact match, because it carries over from training sets with one gold answer per question to test sets
+with several: an exact match with one person's answer is rarer than with one of three.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from tinyreader.report.calibration import (
 from tinyreader.windows import Windower
 
 MIN_OF_A_KIND = 100
-"""Fewer answerable or unanswerable questions than this say too little about a threshold."""
+"""Fewer answerable or unanswerable questions are not enough to learn a threshold."""
 
 _FOLDS = 5
 
@@ -93,8 +92,8 @@ class Calibrated:
 def score(
     reader: Reader, examples: Sequence[Example], on_progress: Callable[[int], None] | None = None
 ) -> tuple[Scored, int]:
-    """The reader's best answers to the examples, scored, and how many were left out because their text has no
-    word.
+    """The scores of the reader's best answers to the examples, and the number of examples left out because
+    their text has no words.
 
     `on_progress` is called with the number of questions read so far.
     """
@@ -124,15 +123,15 @@ def score(
 
 
 def learn(scored: Scored, share_unanswerable: float = 0.5, *, left_out: int = 0, seed: int = 0) -> Calibrated:
-    """What these questions teach. Raises `DataError` where they are too few or all of one kind."""
+    """The calibration that these questions give. Raises `DataError` where they are too few or all of one kind."""
     balance(scored.answerable, share_unanswerable)  # raises where a kind is lacking altogether
     n_answerable = int(scored.answerable.sum())
     for kind, n in (("answerable", n_answerable), ("unanswerable", len(scored) - n_answerable)):
         if n < MIN_OF_A_KIND:
             raise DataError(
                 f"only {n} {kind} questions to calibrate on; at least {MIN_OF_A_KIND} of each kind are "
-                "needed, and 500 are "
-                "better. `tinyreader data split` keeps whole articles of a training set aside."
+                "needed, and 500 are better. `tinyreader data split` keeps whole articles of a training set "
+                "aside."
             )
     fold_of, by_article = _folds(scored, seed)
     after = [

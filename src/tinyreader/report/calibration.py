@@ -1,7 +1,6 @@
-"""What a reader's null odds mean: the threshold for "no answer", and the two curves that turn odds into
-chances.
+"""What a reader's null odds mean: the threshold for "no answer", and the curves from odds to probabilities.
 
-Everything here is arithmetic on arrays, one entry a question; `calibrate.py` has the reader and the files.
+Pure functions of arrays with one entry per question; `calibrate.py` has the reader and the files.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from tinyreader.reader.settings import ReaderSettings
 BINS = 15
 _RESAMPLES = 200
 _STEPS = 100
-_MOST_SLOPE = 1e3  # of a standardised logit: beyond it the odds separate right from wrong perfectly
+_MAX_SLOPE = 1e3  # of a standardised logit: beyond it the odds separate right from wrong perfectly
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +76,13 @@ def pooled(parts: Sequence[Scored]) -> Scored:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A chance as a logistic of the null odds: 1 / (1 + exp(-(odds - offset) / temperature)); it rises with
-    the odds.
-    """
+    """A probability as a logistic function of the null odds: 1 / (1 + exp(-(odds - offset) / temperature))."""
 
     offset: float
     temperature: float
 
     def __call__(self, odds: Float64) -> Float64:
-        """The chance at these odds, each 0 to 1."""
+        """The probability at these odds, each 0 to 1."""
         chances: Float64 = 0.5 * (1.0 + np.tanh(0.5 * (odds - self.offset) / self.temperature))
         return chances
 
@@ -94,8 +91,8 @@ class Curve:
 class Calibration:
     """What null odds mean for one reader.
 
-    Above `threshold` it says that there is no answer; [`low`, `high`] is its 95 % bootstrap interval. `lost`
-    is the share of F1 that the best answer is to lose, `no_answer` the chance that the text has none.
+    Above `threshold` the reader says that there is no answer; [`low`, `high`] is its 95 % bootstrap interval.
+    `lost` is the expected loss of F1 of the best answer, `no_answer` the probability that the text has none.
     """
 
     threshold: float
@@ -105,7 +102,7 @@ class Calibration:
     no_answer: Curve
 
     def changes(self) -> dict[str, float]:
-        """The reader's settings that say the same."""
+        """The settings of a reader that express it."""
         return {
             "no_answer_threshold": self.threshold,
             "temperature": self.lost.temperature,
@@ -129,8 +126,7 @@ def balance(answerable: Bool, share_unanswerable: float, weight: Float64 | None 
         lacking = "unanswerable" if n_answerable else "answerable"
         raise DataError(
             f"none of the {n} questions is {lacking}. A no-answer threshold weighs both kinds against each "
-            "other: add "
-            "questions of the other kind, as SQuAD 2.0 has them."
+            f"other: add {lacking} questions, as SQuAD 2.0 has them."
         )
     given = np.ones(n) if weight is None else weight
     weights: Float64 = np.where(
@@ -144,10 +140,10 @@ def balance(answerable: Bool, share_unanswerable: float, weight: Float64 | None 
 def fit(scored: Scored, share_unanswerable: float = 0.5, seed: int = 0) -> Calibration:
     """The threshold and curves that fit these questions, weighted to that share of unanswerable ones.
 
-    The threshold is where the F1 to expect of the best answer falls below the chance that there is none: the
-    one falls and the other rises as a logistic of the odds, so they cross once. (The odds of best F1 on the
-    sample would follow its noise, for the top of that curve is flat.) Raises `DataError` where one kind of
-    question is lacking, or where the odds tell nothing.
+    The threshold is where the expected F1 of the best answer falls below the probability that there is none:
+    the one falls and the other rises as a logistic of the odds, so they cross once. (The odds of the best F1 on
+    the sample would follow its noise: the top of that curve is flat.) Raises `DataError` where one kind of
+    question is missing, or the odds are uninformative.
     """
     lost, none = _curves(scored, share_unanswerable)
     resampled = [crossing(*_curves(scored[rows], share_unanswerable)) for rows in _resamples(scored, seed)]
@@ -156,7 +152,7 @@ def fit(scored: Scored, share_unanswerable: float = 0.5, seed: int = 0) -> Calib
 
 
 def _curves(scored: Scored, share_unanswerable: float) -> tuple[Curve, Curve]:
-    """The share of F1 that the best answer loses, and the chance that there is no answer, by the odds."""
+    """The expected loss of F1 of the best answer, and the probability of no answer, as functions of the odds."""
     weights = scored.weights(share_unanswerable)
     none = (~scored.answerable).astype(np.float64)
     return (
@@ -187,7 +183,7 @@ def fit_curve(odds: Float64, happened: Float64, weights: Float64, what: str = "o
     `odds` [n].
 
     This is Platt's scaling (1999); his targets, a little inside 0 and 1, keep the curve finite where the odds
-    separate the events perfectly. Raises `DataError` where the chance does not rise with the odds.
+    separate the events perfectly. Raises `DataError` where the probability does not rise with the odds.
     """
     n_happened, n_not = float(weights @ happened), float(weights @ (1.0 - happened))
     low, high = 1 / (n_not + 2), (n_happened + 1) / (n_happened + 2)
@@ -195,12 +191,11 @@ def fit_curve(odds: Float64, happened: Float64, weights: Float64, what: str = "o
     centre, width = float(np.average(odds, weights=weights)), float(odds.std()) or 1.0
     features = np.stack([np.ones_like(odds), (odds - centre) / width], axis=1)
     theta = _newton(features, targets, weights)
-    if not 0.0 < theta[1] < _MOST_SLOPE:
+    if not 0.0 < theta[1] < _MAX_SLOPE:
         raise DataError(
-            f"the chance {what} does not rise with the null odds (slope {theta[1]:.3g}): this reader's odds "
-            "say nothing about "
-            "it on these questions, so no threshold can be learned. Is the reader trained with unanswerable "
-            "questions?"
+            f"the probability {what} does not rise with the null odds (slope {theta[1]:.3g}): this reader's "
+            "odds say nothing about it on these questions, so no threshold can be learned. Was the reader "
+            "trained with unanswerable questions?"
         )
     return Curve(centre - width * float(theta[0] / theta[1]), width / float(theta[1]))
 

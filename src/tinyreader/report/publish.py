@@ -1,9 +1,8 @@
-"""A reader's directory to the Hub: what goes and what does not, decided here; the sending is
-`huggingface_hub`'s.
+"""Publishes a reader's directory on the Hub: which files go is decided here, `huggingface_hub` sends them.
 
-Only files that belong to a reader go. Pickles and files of a training run are refused, and so is what nobody
-knows: a public repository is no place to find out what else lay in a directory. A token is looked up by the
-client and never shown.
+Only files that belong to a reader go. Pickles, files of a training run and unknown files are refused: a public
+repository is not the place to find out what else lay in a directory. The client looks up the token, which is
+never shown.
 """
 
 from __future__ import annotations
@@ -88,9 +87,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A file as it goes: its name in the repository, its content (a path, or bytes that were changed) and its
-    size.
-    """
+    """A file to send: its name in the repository, its content (a path, or changed bytes) and its size."""
 
     name: str
     content: Path | bytes
@@ -104,22 +101,20 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What goes to the Hub, and the names of what stays."""
+    """The files that go to the Hub, and the names of those left out."""
 
     files: tuple[Outgoing, ...]
     left_out: tuple[str, ...]
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """Bytes of all files."""
         return sum(file.size for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The repository's address, the commit, and the files in the repository that are not in the plan and
-    stayed there.
-    """
+    """The repository's address, the commit, and the repository's files that are not in the plan and stay there."""
 
     url: str
     commit: str
@@ -127,13 +122,13 @@ class Published:
 
 
 def plan(directory: Path, *, leave_out_others: bool = False) -> Plan:
-    """What of a reader's directory goes to the Hub, the largest last.
+    """The files of a reader's directory that go to the Hub, the largest last.
 
-    Raises `ModelError` for a directory that is no whole reader or has no card, and, unless they are to be
-    left out, for files that do not belong to a reader.
+    Raises `ModelError` for a directory that is not a complete reader or has no card and, unless
+    `leave_out_others`, for files that do not belong to a reader.
     """
     if not (directory / "config.json").is_file():
-        raise ModelError(f"{directory} has no config.json: it is no reader's directory")
+        raise ModelError(f"{directory} has no config.json, so it is not the directory of a reader")
     names = sorted(
         path.relative_to(directory).as_posix() for path in directory.rglob("*") if not path.is_dir()
     )
@@ -144,8 +139,7 @@ def plan(directory: Path, *, leave_out_others: bool = False) -> Plan:
     if others and not leave_out_others:
         raise ModelError(
             f"{directory} holds files that do not belong to a reader: {_listed(others)}. Take them out of "
-            "the directory, or "
-            "say --leave-out-others to publish without them."
+            "the directory, or publish without them: --leave-out-others."
         )
     for name in belonging:
         if (directory / name).is_symlink() and not (directory / name).resolve().is_file():
@@ -191,12 +185,10 @@ def publish(
     revision: str | None = None,
     message: str = "Publish the reader",
 ) -> Published:
-    """Sends the files as one commit to the Hub's model `repository` (owner/name), which is made where it is
-    not there.
+    """Sends the files as one commit to the Hub's model `repository` (owner/name), which is created if need be.
 
-    The Hub is the one of `HF_ENDPOINT`; the token is that of `HF_TOKEN` or of `hf auth login`. Raises
-    `SettingsError` where there is none or the name cannot be, and `ModelError` where the Hub refuses or
-    cannot be reached.
+    The Hub is that of `HF_ENDPOINT`, the token that of `HF_TOKEN` or `hf auth login`. Raises `SettingsError`
+    without a token or for an invalid name, and `ModelError` where the Hub refuses or cannot be reached.
     """
     try:
         from huggingface_hub import CommitOperationAdd, HfApi, get_token
@@ -227,7 +219,7 @@ def publish(
 
 
 def _files_there(api: Any, repository: str, *, private: bool) -> list[str]:
-    """The files of the repository, which is made where it is not there yet."""
+    """The files of the repository, which is created if it does not exist."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
@@ -237,9 +229,8 @@ def _files_there(api: Any, repository: str, *, private: bool) -> list[str]:
         return []
     if private and not info.private:
         raise SettingsError(
-            f"{repository} is there already and is public; --private only makes a new repository private. "
-            "Change it in its "
-            "settings on the Hub first, or choose another name."
+            f"{repository} exists and is public; --private only makes a new repository private. Make it private "
+            "in its settings on the Hub first, or choose another name."
         )
     return [file.rfilename for file in info.siblings or ()]
 
@@ -248,16 +239,16 @@ def check_name(repository: str, validate: Any = None) -> None:
     """Raises `SettingsError` for a name that cannot be a repository's: it must be owner/name."""
     owner, slash, name = repository.partition("/")
     if not (owner and slash and name) or "/" in name:
-        raise SettingsError(f"{repository!r} is no name of a repository; it looks like owner/name")
+        raise SettingsError(f"{repository!r} is not the name of a repository; it looks like owner/name")
     if validate is not None:
         try:
             validate(repository)
         except ValueError as error:
-            raise SettingsError(f"{repository!r} is no name of a repository: {error}") from None
+            raise SettingsError(f"{repository!r} is not the name of a repository: {error}") from None
 
 
 def redacted(error: BaseException, token: str) -> str:
-    """What the error says, on one line, without the token."""
+    """The error on one line, without the token."""
     text = " ".join([type(error).__name__ + ":", *str(error).split()])
     return text.replace(token, "<token>")
 
@@ -274,19 +265,17 @@ def _outgoing(directory: Path, name: str) -> Outgoing:
 
 
 def _belongs(name: str) -> bool:
-    """Whether a file of that name, relative to the directory, belongs to a reader; hidden folders never
-    do.
-    """
+    """Whether a file of that name, relative to the directory, belongs to a reader; hidden folders never do."""
     return any(_matches(name, pattern) for pattern in BELONGING)
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """As in a shell: `*` does not go over a slash."""
+    """As in a shell: `*` does not match a slash."""
     parts, patterns = name.split("/"), pattern.split("/")
     return len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns))
 
 
-def _described(name: str) -> str:
+def _with_reason(name: str) -> str:
     last = name.rsplit("/", 1)[-1]
     if any(fnmatch.fnmatchcase(name, p) or fnmatch.fnmatchcase(last, p) for p in _TRAINING):
         return f"{name} (of a training run)"
@@ -297,11 +286,11 @@ def _described(name: str) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(_described, names[:_SHOWN])) + more
+    return ", ".join(map(_with_reason, names[:_SHOWN])) + more
 
 
 def _weights(directory: Path, names: Sequence[str]) -> list[Path]:
-    """The files of the weights; none in a directory that holds an engine's own files in their place."""
+    """The files of the weights; none in a directory that holds an engine's own files instead."""
     try:
         return weight_files(directory)
     except ModelError:
@@ -311,19 +300,19 @@ def _weights(directory: Path, names: Sequence[str]) -> list[Path]:
 
 
 def _require_safetensors(path: Path) -> None:
-    """Raises `ModelError` where the weights are no whole safetensors file: pickles are not published."""
+    """Raises `ModelError` where the weights are not an undamaged safetensors file: pickles are not published."""
     if path.suffix != ".safetensors":
         raise ModelError(
-            f"{path} is a pickle, which can run code when it is loaded, and is not published. Write the "
-            "reader once more with "
-            "tinyreader.models.load_reader and save_reader, which leave model.safetensors, and publish that."
+            f"{path} is a pickle, which can run code when it is loaded, and is not published. Load "
+            "the reader and save it again with tinyreader.models.load_reader and save_reader, which write "
+            "model.safetensors, and publish that."
         )
     try:
         with safe_open(str(path), framework="numpy") as file:
             if not list(file.keys()):
                 raise ModelError(f"{path} holds no weights")
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} is no whole safetensors file: {error}") from None
+        raise ModelError(f"{path} is damaged, or not a safetensors file: {error}") from None
 
 
 def sizes(plan: Plan) -> Sequence[dict[str, Any]]:
