@@ -29,7 +29,7 @@ EXAMPLES = [
     )
     for n in range(12)
 ]
-PLAIN = EvaluateOptions(samples=20, latency_questions=2, shown=5, eye=2, plots=False)
+PLAIN = EvaluateOptions(samples=20, latency_questions=2, shown=5, token_views=2, plots=False)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_mistakes_are_said_before_work_is_spent(
         evaluate(subject, "dev.json", EXAMPLES, tmp_path, replace(PLAIN, layers=True))
     for changes, said in (
         ({"samples": 0}, "samples is 0"),
-        ({"eye": -1}, "eye is -1"),
+        ({"token_views": -1}, "token_views is -1"),
         ({"normalisation": "x"}, "'x'"),
     ):
         with pytest.raises(SettingsError, match=said):

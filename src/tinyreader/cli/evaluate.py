@@ -70,7 +70,7 @@ def evaluate(
         int, typer.Option(help="Number of questions asked one at a time, to measure latency.")
     ] = 200,
     shown: Annotated[int, typer.Option(help="Number of worst examples on the page.")] = 40,
-    eye: Annotated[int, typer.Option(help="Number of examples shown token by token.")] = 8,
+    token_views: Annotated[int, typer.Option(help="Number of examples shown token by token.")] = 8,
     plots: Annotated[bool, typer.Option(help="Draw plots (needs the report extra).")] = True,
     engine: EngineOption = "auto",
     precision: PrecisionOption = "auto",
@@ -101,7 +101,7 @@ def evaluate(
         samples=samples,
         latency_questions=latency_questions,
         shown=shown,
-        eye=eye,
+        token_views=token_views,
         layers=layers,
         plots=plots,
     )

@@ -46,9 +46,9 @@ class EvaluateOptions:
     """How a report is made.
 
     `script`: the official script to follow. `samples`: of the bootstrap. `latency_questions`: number of
-    questions read one at a time. `shown`: number of worst mistakes on the page; `eye`: of token views.
-    `layers`: compare hidden states and attention with the teacher's, by torch. `plots`: False needs no
-    matplotlib.
+    questions read one at a time. `shown`: number of worst mistakes on the page; `token_views`: of examples
+    shown token by token. `layers`: compare hidden states and attention with the teacher's, by torch. `plots`:
+    False needs no matplotlib.
     """
 
     script: Version = "2.0"
@@ -56,7 +56,7 @@ class EvaluateOptions:
     samples: int = 1000
     latency_questions: int = 200
     shown: int = 40
-    eye: int = 8
+    token_views: int = 8
     layers: bool = False
     plots: bool = True
 
@@ -64,7 +64,7 @@ class EvaluateOptions:
         language_of(self.normalisation)
         if self.samples < 1:
             raise SettingsError(f"samples is {self.samples}; it must be at least 1.")
-        for name in ("latency_questions", "shown", "eye"):
+        for name in ("latency_questions", "shown", "token_views"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be at least 0.")
 
@@ -255,7 +255,7 @@ def _shown(
 ) -> Shown:
     """What the page shows of single questions."""
     worst, lost = slices.failures(questions, options.shown), slices.lost(questions, options.shown)
-    rows = token_view.chosen_rows(questions, worst, lost, options.eye)
+    rows = token_view.chosen_rows(questions, worst, lost, options.token_views)
     return Shown(
         examples,
         questions,

@@ -1,10 +1,9 @@
-"""Inside a reader, beside its teacher, with torch: attention per layer and head, and how far the layers
-agree.
+"""The layers of a reader compared with its teacher's, by torch: attention per layer and head, and distances.
 
-Distances are made to be read without knowing a model's scale. Hidden states: 1 - CKA, linear and unbiased
-(Kornblith et al., arXiv 1905.00414; Nguyen et al., arXiv 2010.15327), 0 where one is the other turned and
-scaled, about 1 for unrelated ones; widths may differ. Attention: half the sum of |p - q| over a row of
-probabilities, its mean over real tokens and heads, 0 to 1.
+The distances do not depend on a model's scale. Hidden states: 1 - CKA, linear and unbiased (Kornblith et al.,
+arXiv 1905.00414; Nguyen et al., arXiv 2010.15327), 0 where one is the other rotated and scaled, about 1 for
+unrelated ones; widths may differ. Attention: half the sum of |p - q| over a row of probabilities, averaged over
+real tokens and heads, 0 to 1.
 """
 
 from __future__ import annotations
@@ -30,29 +29,25 @@ if TYPE_CHECKING:
 
 
 MAX_SHOWN_TOKENS = 64
-"""So many tokens of a text have their attention shown: the page grows with the square of it."""
+"""Maximum number of tokens whose attention is shown: the page grows with its square."""
 
 N_WINDOWS = 48
 _N_TOKENS = 1200  # hidden states compared; their Gram matrices are [n, n]
 
 
 def require_torch() -> None:
-    """Raises `MissingExtraError` where torch and Transformers are not installed: before work is spent."""
+    """Raises `MissingExtraError` where torch and Transformers are not installed."""
     try:
         import tinyreader.distil.network  # noqa: F401
     except ModuleNotFoundError as error:
-        raise MissingExtraError("looking into the layers of a reader", "train") from error
+        raise MissingExtraError("comparing the layers of a reader", "train") from error
 
 
 class Inside:
-    """A reader's network on the CPU in fp32, its inside observable; `layers` are counted from 1, 0 is the
-    embedding.
-    """
+    """A reader's network on the CPU in fp32 with its layers observable; they count from 1, 0 is the embedding."""
 
     def __init__(self, directory: str | Path, weights: Path | None = None) -> None:
-        """The reader in that directory; `weights` are those of a stage of its run, put in the place of its
-        own.
-        """
+        """The reader in that directory; `weights`, those of a stage of its run, replace its own."""
         require_torch()
         import torch
 
@@ -68,7 +63,7 @@ class Inside:
 
     @property
     def n_layers(self) -> int:
-        """How many layers it has, the embedding not counted."""
+        """The number of layers, without the embedding."""
         return self.network.n_layers
 
     def observe(self, window: Window) -> tuple[list[Float64], list[Float32]]:
@@ -95,12 +90,11 @@ class Inside:
 def agreement(
     student: Inside, teacher: Inside, examples: Sequence[Example], settings: WindowSettings, *, seed: int = 0
 ) -> dict[str, Any]:
-    """How far student and teacher are apart, layer by layer, over some windows of the examples.
+    """The distances of student and teacher, layer by layer, over some windows of the examples.
 
     `hidden` [S + 1, T + 1]: the distance of the states of student layer s and teacher layer t; `attention`
     [S, T], None where it cannot be observed; `heads`: whether heads were compared one by one or their means.
-    Raises `SettingsError` where the two do not cut texts into the same tokens, for then there is nothing to
-    compare position by position.
+    Raises `SettingsError` where the two do not cut texts into the same tokens: positions cannot be compared then.
     """
     rng = np.random.default_rng(seed)
     few = [
@@ -138,7 +132,7 @@ def attention_view(
     inside: Inside, example: Example, settings: WindowSettings, around: tuple[int, int]
 ) -> dict[str, Any] | None:
     """The attention of one window of the example for the page: up to `MAX_SHOWN_TOKENS` tokens about the code
-    points `around`; None where the model gives none out.
+    points `around`; None where the model does not expose it.
 
     `tokens` are the texts of the m tokens shown; `layers` and `heads` counts; `values` the square roots of
     the probabilities, uint8 [layers, heads, m, m] from 0 to 255 in base64 (roots, for most are small).
@@ -161,7 +155,7 @@ def attention_view(
 
 
 def stages_of(run: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the name and weights of each stage of a run whose weights still lie in its directory."""
+    """Yield the name and weights of each stage of a run whose weights still exist."""
     for folder in sorted((run / "stages").glob("*-*")) if (run / "stages").is_dir() else ():
         weights = folder / "weights.safetensors"
         if weights.is_file():
@@ -193,7 +187,7 @@ def _batch(window: Window) -> Batch:
 
 
 def _same(one: Window, other: Window) -> bool:
-    """Whether two tokenizers made the same of a text: tokens at the same places, by number if not by id."""
+    """Whether two tokenizers cut a text into tokens at the same places, whatever their ids."""
     return len(one) == len(other) and one.first == other.first and bool((one.offsets == other.offsets).all())
 
 
@@ -203,9 +197,7 @@ def _covers(window: Window, around: tuple[int, int]) -> bool:
 
 
 def _shown(window: Window, around: tuple[int, int]) -> npt.NDArray[np.intp]:
-    """Tokens to show: special ones and the question as far as there is room for a text, then the text about
-    `around`.
-    """
+    """Tokens to show: special ones and the question, up to half of them, then the text about `around`."""
     head = np.arange(min(window.first, MAX_SHOWN_TOKENS // 2))
     tail = np.arange(window.stop, len(window))[: max(0, MAX_SHOWN_TOKENS - len(head) - 1)]
     room = MAX_SHOWN_TOKENS - len(head) - len(tail)
@@ -223,9 +215,7 @@ def _attention_distances(ours: Sequence[Float32], theirs: Sequence[Float32], by_
 
 
 def _gram(states: Float64) -> Float64:
-    """The Gram matrix [n, n] of centred states [n, width], zero on its diagonal as the unbiased estimate
-    wants it.
-    """
+    """The Gram matrix [n, n] of centred states [n, width], zero on its diagonal for the unbiased estimate."""
     centred = states - states.mean(0)
     gram: Float64 = centred @ centred.T
     np.fill_diagonal(gram, 0.0)
@@ -233,7 +223,7 @@ def _gram(states: Float64) -> Float64:
 
 
 def _cka(K: Float64, L: Float64) -> float:
-    """Linear CKA of two Gram matrices with empty diagonals, 0 where it cannot be told."""
+    """Linear CKA of two Gram matrices with zero diagonals; 0 where it is undefined."""
     scale = _hsic(K, K) * _hsic(L, L)
     return float(_hsic(K, L) / np.sqrt(scale)) if scale > 0 else 0.0
 
