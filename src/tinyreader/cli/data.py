@@ -82,8 +82,11 @@ def stats_command(
     rejects: RejectsOption = None,
 ) -> None:
     """Count articles, questions, answers and their lengths."""
+    from tinyreader.report.question_style import question_style_auroc
+
     examples, report = _load(file, split, on_bad, rejects)
-    facts = stats(examples).as_dict()
+    style = question_style_auroc(examples)
+    facts = stats(examples).as_dict() | {"question_style_auroc": None if style is None else round(style, 3)}
     spreads = {
         name: cast("dict[str, float]", value) for name, value in facts.items() if isinstance(value, dict)
     }
