@@ -119,9 +119,12 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
 def write_json(path: Path, content: Mapping[str, Any], *, indent: int | None = 2) -> None:
     """Writes a JSON object that appears whole."""
     with atomic_path(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n"
-        )
+        temporary.write_text(json_text(content, indent=indent), encoding="utf-8", newline="\n")
+
+
+def json_text(content: Mapping[str, Any], *, indent: int | None = 2) -> str:
+    """The text that `write_json` writes."""
+    return json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
 
 
 def sync(*paths: Path) -> None:

@@ -7,7 +7,6 @@ same hash. Texts and index change together; a kill leaves what was there.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import signal
@@ -25,7 +24,7 @@ from tinyreader.documents.files import suffix_of
 from tinyreader.errors import DataError, MissingExtraError
 from tinyreader.passages import passages_of, words_of
 from tinyreader.progress import Progress
-from tinyreader.storage import directory_lock, open_binary
+from tinyreader.storage import directory_lock, open_binary, text_hash
 
 PLACES = "passages.npy"
 """Row of its document, begin and end of each passage, int64 [n, 3], in the order of the index."""
@@ -104,7 +103,7 @@ def _update(folder: Path, change: Change, found: Refreshed, progress: Progress, 
         else:
             problem = ""
         size, mtime_ns = (about.st_size, about.st_mtime_ns) if about is not None else (0, 0)
-        state = FileState(size, mtime_ns, seen, problem or hashlib.blake2b(raw, digest_size=16).hexdigest())
+        state = FileState(size, mtime_ns, seen, problem or text_hash(raw))
         if before is not None and before.fingerprint == state.fingerprint:
             change.touch(name, state)
             continue

@@ -19,7 +19,7 @@ from tinyreader.distil.evaluate import Evaluation
 from tinyreader.distil.network import Precision
 from tinyreader.errors import RunError, SettingsError
 from tinyreader.models import save_reader
-from tinyreader.storage import atomic_path, read_object_if_any
+from tinyreader.storage import json_text, read_object, read_object_if_any, write_json
 
 _PACKAGES = ("tinyreader", "torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 _NAME, _RECORD = "identity.json", "run.json"
@@ -60,8 +60,8 @@ def require_same_run(identity: Identity, settings: dict[str, Any], out: Path) ->
     if not path.exists():
         return
     try:
-        theirs = dict(json.loads(path.read_text()))
-    except (ValueError, TypeError):
+        theirs = read_object(path)
+    except RunError:
         raise RunError(f"{path} is damaged; give another --out, or delete {out} to start over.") from None
     found = []
     for name, words in _WORDS.items():
@@ -104,8 +104,7 @@ def _flat(value: Any, key: str = "") -> dict[str, Any]:
 def note_run(identity: Identity, settings: dict[str, Any], out: Path) -> None:
     """Writes down whose directory `out` is, once the run has something to keep there."""
     if not (out / _NAME).exists():
-        with atomic_path(out / _NAME) as partial:
-            partial.write_text(json.dumps(asdict(identity) | {"settings": settings}, indent=2))
+        write_json(out / _NAME, asdict(identity) | {"settings": settings})
 
 
 def require_trackers(names: Sequence[str]) -> None:
@@ -159,10 +158,9 @@ def save_student(model: Any, tokenizer: Any, target: Path, record: dict[str, Any
     earlier = read_object_if_any(target / _RECORD)
     if earlier and _holds(target, model):
         record |= {key: earlier[key] for key in ("environment", "finished") if key in earlier}
-        with atomic_path(target / _RECORD) as path:
-            path.write_text(json.dumps(record, indent=2), encoding="utf-8")
+        write_json(target / _RECORD, record)
     else:
-        save_reader(model, tokenizer, target, extra={_RECORD: json.dumps(record, indent=2)})
+        save_reader(model, tokenizer, target, extra={_RECORD: json_text(record)})
 
 
 def keep_predictions(measured: Evaluation, out: Path) -> None:
@@ -172,8 +170,7 @@ def keep_predictions(measured: Evaluation, out: Path) -> None:
         ("predictions.json", {p.id: p.text for p in found}),
         ("null_odds.json", {p.id: p.null_odds for p in found}),
     ):
-        with atomic_path(out / name) as path:
-            path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        write_json(out / name, content, indent=None)
 
 
 def _holds(directory: Path, model: Any) -> bool:

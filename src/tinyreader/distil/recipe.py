@@ -6,7 +6,6 @@ Paths inside a recipe are relative to the working directory, as on the command l
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import tomllib
@@ -37,6 +36,7 @@ from tinyreader.distil.settings import (
     parse_shape,
 )
 from tinyreader.errors import SettingsError
+from tinyreader.storage import text_hash
 
 # What a run may change between two starts without its weights becoming others.
 BOOKKEEPING = {
@@ -157,7 +157,7 @@ class Recipe(Settings):
     def fingerprint(self) -> str:
         """Hash of the settings that determine the weights."""
         text = json.dumps(self.determining(), sort_keys=True, ensure_ascii=False)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return text_hash(text)
 
     def stage(self, name: str) -> StageSettings:
         """The stage of that name."""

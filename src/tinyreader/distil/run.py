@@ -58,7 +58,7 @@ from tinyreader.errors import RunError, SettingsError
 from tinyreader.models import LoadedReader, save_reader
 from tinyreader.models.reader import check_vocabulary
 from tinyreader.progress import Progress, StopSwitch, duration, stop_signals
-from tinyreader.storage import atomic_path, directory_lock, file_hash, read_object, without_directories
+from tinyreader.storage import directory_lock, file_hash, read_object, without_directories, write_json
 from tinyreader.windows import WindowSettings
 
 _RESUMES = "The same command resumes there."
@@ -154,8 +154,7 @@ def train_stage(
     session.accelerator.wait_for_everyone()
     kept = {**outcome, "digest": file_hash(final)}
     if session.is_main:
-        with atomic_path(done) as path:
-            path.write_text(json.dumps(kept, indent=2))
+        write_json(done, kept)
     session.progress.say(
         f"stage {stage.name!r}: {outcome['steps']:,} steps in {duration(outcome['seconds'])}"
     )
