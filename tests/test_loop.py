@@ -330,7 +330,7 @@ def test_a_damaged_checkpoint_is_passed_over(bench: Bench) -> None:
     last.progress.say = said.append  # type: ignore[method-assign]
     last.run()
     assert "step-00000004 is damaged" in said[0]
-    assert "going on from step 2 of 8" in said[1]
+    assert "resuming from step 2 of 8" in said[1]
     assert_same_bits(last.weights(), whole.weights())
 
 

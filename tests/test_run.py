@@ -771,12 +771,12 @@ def test_signals_save_before_leaving(
     assert reached >= step
     assert last == (
         f"tinyreader: stopped by {reason}. Stage '{stage}' is saved at step {reached} of "
-        f"{log(out, 'step')[-1]['of']}; the same command goes on from there."
+        f"{log(out, 'step')[-1]['of']}; the same command resumes there."
     )
     assert ended.stdout == ""
     ended = runs("distil", "recipe.toml", out=out)
     assert ended.code == 0, ended.stderr
-    assert f"{stage}: going on from step {reached}" in ended.stderr
+    assert f"{stage}: resuming from step {reached}" in ended.stderr
     assert_same_student(out, whole)
     assert steps_of(out) == steps_of(whole)
 

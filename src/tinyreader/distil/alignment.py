@@ -67,7 +67,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What a window holds: so many characters of the question, and code points [begin, end) of the
+    """What a window holds: the number of characters of the question, and code points [begin, end) of the
     context.
     """
 
@@ -110,7 +110,7 @@ class SliceLogits:
 def merge_pieces(pieces: Sequence[SliceLogits]) -> SliceLogits:
     """The logits on a slice from those on overlapping pieces that cover it.
 
-    Each token is judged where it has most context, by the shorter of what stands before and behind it in the
+    Each token counts where it has most context, by the shorter of what stands before and behind it in the
     piece; of equals the earlier piece. "No answer" is what the piece says that is least sure of it, as when
     `spans.py` merges windows: an answer in one place is enough.
     """

@@ -32,12 +32,12 @@ class Recorder:
 
     kind: AttentionKind
     layers: frozenset[int]
-    seen: int = 0
+    n_calls: int = 0
     kept: dict[int, Tensor] = field(default_factory=dict)
 
     def record(self, kind: AttentionKind, attention: Callable[[], Tensor]) -> None:
-        if kind == self.kind and self.seen in self.layers:
-            self.kept[self.seen] = attention()
+        if kind == self.kind and self.n_calls in self.layers:
+            self.kept[self.n_calls] = attention()
 
 
 _recorder: ContextVar[Recorder | None] = ContextVar("attention_recorder", default=None)
@@ -71,7 +71,7 @@ def attend(
     scores = (query * scale) @ key.transpose(-1, -2)
     recorder = _recorder.get()
     if recorder is not None:
-        recorder.seen += 1
+        recorder.n_calls += 1
         recorder.record("scores", lambda: scores)
     masked = scores if attention_mask is None else scores + attention_mask.to(scores.dtype)
     probabilities = masked.softmax(-1)

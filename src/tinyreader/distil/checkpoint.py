@@ -26,7 +26,7 @@ _TENSORS, _STATE = "state.safetensors", "state.json"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A point of a stage to go on from: the tensors by name and the rest as JSON values."""
+    """A point of a stage to resume from: the tensors by name and the rest as JSON values."""
 
     step: int
     tensors: dict[str, Tensor]
@@ -59,7 +59,7 @@ class CheckpointFolder:
         except (OSError, SafetensorError) as error:  # a full disk is either, by who finds out
             raise CheckpointError(
                 f"the checkpoint at step {checkpoint.step} could not be written to {self.folder} ({error}). "
-                "The checkpoint before it is whole: make room and run the same command to go on from there."
+                "The checkpoint before it is whole: make room and run the same command to resume from it."
             ) from None
         self._tidy()
         return final

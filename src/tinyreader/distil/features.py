@@ -104,7 +104,7 @@ class FeatureStore:
 def write_features(windows: Iterable[Window], folder: Path, *, vocab_size: int, fingerprint: str) -> None:
     """Writes a feature store of `windows` to `folder`, which appears only when it is whole; streams.
 
-    Raises `RunError` where there is no window or no room on the disk, and `ModelError` for windows that it
+    Raises `RunError` where there are no windows or no room on the disk, and `ModelError` for windows that it
     cannot hold.
     """
     dtype = np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
@@ -112,7 +112,7 @@ def write_features(windows: Iterable[Window], folder: Path, *, vocab_size: int, 
         with atomic_directory(folder) as partial:
             n_windows, n_tokens = _stream(windows, partial, dtype)
             if not n_windows:
-                raise RunError("there is no window to train on: the data set has no usable example.")
+                raise RunError("there are no windows to train on: the data set has no usable example.")
             meta = {
                 "format": _FORMAT,
                 "windows": n_windows,
@@ -242,11 +242,11 @@ def sorted_batches(rows: Int64, lengths: Int32, max_tokens: int) -> list[Int64]:
     padding.
     """
     order = rows[np.argsort(-lengths[rows], kind="stable")]
-    most = int(lengths.max(initial=0))
+    longest = int(lengths.max(initial=0))
     batches = []
     begin = 0
     while begin < len(order):
-        size = max(1, max_tokens // padded_length(int(lengths[order[begin]]), most))
+        size = max(1, max_tokens // padded_length(int(lengths[order[begin]]), longest))
         batches.append(order[begin : begin + size])
         begin += size
     return batches

@@ -132,7 +132,7 @@ class StageTrainer:
             if stop:
                 self.stop.check(
                     f"Stage {self.job.settings.name!r} is saved at step {position.step} of {self.total}; "
-                    "the same command goes on from there."
+                    "the same command resumes there."
                 )
         self._keep_best()
         return {
@@ -349,7 +349,7 @@ class StageTrainer:
                 if name in checkpoint.state:  # not in one of an earlier version
                     setattr(self.position, name, checkpoint.state[name])
             step = checkpoint.step
-            self.progress.say(f"{self.job.settings.name}: going on from step {step} of {self.total}")
+            self.progress.say(f"{self.job.settings.name}: resuming from step {step} of {self.total}")
         self.log.rewind(self.job.settings.name, step)
 
 

@@ -3,7 +3,7 @@ observable.
 
 Under bf16 all weights between the embeddings and the question-answering head are bf16; these two stay in
 fp32, where sums over thousands of tokens (the embeddings' gradients) and small differences (the logits) need
-it. A student's network keeps the weights it rounded, for the optimiser to go on from (`optimiser.py`).
+it. A student's network keeps the weights it rounded, for the optimiser to continue from (`optimiser.py`).
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Relations:
-    """Which relations are learned: of the teacher's layer (from 1), over so many heads, each kind with this
+    """Which relations are learned: of the teacher's layer (from 1), over `heads` heads, each kind with this
     weight.
     """
 

@@ -152,7 +152,7 @@ def save_student(model: Any, tokenizer: Any, target: Path, record: dict[str, Any
     """Puts the student and its record into `target`; where it is there already, only what was measured is
     new.
 
-    What somebody laid beside the student since then, such as a card, stays. `record` gets the earlier one's
+    What was put beside the student since then, such as a card, stays. `record` gets the earlier one's
     time and machine.
     """
     earlier = read_object_if_any(target / _RECORD)

@@ -121,7 +121,7 @@ class Recipe(Settings):
             raise ValueError("evaluation.every_steps needs data to measure on: set data.dev")
         if self.evaluation.choose_best != "none" and self.evaluation.every_steps is None:
             raise ValueError(
-                "evaluation.choose_best needs evaluation.every_steps: one measurement is no choice"
+                "evaluation.choose_best needs evaluation.every_steps: one measurement leaves no choice"
             )
         return self
 
@@ -147,7 +147,7 @@ class Recipe(Settings):
         for key in ("name", "description"):
             del content[key]
         content["training"] = {k: v for k, v in content["training"].items() if k not in BOOKKEEPING}
-        if self.training.teacher_engine == "torch":  # as ever: the runs of earlier versions are the same runs
+        if self.training.teacher_engine == "torch":  # so runs of earlier versions are still the same runs
             del content["training"]["teacher_engine"]
         if self.evaluation.choose_best == "none":
             del content["evaluation"]
@@ -226,7 +226,7 @@ def _read(name_or_path: str) -> tuple[str, str]:
     is_name = path.name == name_or_path and path.suffix != ".toml"
     if is_name and (
         name_or_path in recipe_names() or not path.is_file()
-    ):  # a stray file is no recipe of the package
+    ):  # a stray file does not hide a recipe of the package
         return name_or_path, _packaged(name_or_path)
     try:
         return str(path), path.read_text(encoding="utf-8-sig")
@@ -354,7 +354,7 @@ class _Section:
         return [get_args(each.model_fields[self.discriminator].annotation)[0] for each in self.classes]
 
     def refuse(self, place: str, value: Any, model: type[BaseModel]) -> str:
-        """Why there is no such key here, and what was probably meant."""
+        """Why this section does not have such a key, and what was probably meant."""
         key, own = str(self.loc[-1]), self.classes[0].model_fields
         sections = self.alternatives or self.classes
         known = list(dict.fromkeys(name for each in sections for name in each.model_fields))

@@ -80,7 +80,7 @@ def run_recipe(recipe: Recipe, out: Path, progress: Progress | None = None) -> R
     """Carries out `recipe` in the directory `out`, resuming where an earlier call stopped.
 
     Raises `SettingsError`, `DataError` or `ModelError` before work is spent, `RunError` where training cannot
-    go on, and `Interrupted` after Ctrl-C or SIGTERM, with everything saved.
+    continue, and `Interrupted` after Ctrl-C or SIGTERM, with everything saved.
     """
     return _carry_out(recipe, out, progress or Progress())
 

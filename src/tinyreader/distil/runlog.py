@@ -39,8 +39,7 @@ class RunLog:
         except OSError as error:
             raise RunError(
                 f"the log {self.path} could not be written ({error}). Make room and run the same command "
-                "again; it goes on "
-                "from its last checkpoint."
+                "again; it resumes from its last checkpoint."
             ) from None
 
     def read(self) -> list[dict[str, Any]]:

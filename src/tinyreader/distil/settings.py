@@ -256,7 +256,7 @@ class AugmentSettings(Settings):
     keep_stop_words: bool = Field(default=False, description="leave the words of grammar as they are")
 
     @model_validator(mode="after")
-    def _somebody_proposes(self) -> AugmentSettings:
+    def _has_a_proposer(self) -> AugmentSettings:
         if not (self.masked_lm or self.vectors or self.synonyms):
             raise ValueError("there are no proposers: set masked_lm, vectors or synonyms")
         return self

@@ -192,7 +192,7 @@ def head_places(width: tuple[int, int], heads: tuple[int, int]) -> Tensor:
 
 
 def hidden_places(teacher: PreTrainedModel, n: int) -> Tensor:
-    """The n hidden dimensions in which the word embeddings vary most, ascending.
+    """The n hidden dimensions with the highest variance of the word embeddings, ascending.
 
     Where words are embedded in fewer dimensions (ELECTRA) and then projected, it is the projected ones that
     count.

@@ -243,10 +243,10 @@ class Teaching:
         """Cuts, under the run's directory, what teachers with other tokenizers read in a stage, and checks
         that they can.
         """
-        speaking = {"labels": (), "intermediate": self.teachers[:1], "prediction": self.teachers}[stage.kind]
+        needed = {"labels": (), "intermediate": self.teachers[:1], "prediction": self.teachers}[stage.kind]
         if stage.kind == "prediction" and self.recipe.training.teacher_outputs != "run":
             check_outputs(self.recipe, self.session.out)
-        for teacher in (teacher for teacher in speaking if teacher.other_tokenizer):
+        for teacher in (teacher for teacher in needed if teacher.other_tokenizer):
             key = (teacher.name, store.fingerprint)
             if key not in self._pairs:
                 self._pairs[key] = teacher_windows(
