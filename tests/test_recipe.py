@@ -18,6 +18,7 @@ from tinyreader.errors import SettingsError
 
 PUBLISHED = "tinybert-6l-768d-squad2"
 NEEDED = {  # what some recipes leave to the command that uses them
+    "adapt": ("student.model=reader", "data.train=train.json"),
     "finetune": ("student.model=encoder", "data.train=train.json"),
     "minilm-3l-384d": ("teacher.model=teacher",),
     "quickstart": ("data.train=train.json",),
