@@ -41,6 +41,7 @@ TRAINING = "training"
 
 _MIN_DOCUMENTS = 5  # with fewer, a fifth of the documents is none, or too much
 _MIN_EVERYDAY = 600
+_ENOUGH_TO_CALIBRATE = 400  # questions; a threshold learned on few follows their noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +223,15 @@ class _Side:
 
 
 def _calibrated(side: _Side) -> ReaderSettings:
-    """The settings with what the questions held out teach, each source counting the same; as they were where nothing does."""
+    """The settings with what the questions held out teach; as they were where nothing does.
+
+    The own ones count as much as the everyday ones where there are enough of them, and less where chance rules them.
+    """
+    share = min(0.5, len(side.parts[0]) / _ENOUGH_TO_CALIBRATE)
     try:
-        return side.settings.changed(dict(learn(pooled(side.parts)).calibration.changes()))
+        return side.settings.changed(
+            dict(learn(pooled(side.parts, (share, 1 - share))).calibration.changes())
+        )
     except DataError:  # the odds say nothing about these questions
         return side.settings
 

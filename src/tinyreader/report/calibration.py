@@ -54,14 +54,14 @@ class Scored:
         return balance(self.answerable, share_unanswerable, self.weight)
 
 
-def pooled(parts: Sequence[Scored]) -> Scored:
-    """Questions from several sources as one, each source counting the same for both kinds of question."""
+def pooled(parts: Sequence[Scored], shares: Sequence[float] | None = None) -> Scored:
+    """Questions from several sources as one, for both kinds of question in these shares (None: equal ones)."""
     weights = []
-    for part in parts:
+    for part, share in zip(parts, shares or [1.0] * len(parts), strict=True):
         weight = np.empty(len(part))
         for kind in (part.answerable, ~part.answerable):
             if kind.any():
-                weight[kind] = part.weight[kind] / part.weight[kind].sum()
+                weight[kind] = share * part.weight[kind] / part.weight[kind].sum()
         weights.append(weight)
     first_article = np.cumsum([0, *(int(part.article.max(initial=-1)) + 1 for part in parts)])
     return Scored(
