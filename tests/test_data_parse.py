@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data_samples import document, row, write_json, write_rows
+from data_samples import document, row, write_rows
 from tinyreader.data import CheckReport, Finding, ReadReport, check, load_examples
 from tinyreader.errors import DataError
 
@@ -122,8 +122,10 @@ def test_not_utf8_names_the_byte(tmp_path: Path) -> None:
 
 
 def test_utf16_is_not_utf8(tmp_path: Path) -> None:
-    """A UTF-16 file is a finding."""
-    assert only_finding(tmp_path / "a.json", json.dumps(document()).encode("utf-16")).kind == "not-utf8"
+    """A UTF-16 file is a finding with the command that converts it."""
+    finding = only_finding(tmp_path / "a.json", json.dumps(document()).encode("utf-16"))
+    assert finding.kind == "not-utf8"
+    assert "iconv -f UTF-16" in finding.message
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
@@ -140,7 +142,9 @@ def test_a_byte_order_mark_is_fine(tmp_path: Path, name: str) -> None:
         (b'{"data": [}\n', "not-json", "column 11"),
         (b"[" * 100_000, "not-json", "nested too deeply"),
         (b'{"data": ' + b"9" * 5000 + b"}", "not-json", "digits"),
-        (b'{"data": []}\n{"data": []}', "not-json", "name JSON Lines .jsonl"),
+        (b'{"data": []}\n{"data": []}', "no-questions", "no question"),
+        (b'{"data": []} {"data": []}', "not-json", "name JSON Lines .jsonl"),
+        (b"PK\x03\x04...", "not-json", "save the sheet as CSV"),
         (b"\x00\x01\x02", "not-json", "column 1"),
         (b"null", "wrong-type", "this is null; expected an object with a list 'data'"),
         (b'{"data": {}}', "wrong-type", "'data' is an object; expected a list"),
@@ -157,12 +161,6 @@ def test_documents_that_are_not_squad(tmp_path: Path, content: bytes, kind: str,
     assert words in finding.message
     with pytest.raises(DataError, match=kind):
         load_examples(path, on_bad="skip")
-
-
-def test_rows_in_a_json_file_get_a_hint(tmp_path: Path) -> None:
-    """A list of rows, or one row, under the name .json is told what to be named."""
-    for value in ([row("a")], row("a")):
-        assert "named .jsonl" in check(write_json(tmp_path / "a.json", value)).findings[-1].message
 
 
 def test_lone_surrogates_in_escapes(tmp_path: Path) -> None:

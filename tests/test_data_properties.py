@@ -171,12 +171,13 @@ def test_damaged_bytes(directory: Path, content: bytes, name: str) -> None:
 @settings(max_examples=60, deadline=None)
 def test_repair_brings_back_what_was_there(examples: list[Example], shift: int) -> None:
     """Shifted offsets are never repaired to another place than the right one, unless they fit in other units."""
-    rows = []
-    for example in examples:
+    good = Example("good", "Why?", "Because.", title="one that is left in any case")
+    rows = [example_row(good)]
+    for example in (each for each in examples if each.id != good.id):
         row = example_row(example)
         row["answers"] = [{"text": each.text, "answer_start": each.start + shift} for each in example.answers]
         rows.append(row)
-    original = {example.id: example for example in examples}
+    original = {example.id: example for example in examples} | {good.id: good}
     for example in load_examples(rows, on_bad="repair"):
         for answer, right in zip(example.answers, original[example.id].answers, strict=True):
             in_other_units = dict(counted_in_other_units(right.start + shift, example.context))

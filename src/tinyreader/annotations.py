@@ -6,17 +6,16 @@ the name of a file beside the table, in any format that `documents` reads.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinyreader.data import Answer, Example, Finding, load_examples
 from tinyreader.data.findings import bad_data, quoted
+from tinyreader.data.tables import csv_columns, csv_rows
 from tinyreader.documents import read_document
 from tinyreader.documents.files import SUFFIXES
 from tinyreader.documents.text import decode_text
@@ -55,7 +54,9 @@ def read_annotations(path: Path, folder: Path | None = None) -> Annotations:
         raise DataError(f"{name}: no such file. Give a CSV, JSON Lines or SQuAD JSON file of questions")
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
-        rows = list(_csv_rows(decode_text(path.read_bytes(), name), name))
+        table = decode_text(path.read_bytes(), name)
+        _check_columns(csv_columns(table), name)
+        rows: list[tuple[str, Mapping[str, object]]] = list(csv_rows(table, name))
     elif suffix in (".jsonl", ".ndjson") and (own := _json_rows(decode_text(path.read_bytes(), name), name)):
         rows = own
     else:
@@ -170,21 +171,6 @@ def _answer_words(row: Mapping[str, object]) -> list[str]:
 def _cell(row: Mapping[str, object], names: Sequence[str]) -> str | None:
     """Return the first of these columns that is there, as text."""
     return next((str(row[name]) for name in names if row.get(name) not in (None, "")), None)
-
-
-def _csv_rows(text: str, name: str) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """Yield ("row 2", cells by column) of a table with a heading; rows count as in a spreadsheet."""
-    head = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=head.count)
-    table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        columns = [column.strip().lower() for column in next(table, [])]
-        _check_columns(columns, name)
-        for number, cells in enumerate(table, 2):
-            if any(cell.strip() for cell in cells):
-                yield f"row {number}", dict(zip(columns, cells, strict=False))
-    except csv.Error as error:
-        raise DataError(f"{name}: row {table.line_num}: not a table: {error}") from None
 
 
 def _check_columns(columns: Sequence[str], name: str) -> None:

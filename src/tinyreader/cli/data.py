@@ -254,7 +254,7 @@ def convert_command(
     on_bad: OnBadOption = "error",
     rejects: RejectsOption = None,
 ) -> None:
-    """Convert data between SQuAD JSON and JSON Lines.
+    """Convert data of any shape to SQuAD JSON or JSON Lines.
 
     The suffix of --out names the format.
     """

@@ -20,6 +20,7 @@ KINDS: dict[str, str] = {
     "truncated": "the file, its compression or its last line is cut off",
     "damaged-gzip": "the compressed bytes are damaged",
     "not-json": "text that is not JSON",
+    "not-a-table": "a CSV or Parquet file that cannot be read as a table",
     "no-questions": "valid JSON that holds no questions",
     "missing-field": "a required field is missing",
     "wrong-type": "a field whose type is not the one the format requires",

@@ -6,16 +6,21 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import islice
+from gzip import BadGzipFile
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
+from zlib import error as zlib_error
 
 from tinyreader.data.example import Example
-from tinyreader.data.findings import CheckReport, Finding, OnBad, ReadReport, bad_data
-from tinyreader.data.parse import parse_document, parse_lines
-from tinyreader.data.rows import row_examples, squad_examples
+from tinyreader.data.findings import CheckReport, Finding, OnBad, ReadReport, bad_data, quoted
+from tinyreader.data.parse import parse_values
+from tinyreader.data.rows import ExampleReader, document_examples
+from tinyreader.data.shapes import ALIASES, unwrap
+from tinyreader.data.tables import csv_columns, csv_rows, parquet_rows, typed_cells
 from tinyreader.data.validate import Flawed
 from tinyreader.errors import DataError, MissingExtraError, SettingsError
+from tinyreader.storage import open_text
 
 Source = str | os.PathLike[str] | Iterable[Mapping[str, Any] | Example]
 """A SQuAD JSON file, a JSON Lines file (either gzip-compressed or not), a Hub id, or rows or examples in
@@ -26,10 +31,11 @@ LOOK_AHEAD = 200_000
 """How many examples after the first bad one are checked, so that the error can count what else is wrong."""
 
 EXPECTED = (
-    "A data set is a SQuAD JSON file, a JSON Lines file (.jsonl), either of them .gz, "
+    "A data set is a SQuAD JSON file, a JSON Lines file (.jsonl), a table (.csv), either of them .gz, a Parquet file, "
     "or a Hub id such as rajpurkar/squad_v2"
 )
 LINES_SUFFIXES = (".jsonl", ".ndjson")
+CSV_SUFFIXES = (".csv", ".tsv")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FILE_SUFFIXES = {".json", ".jsonl", ".ndjson", ".gz", ".csv", ".tsv", ".txt", ".parquet", ".arrow", ".zip"}
 REMEDIES = {
@@ -174,31 +180,83 @@ def _open(source: Source, split: str | None) -> tuple[str, Iterator[Example | Fl
 
 def _from_file(path: Path) -> Iterator[Example | Flawed]:
     """Yield the outcomes of a file, and one finding for a file without any."""
-    is_lines = any(suffix.lower() in LINES_SUFFIXES for suffix in path.suffixes[-2:])
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     n_outcomes = 0
     try:
-        for outcome in row_examples(parse_lines(path)) if is_lines else _from_document(path):
+        if ".parquet" in suffixes:
+            outcomes = _from_parquet(path)
+        elif set(CSV_SUFFIXES) & set(suffixes):
+            outcomes = _from_csv(path)
+        else:
+            outcomes = _from_json(path, is_lines=bool(set(LINES_SUFFIXES) & set(suffixes)))
+        for outcome in outcomes:
             n_outcomes += 1
             yield outcome
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not n_outcomes:
-        yield Flawed((Finding("no-questions", "it holds no questions"),), n_questions=None, fatal=True)
+        yield _fatal("no-questions", "it holds no questions")
 
 
-def _from_document(path: Path) -> Iterator[Example | Flawed]:
-    document = parse_document(path)
-    if isinstance(document, Flawed):
-        return iter([document])
-    return squad_examples(document)
+def _from_json(path: Path, *, is_lines: bool) -> Iterator[Example | Flawed]:
+    values = parse_values(path, is_lines=is_lines)
+    first = next(values)
+    if isinstance(first, tuple) and not first[0]:
+        return document_examples(first[1])
+    return ExampleReader().read(_unwrapped(chain([first], values)))
+
+
+def _unwrapped(values: Iterable[tuple[str, object] | Flawed]) -> Iterator[tuple[str, object] | Flawed]:
+    for item in values:
+        inside = None if isinstance(item, Flawed) else unwrap(item[1], item[0])
+        if inside is None:
+            yield item
+        else:
+            yield from inside
+
+
+def _from_csv(path: Path) -> Iterator[Example | Flawed]:
+    """Yield the outcomes of a table, whose cells are text."""
+    try:
+        with open_text(path) as file:
+            text = file.read()
+        columns = csv_columns(text)
+        if not {"question", *ALIASES["question"]} & set(columns):
+            names = ", ".join(map(quoted, columns)) or "none"
+            message = f"there is no column 'question'; the columns are: {names}. The first row must name the columns"
+            yield _fatal("missing-field" if text.strip() else "empty-file", message)
+        elif not {"context", *ALIASES["context"]} & set(columns):
+            message = f"there is no column 'context'. Where documents are files, run: tinyreader data make {path} -o OUT.json"
+            yield _fatal("missing-field", message)
+        else:
+            rows = ((place, typed_cells(row, place)) for place, row in csv_rows(text, str(path)))
+            yield from ExampleReader().read(rows)
+    except (EOFError, BadGzipFile, zlib_error) as error:
+        yield _fatal("damaged-gzip", f"the compressed bytes are damaged or cut off ({error})")
+    except UnicodeDecodeError as error:
+        yield _fatal("not-utf8", f"byte {error.start} is not UTF-8; save the table as UTF-8")
+    except DataError as error:
+        yield _fatal("not-a-table", str(error))
+
+
+def _from_parquet(path: Path) -> Iterator[Example | Flawed]:
+    try:
+        rows = ((f"row {n}", row) for n, row in enumerate(parquet_rows(path)))
+        yield from ExampleReader().read(rows)
+    except DataError as error:
+        yield _fatal("not-a-table", str(error))
+
+
+def _fatal(kind: str, message: str) -> Flawed:
+    return Flawed((Finding(kind, message),), n_questions=None, fatal=True)
 
 
 def _from_memory(
     source: Iterable[Mapping[str, Any] | Example], split: str | None
 ) -> Iterator[Example | Flawed]:
     if isinstance(source, Mapping):
-        if "data" in source and split is None:
-            return squad_examples(source)
+        if split is None and ("data" in source or {"question", "context"} <= source.keys()):
+            return document_examples(source)
         return _number_rows(source[pick_split(list(source), "the dictionary of data sets", split)])
     if split is not None:
         raise SettingsError(
@@ -214,7 +272,7 @@ def _number_rows(rows: Iterable[object]) -> Iterator[Example | Flawed]:
         raise DataError(
             f"rows in memory must be a list or another iterable, not {type(rows).__name__!r}. {EXPECTED}"
         ) from None
-    return row_examples((f"row {n}", row) for n, row in enumerate(rows))
+    return ExampleReader().read((f"row {n}", row) for n, row in enumerate(rows))
 
 
 def looks_like_hub_id(name: str) -> bool:

@@ -258,6 +258,8 @@ def _read_answer(text: object, start: object, where: str, context: str, problems
     if start is NO_OFFSET:
         kind = "wrong-type"
         message = f"{where!r} is {describe(text)}; expected an object with 'text' and 'answer_start'; {hint}"
+        if answer is None:
+            message += "; tinyreader data make FILE finds whole words, and takes the first of several"
     elif offset is None:
         kind = "missing-field" if start is MISSING else "wrong-type"
         problem = "is missing" if start is MISSING else f"is {describe(start)}"
