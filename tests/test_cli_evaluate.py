@@ -12,6 +12,8 @@ import pytest
 from data_samples import document, write_json
 from tiny_models import write_reader
 from tinyreader.cli import main
+from tinyreader.cli.evaluate import _script
+from tinyreader.data import Answer, Example
 from tinyreader.reader.settings import ReaderSettings, write_settings
 from tinyreader.report import load_report
 
@@ -116,3 +118,12 @@ def test_mistakes_are_one_line_and_leave_nothing(run: Run, arguments: list[str],
     assert said in err
     assert len(err.strip().splitlines()) == 1
     assert not Path("r").exists()
+
+
+def test_data_of_another_shape_names_no_script(tmp_path: Path) -> None:
+    """Rows in a .json file have no version: questions without an answer decide."""
+    path = tmp_path / "rows.json"
+    path.write_text('{"id": "a"}\n{"id": "b"}\n', "utf-8")
+    assert _script("auto", str(path), [Example("a", "Who?", "Nobody.")]) == "2.0"
+    path.write_text('[{"id": "a"}]', "utf-8")
+    assert _script("auto", str(path), [Example("a", "Who?", "Ada.", (Answer("Ada", 0),))]) == "1.1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,7 +21,7 @@ from tinyreader.cli.options import (
     data_argument,
     out_option,
 )
-from tinyreader.errors import SettingsError
+from tinyreader.errors import DataError, SettingsError
 from tinyreader.model_files import own_directory
 
 if TYPE_CHECKING:
@@ -170,5 +171,6 @@ def _script(choice: Literal["auto", "1.1", "2.0"], data: str, examples: Sequence
     if path.is_file() and path.name.removesuffix(".gz").endswith(".json"):
         from tinyreader.data.parse import read_json
 
-        return squad_version(read_json(path))
+        with suppress(DataError):  # rows and other shapes name no script
+            return squad_version(read_json(path))
     return "2.0" if any(e.is_impossible for e in examples) else "1.1"
