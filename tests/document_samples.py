@@ -18,31 +18,54 @@ def zipped(parts: Mapping[str, str]) -> bytes:
 
 def pdf_of(pages: Sequence[str]) -> bytes:
     """The smallest PDF that shows these lines, one a page."""
-    objects = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"",
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    return pdf_made([shown((50, 700, words)) if words else "" for words in pages])
+
+
+def shown(*lines: tuple[float, float, str], size: int = 12) -> str:
+    """The content of a page that shows these words at x and y."""
+    return "\n".join(f"BT /F1 {size} Tf {x} {y} Td ({words}) Tj ET" for x, y, words in lines)
+
+
+def pdf_made(
+    contents: Sequence[str],
+    *objects: str,
+    catalog: str = "",
+    page: str = "",
+    font: str = "/BaseFont /Helvetica",
+) -> bytes:
+    """A PDF whose pages have these contents. Of `objects`, which `catalog`, `page` and `font` can refer to, the
+    first has number 4.
+    """
+    made = [
+        f"<< /Type /Catalog /Pages 2 0 R {catalog} >>",
+        "",
+        f"<< /Type /Font /Subtype /Type1 {font} >>",
+        *objects,
     ]
     kids = []
-    for words in pages:
-        stream = f"BT /F1 12 Tf 50 700 Td ({words}) Tj ET".encode() if words else b""
-        objects.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream))
-        objects.append(
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents %d 0 R "
-            b"/Resources << /Font << /F1 3 0 R >> >> >>" % len(objects)
+    for content in contents:
+        made.append(stream(content))
+        made.append(
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents {len(made)} 0 R "
+            f"/Resources << /Font << /F1 3 0 R >> >> {page} >>"
         )
-        kids.append(b"%d 0 R" % len(objects))
-    objects[1] = b"<< /Type /Pages /Kids [%s] /Count %d >>" % (b" ".join(kids), len(kids))
+        kids.append(f"{len(made)} 0 R")
+    made[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"
     out, places = io.BytesIO(b"%PDF-1.4\n"), []
     out.seek(0, io.SEEK_END)
-    for number, content in enumerate(objects, 1):
+    for number, content in enumerate(made, 1):
         places.append(out.tell())
-        out.write(b"%d 0 obj\n%s\nendobj\n" % (number, content))
+        out.write(f"{number} 0 obj\n{content}\nendobj\n".encode("latin-1"))
     table = out.tell()
-    out.write(b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1))
+    out.write(b"xref\n0 %d\n0000000000 65535 f \n" % (len(made) + 1))
     out.writelines(b"%010d 00000 n \n" % place for place in places)
-    out.write(b"trailer << /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, table))
+    out.write(b"trailer << /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(made) + 1, table))
     return out.getvalue()
+
+
+def stream(content: str) -> str:
+    """A PDF stream of that content."""
+    return f"<< /Length {len(content.encode('latin-1'))} >>\nstream\n{content}\nendstream"
 
 
 def docx_bytes() -> bytes:

@@ -104,7 +104,7 @@ def test_pdf_has_pages(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "tinyreader"):
         document = document_of(pdf_of(["The mill", "", "was built"]), "p.pdf", ".pdf")
     assert [document.page_at(document.text.index(word)) for word in ("mill", "built")] == [1, 3]
-    assert "p.pdf: 1 of 3 pages have no text, the first is page 2" in caplog.text
+    assert "p.pdf: 1 of 3 pages have no text (page 2)" in caplog.text
     assert document_of(locked(pdf_of(["The mill"]), ""), "p.pdf").text == "The mill\n"
 
 
@@ -154,7 +154,7 @@ def test_folders_and_missing_files_are_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("suffix", "module", "raw"),
     [
-        (".pdf", "pypdf", pdf_of(["a"])),
+        (".pdf", "pypdfium2", pdf_of(["a"])),
         (".docx", "lxml", zipped({"word/document.xml": "<a/>"})),
         (".html", "lxml", b"<p>a</p>"),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import re
 import sys
@@ -87,7 +86,6 @@ def ask(
         "no_answer_threshold": no_answer_threshold,
         "max_answer_tokens": max_answer_tokens,
     }
-    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of every small flaw that it repairs
     documents = _documents(paths)
     changes["passages"] = 0 if read_all else _n_passages(documents, passages)
     given: dict[str, Any] = {"engine": engine, "precision": precision, "threads": threads}

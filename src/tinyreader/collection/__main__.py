@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +27,6 @@ def main() -> int:
     args = parser.parse_args()
     if args.file_seconds is not None and not 0 < args.file_seconds <= 3600:
         parser.error(f"--file-seconds is {args.file_seconds:g}; give a number above 0, up to 3600")
-    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of every small flaw that it repairs
     try:
         found = refresh(args.folder, args.index, Progress(), file_s=args.file_seconds)
     except (TinyreaderError, OSError) as error:

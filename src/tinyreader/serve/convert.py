@@ -22,6 +22,7 @@ from typing import Any
 
 from tinyreader.documents import SUFFIXES, document_of
 from tinyreader.documents.files import suffix_of
+from tinyreader.documents.pdf import pdf_page_count
 from tinyreader.errors import DataError, MissingExtraError
 from tinyreader.storage import GZIP_MAGIC
 
@@ -35,7 +36,7 @@ def convert(raw: bytes, name: str, max_pages: int, max_characters: int) -> dict[
     """The text of a file with the places of its pages; raises `Refused`, or what `document_of` raises."""
     if raw.startswith(GZIP_MAGIC):
         raise DataError(f"{name} is compressed. Send it uncompressed.")
-    if raw.startswith(b"%PDF-") and (n := _declared_pages(raw)) > max_pages:
+    if raw.startswith(b"%PDF-") and (n := pdf_page_count(raw)) > max_pages:
         raise Refused("limit", f"{name} has {n:,} pages; the maximum is {max_pages:,}.")
     document = document_of(raw, name, kind_of(raw, name))
     if len(document.pages) > max_pages:
@@ -106,15 +107,6 @@ def bounded(seconds: int) -> None:
     ):
         with suppress(ValueError, OSError):  # less is allowed already
             resource.setrlimit(which, (limit, limit))
-
-
-def _declared_pages(raw: bytes) -> int:
-    """The number of pages that a PDF declares, so that too many are refused unread; 0 for one that is broken."""
-    with suppress(Exception):
-        import pypdf
-
-        return int(pypdf.PdfReader(io.BytesIO(raw)).get_num_pages())
-    return 0
 
 
 def _lacked_memory(error: BaseException | None) -> bool:

@@ -40,5 +40,5 @@ def set_up(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for name in ("pypdf", "bm25s", "uvicorn.access"):
+    for name in ("bm25s", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.ERROR)
