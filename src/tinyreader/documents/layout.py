@@ -141,7 +141,7 @@ def joined_pages(pages: Sequence[Sequence[str]]) -> list[str]:
     """
     kept = _without_furniture(pages)
     lines = [(number, line) for number, page in enumerate(kept) for line in page]
-    words = {word.lower() for _, line in lines for word in _WORDS.findall(line)}
+    words = _whole_words([line for _, line in lines])
     texts: list[list[str]] = [[] for _ in pages]
     for place, (number, line) in enumerate(lines):
         if place + 1 < len(lines) and line[-1:] in set(HYPHENS):
@@ -151,6 +151,18 @@ def joined_pages(pages: Sequence[Sequence[str]]) -> list[str]:
         if line.strip():
             texts[number].append(line.replace("\x02", "-").replace("\xad", ""))
     return ["\n".join(page) for page in texts]
+
+
+def _whole_words(lines: Sequence[str]) -> set[str]:
+    """The words of these lines in small letters, without the halves of broken ones."""
+    words: set[str] = set()
+    is_rest = False
+    for line in lines:
+        broken = _BROKEN.search(line)
+        found = _WORDS.findall(line[: broken.start()] if broken else line)
+        words.update(word.lower() for word in found[is_rest:])
+        is_rest = broken is not None
+    return words
 
 
 def _made_whole(line: str, following: str, words: set[str]) -> tuple[str, str]:
