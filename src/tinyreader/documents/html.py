@@ -135,6 +135,7 @@ def _pieces(root: Any) -> Iterator[str]:
     from lxml import html as lxml_html
 
     layout_rows, hiding = _layout_rows(root), _hiding_selectors(root)
+    unchosen = _unchosen_options(root)
     stack: list[tuple[Any, bool]] = [(root, False)]
     n_pre = n_math = 0
     while stack:
@@ -147,7 +148,7 @@ def _pieces(root: Any) -> Iterator[str]:
             yield after
             yield _inside(node.tail, n_pre, n_math)
             continue
-        if not tag or _is_hidden(node, tag, hiding):
+        if not tag or node in unchosen or _is_hidden(node, tag, hiding):
             yield _inside(node.tail, n_pre, n_math)
             continue
         n_pre += tag in ("pre", "textarea")
@@ -162,7 +163,7 @@ def _pieces(root: Any) -> Iterator[str]:
             if (node.get("srcdoc") or "").strip():
                 stack.append((lxml_html.document_fromstring(node.get("srcdoc")), False))
             continue
-        elif tag == "math" and not _says_its_formula(node):
+        elif tag == "math" and n_math == 1 and not _says_its_formula(node):
             yield _inside(node.get("alttext"), 0, 0)
             continue
         yield _inside(node.text, n_pre, 0 if tag in _MATH_TOKENS else n_math)
@@ -200,8 +201,12 @@ def _layout_rows(root: Any) -> set[Any]:
     """The rows around a table of several rows: they lay out the page and hold no record."""
     rows: set[Any] = set()
     n_rows: dict[Any, int] = {}
+    tables: dict[Any, Any] = {}  # by the element that a row stands in: many rows stand in one
     for row in root.iter("tr"):
-        table = next(row.iterancestors("table"), None)
+        parent = row.getparent()
+        if parent not in tables:
+            tables[parent] = next(row.iterancestors("table"), None)
+        table = tables[parent]
         n_rows[table] = n_rows.get(table, 0) + 1
         if table is None or n_rows[table] != 2:
             continue
@@ -210,6 +215,18 @@ def _layout_rows(root: Any) -> set[Any]:
                 break
             rows.add(above)
     return rows
+
+
+def _unchosen_options(root: Any) -> set[Any]:
+    """The options that a closed list does not show, where one of its options is chosen; else all may be
+    wanted.
+    """
+    unchosen: set[Any] = set()
+    for select in root.iter("select"):
+        options = list(select.iter("option"))
+        if any("selected" in option.attrib for option in options):
+            unchosen.update(option for option in options if "selected" not in option.attrib)
+    return unchosen
 
 
 def _hiding_selectors(root: Any) -> set[tuple[str, str, str]]:
@@ -244,13 +261,6 @@ def _is_hidden(node: Any, tag: str, hiding: set[tuple[str, str, str]]) -> bool:
         return node.get("shadowrootmode") is None  # a shadow root in the page's own markup is shown
     if tag == "title":
         return any(True for _ in node.iterancestors("svg"))
-    if tag == "option":  # a closed list shows its choice; where there is none, all may be wanted
-        select = next(node.iterancestors("select"), None)
-        return (
-            select is not None
-            and "selected" not in node.attrib
-            and bool(select.xpath(".//option[@selected]"))
-        )
     if not hiding:
         return False
     names = [
@@ -273,7 +283,7 @@ def _says_its_formula(math: Any) -> bool:
     words = re.findall(
         r"\d+|(?<![\\A-Za-z])[A-Za-z]+", re.sub(r"\\[A-Za-z]+", " ", math.get("alttext") or "")
     )
-    shown = "".join(text for token in math.iter(*_MATH_TOKENS) for text in token.itertext())
+    shown = "".join(token.text or "" for token in math.iter(*_MATH_TOKENS))
     return all(word in shown for word in words)
 
 
