@@ -27,7 +27,7 @@ def test_mail() -> None:
     document = document_of(bytes(message), "a.eml", ".eml")
     assert document.text.startswith("Subject: Höhe\nFrom: ada@orlow.example\nDate: Tue, 01 Dec 2026 09:00:00")
     assert document.text.endswith("\n\nThe mill is 31 m high.")
-    assert document.warnings == ("1 attachments not read: plan.pdf",)
+    assert document.warnings == ("1 attachment not read: plan.pdf",)
     head = b"Subject: a\r\nContent-Type: text/%s; charset=%s\r\n\r\n"
     for kind, charset, body in ((b"plain", b"klingon", b"Caf\xe9"), (b"html", b"latin1", b"<p>Caf\xe9</p>")):
         assert document_of(head % (kind, charset) + body, "a.eml", ".eml").text == "Subject: a\n\nCafé"
@@ -64,7 +64,7 @@ def test_notebook() -> None:
     ]
     document = document_of(json.dumps({"cells": cells}).encode(), "a.ipynb", ".ipynb")
     assert document.text == "# Mill\nHeight\n\nprint(31)\n\n31\n\n<Figure>"
-    assert document.warnings == ("1 pictures not read",)
+    assert document.warnings == ("1 picture not read",)
     with pytest.raises(DataError, match=r"a.ipynb is not a notebook"):
         document_of(b"[]", "a.ipynb", ".ipynb")
 
@@ -120,4 +120,4 @@ def test_workbook() -> None:
     assert document.text == (
         "Flats\n\nPrices of 2026\nRent: 900; From: 2026-12-01; Rise: 3.1%\n\nNotes\n\nCall; Ada"
     )
-    assert document.warnings == ("1 hidden sheets not read",)
+    assert document.warnings == ("1 hidden sheet not read",)

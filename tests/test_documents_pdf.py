@@ -125,7 +125,7 @@ def test_form_values_and_notes_are_read() -> None:
         page="/Annots [4 0 R 5 0 R 6 0 R]",
     )
     assert document.text == "Signed by: Ada Rost\nPaid.\nEnd.\n"
-    assert document.warnings == ("1 comments not read",)
+    assert document.warnings == ("1 comment not read",)
 
 
 def test_data_of_an_xfa_form_and_attachments() -> None:
@@ -139,7 +139,7 @@ def test_data_of_an_xfa_form_and_attachments() -> None:
         catalog="/AcroForm << /Fields [] /XFA 4 0 R >> /Names << /EmbeddedFiles << /Names [(b.txt) 5 0 R] >> >>",
     )
     assert document.text == "Please wait...\nname: Ada\n"
-    assert document.warnings == ("1 attachments not read: b.txt",)
+    assert document.warnings == ("1 attachment not read: b.txt",)
 
 
 def test_a_text_layer_without_characters_is_a_scan() -> None:

@@ -53,6 +53,9 @@ def test_pages_and_text() -> None:
         "pages": [0, 9],
     }
     assert answer(b"<p>The <b>mill</b>", "p.html") == {"text": "The mill", "pages": []}
+    mail = b"Subject: a\nContent-Type: multipart/mixed; boundary=x\n\n--x\n"
+    attached = b"Content-Disposition: attachment; filename=b.zip\n\nb\n--x--"
+    assert answer(mail + attached, "a.eml")["warnings"] == ["1 attachment not read: b.zip"]
     assert answer("\ufeffMühle 😀".encode(), "p.md") == {"text": "Mühle 😀", "pages": []}
     assert "\t" in answer(docx_bytes(), "d.docx")["text"]
 

@@ -115,7 +115,7 @@ class Client:
         except OSError as error:
             raise DataError(f"{file} cannot be read: {error.strerror}") from None
         found = self._ask("POST", f"/documents/text?name={quote(name, safe='')}", raw)
-        return Document(name, found["text"], tuple(found["pages"]))
+        return Document(name, found["text"], tuple(found["pages"]), tuple(found.get("warnings", ())))
 
     def read(self, question: str, documents: Documents | None = None, **changes: Any) -> Reading:
         """What the documents answer, as `Reader.read` says it; without documents, what the server's own

@@ -41,6 +41,11 @@ def page_breaks(text: str) -> tuple[int, ...]:
     return (0, *starts) if starts else ()
 
 
+def not_read(n: int, things: str, detail: str = "") -> tuple[str, ...]:
+    """The warning that `n` things, "pictures" say, are not read; none for 0."""
+    return (f"{n} {things if n > 1 else things.removesuffix('s')} not read{detail}",) if n else ()
+
+
 def in_pages(name: str, pages: Iterable[str], warnings: tuple[str, ...] = ()) -> Document:
     """The document whose pages are these texts, each from a line of its own."""
     starts, parts, offset = [], [], 0

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tinyreader.documents.archive import Archive
-from tinyreader.documents.document import Document, in_pages
+from tinyreader.documents.document import Document, in_pages, not_read
 from tinyreader.documents.text import raised, without_surrogates
 
 # What is not part of the text: deletions, the old place of what was moved, instructions of fields, the second
@@ -97,7 +97,7 @@ class _Walk:
 
     def warnings(self) -> tuple[str, ...]:
         """What was not read, and how much of it."""
-        return unread_warnings(self.unread)
+        return _unread_warnings(self.unread)
 
     def blocks(self, node: Any) -> Iterator[str]:
         """Yield the paragraphs and tables below an element."""
@@ -224,11 +224,8 @@ class _Walk:
                 yield "\t".join(cells)
 
 
-def unread_warnings(unread: Counter[str]) -> tuple[str, ...]:
-    """A sentence for each kind of thing that was not read."""
-    return tuple(
-        f"{n} {kind if n > 1 else kind.removesuffix('s')} not read" for kind, n in unread.items() if n
-    )
+def _unread_warnings(unread: Counter[str]) -> tuple[str, ...]:
+    return tuple(warning for things, n in unread.items() for warning in not_read(n, things))
 
 
 def _kind(node: Any) -> str:
@@ -339,7 +336,7 @@ class _OdfWalk:
 
     def warnings(self) -> tuple[str, ...]:
         """What was not read, and how much of it."""
-        return unread_warnings(self._unread)
+        return _unread_warnings(self._unread)
 
     def blocks(self, node: Any) -> Iterator[str]:
         """Yield the paragraphs and tables below an element."""

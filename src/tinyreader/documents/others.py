@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from tinyreader.documents.archive import Archive
-from tinyreader.documents.document import Document
+from tinyreader.documents.document import Document, not_read
 from tinyreader.documents.html import codec_of, html_document
 from tinyreader.documents.text import decode_text, without_surrogates
 from tinyreader.errors import DataError, MissingExtraError
@@ -39,7 +39,7 @@ def eml_document(raw: bytes, name: str) -> Document:
     body = message.get_body(("plain", "html"))
     text = "" if body is None else _body_text(body, name)
     others = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
-    warnings = (f"{len(others)} attachments not read: {', '.join(others[:10])}",) * bool(others)
+    warnings = not_read(len(others), "attachments", f": {', '.join(others[:10])}")
     if not lines and not text.strip():
         raise DataError(
             f"{name} is not a mail: it has no header and no body. Rename it to .txt to read it as text."
@@ -75,7 +75,7 @@ def rtf_document(raw: bytes, name: str) -> Document:
     return Document(
         name,
         without_surrogates(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()),
-        warnings=(f"{n_pictures} pictures not read",) * bool(n_pictures),
+        warnings=not_read(n_pictures, "pictures"),
     )
 
 
@@ -129,9 +129,7 @@ def ipynb_document(raw: bytes, name: str) -> Document:
             f"{name} is not a notebook ({type(error).__name__} {error}). Rename it to .txt to read it as text."
         ) from None
     text = "\n\n".join(part.strip("\n") for part in parts if part.strip())
-    return Document(
-        name, without_surrogates(text), warnings=(f"{n_pictures} pictures not read",) * bool(n_pictures)
-    )
+    return Document(name, without_surrogates(text), warnings=not_read(n_pictures, "pictures"))
 
 
 def subtitles_document(raw: bytes, name: str) -> Document:

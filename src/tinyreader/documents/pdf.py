@@ -11,7 +11,7 @@ from itertools import chain, groupby, pairwise
 from statistics import median
 from typing import Any
 
-from tinyreader.documents.document import Document, in_pages
+from tinyreader.documents.document import Document, in_pages, not_read
 from tinyreader.documents.layout import Piece, joined_pages, lexicon, page_lines
 from tinyreader.documents.text import raised, without_surrogates
 from tinyreader.errors import DataError, MissingExtraError
@@ -60,10 +60,8 @@ def pdf_document(raw: bytes, name: str) -> Document:
         warnings.append(
             f"{reading.n_unnamed} characters cannot be read: the file does not say which they are"
         )
-    if reading.n_comments:
-        warnings.append(f"{reading.n_comments} comments not read")
-    if attachments:
-        warnings.append(f"{len(attachments)} attachments not read: {', '.join(attachments[:10])}")
+    warnings += not_read(reading.n_comments, "comments")
+    warnings += not_read(len(attachments), "attachments", f": {', '.join(attachments[:10])}")
     texts = [without_surrogates(text) for text in joined_pages(pages)]
     return in_pages(name, texts, tuple(warnings))
 

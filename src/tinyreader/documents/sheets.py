@@ -10,7 +10,7 @@ from datetime import datetime, time
 from typing import Any
 
 from tinyreader.documents.archive import MAX_BYTES, Archive
-from tinyreader.documents.document import Document
+from tinyreader.documents.document import Document, not_read
 from tinyreader.documents.text import decode_text, without_surrogates
 from tinyreader.errors import DataError, MissingExtraError
 
@@ -58,8 +58,8 @@ def xlsx_document(raw: bytes, name: str) -> Document:
         if lines:
             parts.append(f"{sheet.title}\n\n{lines}" if len(book.worksheets) > 1 else lines)
     n_pictures = sum(path.startswith(("xl/media/", "xl/charts/chart")) for path in archive.names)
-    warnings = (f"{n_hidden} hidden sheets not read",) * bool(n_hidden)
-    warnings += (f"{n_pictures} pictures and charts not read",) * bool(n_pictures)
+    warnings = not_read(n_hidden, "hidden sheets")
+    warnings += not_read(n_pictures, "pictures or charts")
     return Document(name, without_surrogates("\n\n".join(parts)), warnings=warnings)
 
 

@@ -307,7 +307,8 @@ async def _lines(found: AsyncIterator[Any], request: Request) -> AsyncIterator[b
 
 
 def _document(found: Document) -> Response:
-    return _json_response({"id": found.id, "text": found.text, "pages": found.pages})
+    content = {"id": found.id, "text": found.text, "pages": found.pages}
+    return _json_response(content | ({"warnings": found.warnings} if found.warnings else {}))
 
 
 def _json_response(content: Any) -> Response:

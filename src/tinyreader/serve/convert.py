@@ -1,7 +1,8 @@
 """A file becomes text, in a process of its own: python -m tinyreader.serve.convert < REQUEST > ANSWER
 
 The request is a line of JSON, {"name", "max_pages", "max_characters", "seconds"}, and behind it the file's
-bytes. The answer is {"text", "pages"}, or {"kind", "detail"} where there is no text, kind being one of a
+bytes. The answer is {"text", "pages"}, with "warnings" of what was not read,
+or {"kind", "detail"} where there is no text, kind being one of a
 problem.
 
 Files come from anywhere, and their parsers may loop, take all memory or crash: here that ends a child process that holds
@@ -47,7 +48,8 @@ def convert(raw: bytes, name: str, max_pages: int, max_characters: int) -> dict[
         )
     if not document.text.strip():
         raise DataError(f"{name} is empty.")
-    return {"text": document.text, "pages": document.pages}
+    answer = {"text": document.text, "pages": document.pages}
+    return answer | ({"warnings": document.warnings} if document.warnings else {})
 
 
 class Refused(Exception):  # noqa: N818 - as `Problem`

@@ -46,7 +46,7 @@ class Converter:
             self._places.release()
         if "kind" in answer:
             raise Problem(answer["kind"], answer["detail"], where="the body")
-        return Document(name, answer["text"], tuple(answer["pages"]))
+        return Document(name, answer["text"], tuple(answer["pages"]), tuple(answer.get("warnings", ())))
 
     def _answer(self, raw: bytes, name: str, context: RequestContext) -> dict[str, Any]:
         own = self._settings

@@ -45,6 +45,7 @@ class DocumentIn(_Strict):
     pages: tuple[Place, ...] = Field(
         (), description="Where its pages begin, in code points, ascending; answers then have a page."
     )
+    warnings: tuple[str, ...] = Field((), description="Not used: a converted file can be sent as it came.")
 
 
 class QuestionIn(_Strict):
@@ -197,6 +198,7 @@ class DocumentOut(BaseModel):
     pages: list[int] = Field(
         description="Where its pages begin, in code points; empty for a text without pages."
     )
+    warnings: list[str] = Field([], description="What of the file was not read; absent where all was.")
 
 
 class HostedAnswerOut(BaseModel):

@@ -37,8 +37,8 @@ export async function textOf(file, server) {
 
 async function byServer(name, bytes, { key, signal, waiting }) {
   try {
-    const { text, pages } = await call(`documents/text?name=${encodeURIComponent(name)}`, { file: bytes, key, signal, waiting });
-    return { text, pages };
+    const { text, pages, warnings } = await call(`documents/text?name=${encodeURIComponent(name)}`, { file: bytes, key, signal, waiting });
+    return { text, pages, warnings };
   } catch (error) {
     if (!error.detail || !["cannot-read", "limit", "not-served"].includes(error.kind)) throw error;
     throw new Error(error.detail.startsWith(`${name} `) ? `It ${error.detail.slice(name.length + 1)}` : error.detail);

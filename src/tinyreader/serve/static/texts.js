@@ -78,13 +78,16 @@ export async function addFiles(files) {
   const late = setTimeout(() => tell([], "Reading files"), 400);
   for (const file of files) {
     try {
-      const found = await textOf(file, { key: state.key, limits, waiting });
+      const { warnings = [], ...found } = await textOf(file, { key: state.key, limits, waiting });
       const size = lengthOf(found.text);
       if (size > maxCharacters) throw new Error(`It has ${count(size, "character")}; the maximum is ${count(maxCharacters, "character")}.`);
       last = { name: file.name, ...found };
       keep(last);
       n += 1;
       const empty = emptyPages(found);
+      for (const warning of warnings.filter((words) => !words.includes("pages have no text"))) {
+        problems.push([file.name, `was read in part: ${warning}.`]);
+      }
       if (empty.length) problems.push([file.name, `has no text on ${pageNumbers(empty)}. ${empty.length === 1 ? "Is it an image?" : "Are they images?"}`]);
     } catch (error) {
       problems.push([file.name, `was not read. ${error.message}`]);
