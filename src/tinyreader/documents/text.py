@@ -1,16 +1,11 @@
-"""Bytes become text: plain text in UTF-8, or in UTF-16 and UTF-32 with a byte order mark; PDF page by page; DOCX
-with its paragraphs and tables in order.
-"""
+"""Bytes of a text file become text: UTF-8, or UTF-16 and UTF-32 with a byte order mark."""
 
 from __future__ import annotations
 
 import codecs
-import logging
 import re
 
 from tinyreader.errors import DataError
-
-log = logging.getLogger(__name__)
 
 # UTF-32's little-endian mark begins with UTF-16's: the longer ones come first
 MARKS = (
