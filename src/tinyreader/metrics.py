@@ -72,7 +72,7 @@ def score_v1(
     """`exact_match` and `f1` in percent, as the official SQuAD 1.1 script computes them.
 
     A question without a prediction counts 0; a prediction without a question is ignored. Raises `DataError`
-    where the script would stop: no questions, a prediction that is no text, a predicted question without gold
+    where the script would stop: no questions, a prediction that is not text, a predicted question without gold
     answers.
     """
     tokens = tokens or _tokens
@@ -110,8 +110,8 @@ def score_v2(
     0 where not given) exceeds `na_prob_thresh`. With `na_probs` come `best_exact`, `best_f1` and their
     thresholds, found for the predictions as they are. Scores are percentages; keys stand in the script's
     order; of questions with one id the last counts. Raises `DataError` where the script would stop: no
-    questions, a question without prediction or no-answer probability, a prediction that is no text, a
-    probability that is no number.
+    questions, a question without prediction or no-answer probability, a prediction that is not text, a
+    probability that is not a number.
     """
     golds = {gold.id: gold for gold in map(_gold, questions)}
     _require_all(golds, predictions, "prediction", 'Give each a text, "" for no answer.')

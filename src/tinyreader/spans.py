@@ -179,7 +179,7 @@ def best_spans(
 
 
 def _window_spans(window: WindowLogits, number: int, max_answer_tokens: int, n_best: int) -> list[Span]:
-    """The window's best spans, enough for `n_best` places where it has so many, with all that tie with the
+    """The window's best spans, enough for `n_best` places where it has as many, with all that tie with the
     last.
 
     Several tokens may share one character (the bytes of an emoji), so several spans may be one place: then

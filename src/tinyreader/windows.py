@@ -34,7 +34,7 @@ LEAST_ROOM = MIN_STEP + 4
 """
 
 SEGMENT_CHARACTERS = 100_000
-"""Longer contexts are tokenised in parts of about so many code points: what the tokenizer returns is 100
+"""Longer contexts are tokenised in parts of about this many code points: what the tokenizer returns is 100
 times its text.
 """
 

@@ -76,7 +76,9 @@ def out_option(help_text: str, metavar: str = "FILE") -> Any:
 
 def data_argument(help_text: str) -> Any:
     """A data set as an argument; the text says what it is for."""
-    return typer.Argument(metavar="DATA", help=f"{help_text}: SQuAD JSON, JSON Lines (also .gz) or a Hub id.")
+    return typer.Argument(
+        metavar="DATA", help=f"{help_text}: SQuAD JSON, JSON Lines, CSV, Parquet (also .gz), or a Hub id."
+    )
 
 
 def warn(text: str) -> None:

@@ -26,7 +26,7 @@ _LIGATURES = ("fi", "fl", "ff", "ffi", "ffl")
 _DIGIT = re.compile("[0-9]")
 _RAISABLE = re.compile("[0-9+\\-\u2212()]")
 _WIDE_GAP = 1.2
-"""A gap of so many line heights parts columns and cells; between words it is some 0.3."""
+"""A gap of this many line heights separates columns and cells; between words it is some 0.3."""
 
 
 def pdf_document(raw: bytes, name: str) -> Document:
