@@ -35,7 +35,7 @@ ORDER = (
     "malloc",
     "data",
     "documents",
-    "annotations",
+    "own_questions",
     "passages",
     "tokenizer",
     "model_files",

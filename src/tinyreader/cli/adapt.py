@@ -51,15 +51,15 @@ def adapt(
         from tinyreader.adapt import adapt as carry_out
     except ModuleNotFoundError as error:
         raise MissingExtraError("training", "train") from error
-    from tinyreader.annotations import read_annotations
+    from tinyreader.own_questions import read_own_questions
     from tinyreader.progress import Progress
 
     progress = Progress(quiet=quiet)
-    annotations = read_annotations(questions, documents)
-    for finding in annotations.ambiguous:
+    own = read_own_questions(questions, documents)
+    for finding in own.ambiguous:
         progress.say(str(finding))
     settings = AdaptSettings(model, held_out, everyday, epochs, learning_rate, seed)
-    outcome = carry_out(annotations.examples, out, settings, progress)
+    outcome = carry_out(own.examples, out, settings, progress)
     if not quiet:
         typer.echo(_table(outcome), err=True)
     typer.echo(json.dumps({"model": str(out), **outcome.as_dict()}))

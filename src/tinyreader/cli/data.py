@@ -230,11 +230,11 @@ def make_command(
     Answers are words of the document; their offsets are found. An empty answer says that the document does not
     answer. Answers that occur in several places are listed.
     """
-    from tinyreader.annotations import read_annotations
+    from tinyreader.own_questions import read_own_questions
 
     writer_for(out)
     require_output(out, "--out", {"the table": str(table)})
-    made = read_annotations(table, documents)
+    made = read_own_questions(table, documents)
     for finding in made.ambiguous:
         typer.echo(str(finding), err=True)
     examples = list(made.examples)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tinyreader.annotations import find_answer, read_annotations
 from tinyreader.data import Answer, write_squad
 from tinyreader.errors import DataError
+from tinyreader.own_questions import find_answer, read_own_questions
 
 LEASE = "Rent is 900 euros.\nThe deposit is two\nmonths' rent. Rent is due on the 3rd."
 
@@ -29,7 +29,7 @@ def test_a_table_names_files_beside_it(tmp_path: Path, delimiter: str) -> None:
         "lease.txt|Who pays?|",
     ]
     table = write(tmp_path / "own.csv", "\n".join(row.replace("|", delimiter) for row in rows))
-    first, second = read_annotations(table).examples
+    first, second = read_own_questions(table).examples
     assert first.answers == (Answer("two\nmonths' rent", LEASE.index("two")),)
     assert (first.id, first.title, first.context) == ("own-2", "lease.txt", LEASE)
     assert second.is_impossible
@@ -41,7 +41,7 @@ def test_json_lines_hold_texts_and_several_answers(tmp_path: Path) -> None:
         {"document": LEASE, "question": "Rent?", "answer": "900 Euros||900", "id": "a"},
         {"context": LEASE, "question": "When?", "answers": ["the 3rd"]},
     ]
-    found = read_annotations(write(tmp_path / "own.jsonl", "\n".join(map(json.dumps, rows)))).examples
+    found = read_own_questions(write(tmp_path / "own.jsonl", "\n".join(map(json.dumps, rows)))).examples
     assert [answer.text for answer in found[0].answers] == ["900 euros", "900"]
     assert found[1].answers == (Answer("the 3rd", LEASE.index("the 3rd")),)
     assert found[0].title == found[1].title
@@ -50,15 +50,15 @@ def test_json_lines_hold_texts_and_several_answers(tmp_path: Path) -> None:
 def test_squad_passes_through(tmp_path: Path) -> None:
     """A SQuAD file gives what it holds, whatever its form."""
     table = write(tmp_path / "own.csv", f'document,question,answer\n"{LEASE}",Rent?,900 euros\n')
-    examples = read_annotations(table).examples
+    examples = read_own_questions(table).examples
     write_squad(examples, tmp_path / "own.json")
-    assert read_annotations(tmp_path / "own.json").examples == examples
+    assert read_own_questions(tmp_path / "own.json").examples == examples
 
 
 def test_several_places_are_reported(tmp_path: Path) -> None:
     """The first place of an answer that stands twice is taken, and the row is named."""
     table = write(tmp_path / "own.csv", f'document,question,answer\n"{LEASE}",What is due?,Rent\n')
-    found = read_annotations(table)
+    found = read_own_questions(table)
     assert found.examples[0].answers == (Answer("Rent", 0),)
     assert "row 2" in str(found.ambiguous[0])
     assert "stands 2 times" in str(found.ambiguous[0])
@@ -82,13 +82,13 @@ def test_several_places_are_reported(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_named_with_its_row(tmp_path: Path, table: str, named: str) -> None:
     """Each fault is one error with the row, before any work is spent."""
     with pytest.raises(DataError, match=f"(?s){named}"):
-        read_annotations(write(tmp_path / "own.csv", table))
+        read_own_questions(write(tmp_path / "own.csv", table))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """A table that is not there is one clear error."""
     with pytest.raises(DataError, match=r"own\.csv: no such file"):
-        read_annotations(tmp_path / "own.csv")
+        read_own_questions(tmp_path / "own.csv")
 
 
 @pytest.mark.parametrize(

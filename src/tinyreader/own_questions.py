@@ -35,14 +35,14 @@ _REMEDY += "document's own words; an empty answer says that the document does no
 
 
 @dataclass(frozen=True, slots=True)
-class Annotations:
+class OwnQuestions:
     """Examples, and what a person should look at: answers that stand several times, with their rows."""
 
     examples: tuple[Example, ...]
     ambiguous: tuple[Finding, ...] = ()
 
 
-def read_annotations(path: Path, folder: Path | None = None) -> Annotations:
+def read_own_questions(path: Path, folder: Path | None = None) -> OwnQuestions:
     """Return the examples of a table of questions, or of a SQuAD JSON or JSON Lines file.
 
     Names of documents are relative to `folder`, by default the table's own. An answer is found as whole words, in the
@@ -60,14 +60,14 @@ def read_annotations(path: Path, folder: Path | None = None) -> Annotations:
     elif suffix in (".jsonl", ".ndjson") and (own := _json_rows(decode_text(path.read_bytes(), name), name)):
         rows = own
     else:
-        return Annotations(tuple(load_examples(path, on_bad="error")))
+        return OwnQuestions(tuple(load_examples(path, on_bad="error")))
     reader = _Rows(folder or path.parent, path.stem)
     examples = [example for place, row in rows if (example := reader.example(place, row)) is not None]
     if reader.findings:
         raise bad_data(name, reader.findings, _REMEDY)
     if not examples:
         raise DataError(f"{name}: there is no question in it. {_REMEDY}")
-    return Annotations(tuple(examples), tuple(reader.ambiguous))
+    return OwnQuestions(tuple(examples), tuple(reader.ambiguous))
 
 
 def find_answer(text: str, words: str) -> list[tuple[int, int]]:
