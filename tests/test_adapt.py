@@ -61,6 +61,8 @@ def test_an_adapted_reader_lies_in_out(tmp_path: Path, monkeypatch: pytest.Monke
     weights = (tmp_path / "out" / "model.safetensors").read_bytes()
     again = adapt(own, tmp_path / "out", settings)
     assert again.own == outcome.own
+    assert again.is_calibrated
+    assert outcome.is_calibrated
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == weights
 
 
@@ -72,6 +74,8 @@ def test_odds_that_say_nothing_leave_the_threshold(tmp_path: Path) -> None:
         questions(40, 2, "mill"), tmp_path / "out", AdaptSettings(str(model), everyday=0, epochs=0.1)
     )
     assert not outcome.is_calibrated
+    kept, before = (Reader.from_pretrained(each).settings for each in (tmp_path / "out", model))
+    assert kept.no_answer_threshold == before.no_answer_threshold
     assert not outcome.by_document
     assert outcome.own.questions == 8
 

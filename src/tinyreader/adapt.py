@@ -31,7 +31,7 @@ from tinyreader.reader import Reader, ReaderSettings
 from tinyreader.reader.settings import write_settings
 from tinyreader.report.calibrate import learn, score
 from tinyreader.report.calibration import Scored, decisions, pooled
-from tinyreader.storage import atomic_text
+from tinyreader.storage import write_json
 
 MIN_QUESTIONS = 20
 """Fewer questions than this cannot be split into a part to learn from and a part to score on."""
@@ -131,20 +131,18 @@ def adapt(
     recipe = load_recipe("adapt", _overrides(training / "data.json", settings, before.settings))
     student = run_recipe(recipe, training, progress).student
     after = _Side.of(str(student), (own, everyday), progress)
-    changed = _calibrated(after)
+    learned = _learned(after.parts)
+    changed = before.settings.changed(learned)
     own_change, everyday_change = (
         _change(theirs, before.settings, ours, changed)
         for theirs, ours in zip(before.parts, after.parts, strict=True)
     )
     seconds = round(time.monotonic() - began, 1)
-    outcome = Outcome(
-        out, own_change, everyday_change, len(mixture), by_document, changed != after.settings, seconds
-    )
-    write_settings(changed, student)
+    outcome = Outcome(out, own_change, everyday_change, len(mixture), by_document, bool(learned), seconds)
     for file in student.iterdir():
         shutil.copy2(file, out / file.name)
-    with atomic_text(out / REPORT_FILE) as report:
-        json.dump(outcome.as_dict() | {"settings": asdict(settings)}, report, indent=1)
+    write_settings(changed, out)  # not beside the student, which a second run reads as it was trained
+    write_json(out / REPORT_FILE, outcome.as_dict() | {"settings": asdict(settings)})
     return outcome
 
 
@@ -222,18 +220,16 @@ class _Side:
         )
 
 
-def _calibrated(side: _Side) -> ReaderSettings:
-    """The settings with what the questions held out teach; as they were where nothing does.
+def _learned(parts: Sequence[Scored]) -> dict[str, float]:
+    """What own and everyday questions held out teach about threshold and scores; nothing where the odds say nothing.
 
     The own ones count as much as the everyday ones where there are enough of them, and less where chance rules them.
     """
-    share = min(0.5, len(side.parts[0]) / _ENOUGH_TO_CALIBRATE)
+    share = min(0.5, len(parts[0]) / _ENOUGH_TO_CALIBRATE)
     try:
-        return side.settings.changed(
-            dict(learn(pooled(side.parts, (share, 1 - share))).calibration.changes())
-        )
+        return learn(pooled(parts, (share, 1 - share))).calibration.changes()
     except DataError:  # the odds say nothing about these questions
-        return side.settings
+        return {}
 
 
 def _show(progress: Progress, n: int) -> Callable[[int], None]:
